@@ -1,0 +1,1 @@
+"""What crosses a boundary: models, names, errors and activity stubs. Pure: no I/O, no clock, no randomness."""

@@ -1,0 +1,57 @@
+"""The engine's own activities: name, input and result of each, for the workflows that call them.
+
+Tools are activities too, under their own names, from `ToolCall` to `ToolResult`.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from contracts.base import Contract, Json
+from contracts.model import ModelReply, ModelRequest
+from contracts.run import Definition, RunResult
+
+A = TypeVar("A", bound=Contract)
+R = TypeVar("R", bound=Contract)
+
+
+@dataclass(frozen=True)
+class ActivityStub(Generic[A, R]):
+    """An activity as a workflow knows it. A test holds every implementation to its stub."""
+
+    name: str
+    argument: type[A]
+    result: type[R]
+
+
+class LoadProcess(Contract):
+    """Load a process by name and check a run's input against it.
+
+    Fails with `UnknownProcess`, `DefinitionInvalid` or `InputInvalid`, none of them retried.
+    """
+
+    process: str
+    input: Json = None
+
+
+class ResolvePeople(Contract):
+    """Who `group:` and `user:` names are now. Fails with `UnknownPerson` naming the directory file."""
+
+    names: tuple[str, ...]
+
+
+class People(Contract):
+    """For each name asked for, the users it stands for: `{"group:finance": ["user:alice", "user:bob"]}`."""
+
+    users: dict[str, tuple[str, ...]]
+
+
+class AwaitRun(Contract):
+    """Wait for a sub-process or agent that was started before its parent continued as new."""
+
+    workflow_id: str
+
+
+LOAD_PROCESS: Final = ActivityStub("surefoot.load_process", LoadProcess, Definition)
+RESOLVE_PEOPLE: Final = ActivityStub("surefoot.resolve_people", ResolvePeople, People)
+CALL_MODEL: Final = ActivityStub("surefoot.call_model", ModelRequest, ModelReply)
+AWAIT_PROCESS: Final = ActivityStub("surefoot.await_process", AwaitRun, RunResult)

@@ -1,0 +1,65 @@
+"""An agent's part of a run: what it is given, what it answers, how it stands."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from contracts.base import Contract, Json
+from contracts.messages import Message
+from contracts.model import Usage
+from contracts.process import Limits
+from contracts.tools import ToolSpec
+
+
+class AgentRequest(Contract):
+    """The input of workflow `Agent`. `output`: JSON Schema of the answer; None means text."""
+
+    run: str
+    step: str
+    process: str
+    agent: str
+    instructions: str
+    models: tuple[str, ...]
+    task: str
+    context: Json = None
+    output: dict[str, Any] | None = None
+    tools: dict[str, ToolSpec] = {}
+    limits: Limits = Limits()
+    priority: int | None = None
+    snapshot: "AgentSnapshot | None" = Field(default=None, description="set by continue-as-new only")
+
+
+class AgentSnapshot(Contract):
+    """What continue-as-new carries over: the whole conversation, as the turns that made it, and what is used up."""
+
+    started: datetime
+    turns: tuple[tuple[Message, ...], ...]
+    turn: int
+    usage: Usage
+    tool_calls: int
+    calls_by_content: dict[str, int]
+    corrections: int
+    generation: int
+
+
+class AgentResult(Contract):
+    """The result of workflow `Agent`: an answer that fits its schema (text when there is none)."""
+
+    output: Json
+    usage: Usage
+    turns: int
+    tool_calls: int
+
+
+class AgentView(Contract):
+    """Query `view` of workflow `Agent`."""
+
+    run: str
+    step: str
+    agent: str
+    status: Literal["running", "completed", "failed"]
+    turns: int
+    tool_calls: int
+    usage: Usage
+    last: str = Field(default="", description="what it is doing, or did last")

@@ -1,0 +1,68 @@
+"""The base of every model that crosses a boundary, and the durations and JSON values they hold."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+
+# A value that JSON can hold. `Any` because pydantic's recursive JsonValue costs a Python-level walk per payload.
+Json: TypeAlias = Any
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SHORT = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_ISO = re.compile(
+    r"P(?:(?P<weeks>\d+(?:\.\d+)?)W)?(?:(?P<days>\d+(?:\.\d+)?)D)?"
+    r"(?:T(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+(?:\.\d+)?)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
+)
+
+
+class Contract(BaseModel):
+    """An immutable value with no unknown keys, written and read by its outside names (`with`, not `with_`)."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
+
+
+def parse_duration(value: object) -> timedelta:
+    """Read `90s`, `15m`, `4h`, `3d`, `1h30m` or ISO 8601 (`PT15M`).
+
+    Raises:
+        ValueError: the value is none of these.
+    """
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str):
+        text = value.strip()
+        if _SHORT.fullmatch(text):
+            return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
+        if (match := _ISO.fullmatch(text)) and any(match.groupdict().values()):
+            return timedelta(**{unit: float(number) for unit, number in match.groupdict().items() if number})
+    raise ValueError(f"{value!r} is no duration; write 90s, 15m, 4h, 3d or ISO 8601 such as PT15M")
+
+
+def format_duration(value: timedelta) -> str:
+    """The shortest text that `parse_duration` reads back: `1d2h`, `90s` as `1m30s`, `0s`."""
+    milliseconds = round(value.total_seconds() * 1000)
+    parts: list[str] = []
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, milliseconds = divmod(milliseconds, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^((\d+(\.\d+)?(ms|s|m|h|d))+|P.+)$",
+            "description": "90s, 15m, 4h, 3d, 1h30m or ISO 8601 (PT15M)",
+        }
+    ),
+]

@@ -1,0 +1,158 @@
+"""Everything that can go wrong, classified once.
+
+SurefootError
+├── CallerError                 the call was wrong; nothing was started (exit status 2)
+│   ├── DefinitionInvalid       mistakes in a process file, each with its place
+│   ├── InputInvalid            the run's input does not fit the process's schema
+│   ├── UnknownProcess
+│   ├── UnknownRun
+│   ├── SettingsInvalid
+│   └── Refused                 a decision, repair or cancel that does not hold, with what holds instead
+├── ServerUnreachable           no Temporal server answers (exit status 3)
+└── StepError                   a step failed; its `on_failure` decides
+    ├── ExpressionFailed        a `${ }` could not be evaluated
+    ├── ArgumentsInvalid        arguments do not fit the tool's schema; nothing was called
+    ├── OutputInvalid           a result does not fit the step's or tool's schema
+    ├── CriteriaNotMet          `success` does not hold of the output
+    ├── ToolFailed              a tool failed, after its retries
+    ├── OutcomeUnknown          a write may or may not have happened
+    ├── ModelFailed             a model call failed, after its retries
+    ├── AnswerRefused           the model declined, or a content filter cut it off
+    ├── LimitReached            turns, tokens, cost or time of an agent are used up
+    ├── Rejected                people said no, or an approval expired
+    ├── ChildFailed             a sub-process failed
+    └── Cancelled               the step was cancelled with its run
+
+Across Temporal an error is an `ApplicationError` whose type is the class name; `type_name` is that name.
+"""
+
+from typing import Any
+
+from pydantic import Field
+
+from contracts.base import Contract
+
+
+class SurefootError(Exception):
+    """The root of this tree. `str(error)` is one message for a person: the place, the value, the way out."""
+
+    @classmethod
+    def type_name(cls) -> str:
+        return cls.__name__
+
+
+class CallerError(SurefootError):
+    """The call was wrong; nothing was started."""
+
+
+class Problem(Contract):
+    """One mistake in a file: where (1-based line and column), what is wrong, what would be right."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class DefinitionInvalid(CallerError):
+    """Every mistake of a process file at once, in the order of their places."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class InputInvalid(CallerError):
+    pass
+
+
+class UnknownProcess(CallerError):
+    pass
+
+
+class UnknownRun(CallerError):
+    pass
+
+
+class SettingsInvalid(CallerError):
+    pass
+
+
+class Refused(CallerError):
+    pass
+
+
+class ServerUnreachable(SurefootError):
+    pass
+
+
+class StepError(SurefootError):
+    """A step failed. `detail` is JSON for whoever repairs it: the offending value, the key, the endpoint's answer."""
+
+    def __init__(self, message: str, detail: Any = None) -> None:
+        super().__init__(message)
+        self.detail = detail
+
+
+class ExpressionFailed(StepError):
+    pass
+
+
+class ArgumentsInvalid(StepError):
+    pass
+
+
+class OutputInvalid(StepError):
+    pass
+
+
+class CriteriaNotMet(StepError):
+    pass
+
+
+class ToolFailed(StepError):
+    pass
+
+
+class OutcomeUnknown(StepError):
+    pass
+
+
+class ModelFailed(StepError):
+    pass
+
+
+class AnswerRefused(StepError):
+    pass
+
+
+class LimitReached(StepError):
+    pass
+
+
+class Rejected(StepError):
+    pass
+
+
+class ChildFailed(StepError):
+    pass
+
+
+class Cancelled(StepError):
+    pass
+
+
+class ErrorInfo(Contract):
+    """A step's or run's error as the view shows it."""
+
+    type: str = Field(description="the class name in contracts.errors, or the exception a tool raised")
+    message: str
+    detail: Any = None
+
+    @classmethod
+    def of(cls, error: StepError) -> "ErrorInfo":
+        return cls(type=error.type_name(), message=str(error), detail=error.detail)

@@ -1,0 +1,69 @@
+"""The messages of an agent's conversation, and how each is referred to without being sent again."""
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from contracts.base import Contract, Json
+
+
+class UserMessage(Contract):
+    role: Literal["user"] = "user"
+    content: str
+
+
+class CalledTool(Contract):
+    """A tool call a model asks for. `arguments` is the model's own text, meant to be a JSON object."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class AssistantMessage(Contract):
+    role: Literal["assistant"] = "assistant"
+    content: str = ""
+    tool_calls: tuple[CalledTool, ...] = ()
+
+
+class ToolMessage(Contract):
+    """What the model is told of a call: the result as JSON text, or `error: ...`."""
+
+    role: Literal["tool"] = "tool"
+    call_id: str
+    content: str
+
+
+Message = Annotated[UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
+
+
+class OfferedTool(Contract):
+    """A tool as a model is shown it."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class Brief(Contract):
+    """What stays the same through a conversation: sent once, referred to by its digest afterwards."""
+
+    process: str
+    agent: str
+    instructions: str
+    task: str
+    context: Json = None
+    models: tuple[str, ...]
+    tools: tuple[OfferedTool, ...] = ()
+    output: dict[str, Any] | None = Field(default=None, description="JSON Schema of the answer; None: free text")
+
+
+def digest(content: Contract) -> str:
+    """The content's address: 32 hex digits of the SHA-256 of its JSON, the same in every process and version."""
+    return hashlib.sha256(content.model_dump_json().encode()).hexdigest()[:32]
+
+
+def link(head: str, added: tuple[str, ...]) -> str:
+    """The head of a conversation that had `head` and gained the messages with these digests."""
+    return hashlib.sha256("\n".join((head, *added)).encode()).hexdigest()[:32]

@@ -1,0 +1,22 @@
+"""Names that outside programs rely on."""
+
+from typing import Final
+
+from temporalio.common import SearchAttributeKey
+
+PROCESS_WORKFLOW: Final = "Process"
+AGENT_WORKFLOW: Final = "Agent"
+TASK_QUEUE: Final = "surefoot"
+
+VIEW_QUERY: Final = "view"
+DECIDE: Final = "decide"
+REPAIR: Final = "repair"
+CANCEL: Final = "cancel"
+
+PROCESS_ATTRIBUTE: Final = SearchAttributeKey.for_keyword("SurefootProcess")
+STATUS_ATTRIBUTE: Final = SearchAttributeKey.for_keyword("SurefootStatus")
+WAITS_FOR_ATTRIBUTE: Final = SearchAttributeKey.for_keyword_list("SurefootWaitsFor")
+SEARCH_ATTRIBUTES: Final = (PROCESS_ATTRIBUTE, STATUS_ATTRIBUTE, WAITS_FOR_ATTRIBUTE)
+
+OPERATOR: Final = "operator"
+"""What `SurefootWaitsFor` holds for a run with an incident."""

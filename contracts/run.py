@@ -1,0 +1,224 @@
+"""A run as it starts, as it stands (the view) and as it ends."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainSerializer
+
+from contracts.base import Contract, Json
+from contracts.errors import ErrorInfo
+from contracts.model import Usage
+from contracts.process import Process
+from contracts.tools import ToolSpec
+
+RunStatus = Literal["running", "waiting", "attention", "completed", "failed", "undone", "cancelled"]
+StepStatus = Literal[
+    "pending", "running", "waiting", "attention", "completed", "skipped", "failed", "cancelled", "undoing", "undone"
+]
+SETTLED: frozenset[StepStatus] = frozenset({"completed", "skipped", "failed"})
+"""Statuses that let what needs a step go on."""
+ENDED: frozenset[RunStatus] = frozenset({"completed", "failed", "undone", "cancelled"})
+
+
+class Definition(Contract):
+    """A checked process with everything its runs need: every step's `needs` complete, the tools it names.
+
+    `hash`: SHA-256 (hex) of process and tools. Defaults are left out of its JSON, which keeps large ones small.
+    """
+
+    process: Annotated[
+        Process, PlainSerializer(lambda process: process.model_dump(mode="json", by_alias=True, exclude_unset=True))
+    ]
+    tools: dict[str, ToolSpec]
+    hash: str
+
+
+class RunRequest(Contract):
+    """The input of workflow `Process`. `process` and `input` are enough: the definition is then loaded by name."""
+
+    process: str
+    input: Json = None
+    started_by: str | None = None
+    priority: Annotated[int, Field(ge=1, le=5)] | None = None
+    definition: Definition | None = None
+    snapshot: "Snapshot | None" = Field(default=None, description="set by continue-as-new only")
+
+
+class UndoCall(Contract):
+    """An effect that can be taken back: the tool call that does it, fixed when the step completed."""
+
+    tool: str
+    args: dict[str, Json]
+    key: str
+
+
+class Vote(Contract):
+    by: str
+    decision: Literal["approve", "reject"]
+    comment: str = ""
+    at: datetime
+    id: str | None = None
+
+
+class ApprovalState(Contract):
+    """An open approval. `stages`: who may decide, groups resolved to users when it opened; `stage`: the open one."""
+
+    title: str
+    show: dict[str, Json]
+    hash: str
+    stages: tuple["OpenStage", ...]
+    stage: int = 0
+    not_by: tuple[str, ...] = ()
+    votes: tuple[Vote, ...] = ()
+    since: datetime
+    escalated: bool = False
+    reminded: int = 0
+
+
+class OpenStage(Contract):
+    """`asked`: as written; `users`: who that is; `needed`: how many different of them."""
+
+    asked: tuple[str, ...]
+    users: tuple[str, ...]
+    needed: int
+
+
+class StepRecord(Contract):
+    """One step of a run, or one item of a `for_each` (`train[0]`): the source of every view of it."""
+
+    id: str
+    kind: str
+    status: StepStatus = "pending"
+    input: Json = None
+    output: Json = None
+    error: ErrorInfo | None = None
+    attempts: int = 0
+    started: datetime | None = None
+    ended: datetime | None = None
+    usage: Usage | None = None
+    child: str | None = Field(default=None, description="workflow id of the agent or sub-process")
+    by: str | None = Field(default=None, description="who decided, or repaired")
+    tries: int = Field(default=0, description="how often it was started afresh, by repair")
+    amended: int = Field(default=0, description="how often its arguments were replaced, by repair")
+    order: int | None = Field(default=None, description="place in the order of completion")
+    undo: UndoCall | None = None
+    approval: ApprovalState | None = None
+    until: datetime | None = Field(default=None, description="when a wait, an approval's expiry, is due")
+
+
+class Snapshot(Contract):
+    """What continue-as-new carries over: every step that is no longer pending, and what the run has seen."""
+
+    started: datetime
+    records: tuple[StepRecord, ...]
+    completions: int
+    seen: tuple[str, ...] = Field(default=(), description="ids of decisions, repairs and cancels already taken")
+    generation: int = 1
+
+
+class Waiting(Contract):
+    """Something a run waits for people or time to do."""
+
+    step: str
+    kind: Literal["approval", "wait"]
+    title: str
+    since: datetime
+    until: datetime | None = None
+    who: tuple[str, ...] = ()
+    needed: int = 0
+    votes: tuple[Vote, ...] = ()
+    show: dict[str, Json] = {}
+    hash: str | None = None
+
+
+class Incident(Contract):
+    """A parked step, for a person who did not write the process."""
+
+    step: str
+    title: str
+    error: ErrorInfo
+    since: datetime
+    attempts: int
+    input: Json = None
+    done: tuple[str, ...] = Field(default=(), description="completed steps with an effect; not done again")
+    blocks: tuple[str, ...] = Field(default=(), description="steps that wait for this one")
+    actions: tuple[str, ...] = ("retry", "amend", "skip", "complete", "abort")
+
+
+class StepView(Contract):
+    id: str
+    kind: str
+    title: str = Field(description="what it does, for a reader: `hris.create_employee`, the approval's question")
+    status: StepStatus
+    output: Json = None
+    error: ErrorInfo | None = None
+    attempts: int = 0
+    started: datetime | None = None
+    ended: datetime | None = None
+    needs: tuple[str, ...] = ()
+    cost: float = 0.0
+    tokens: int = 0
+    child: str | None = None
+    by: str | None = None
+    undo: UndoCall | None = None
+
+
+class Cost(Contract):
+    """What a run's model calls used and cost, in US dollars. `rehearsal`: answered, all or in part, by a script."""
+
+    amount: float = 0.0
+    currency: Literal["USD"] = "USD"
+    calls: int = 0
+    tokens: int = 0
+    unpriced: int = 0
+    rehearsal: bool = False
+
+    @classmethod
+    def of(cls, usage: Usage) -> "Cost":
+        return cls(
+            amount=usage.cost,
+            calls=usage.calls,
+            tokens=usage.tokens,
+            unpriced=usage.unpriced,
+            rehearsal=usage.rehearsed > 0,
+        )
+
+
+class Saved(Contract):
+    """What a run saved against its manual baseline; `money` in `currency`."""
+
+    minutes: float
+    money: float
+    currency: str
+
+
+class RunView(Contract):
+    """The run as JSON: query `view`, `starter.py status --json`, and every page."""
+
+    run: str
+    process: str
+    version: int
+    description: str = ""
+    status: RunStatus
+    input: Json = None
+    output: Json = None
+    error: ErrorInfo | None = None
+    cost: Cost
+    saved: Saved | None = None
+    started: datetime
+    ended: datetime | None = None
+    started_by: str | None = None
+    steps: tuple[StepView, ...]
+    waiting: tuple[Waiting, ...] = ()
+    incidents: tuple[Incident, ...] = ()
+    refused: tuple[str, ...] = Field(default=(), description="the last signals that did not hold, and why")
+
+
+class RunResult(Contract):
+    """The result of workflow `Process`. `undo`: how a parent takes this run's effects back, first one first."""
+
+    status: RunStatus
+    output: Json = None
+    cost: Cost
+    usage: Usage
+    undo: tuple[UndoCall, ...] = ()
