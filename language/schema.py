@@ -1,0 +1,51 @@
+"""JSON Schema checks with messages for people. Draft 2020-12 unless `$schema` says otherwise; nothing is fetched."""
+
+from functools import lru_cache
+from typing import Any
+
+import jsonschema_rs
+from pydantic_core import from_json, to_json
+
+from contracts.base import Json
+
+MAX_VIOLATIONS = 20
+
+
+def violations(schema: dict[str, Any], value: Json) -> list[str]:
+    """What keeps a value from fitting, each with its place: `items[2].amount: -3 is less than the minimum of 0`.
+
+    At most 20. Empty when the value fits. The schema must be valid, see `schema_error`.
+    """
+    if not schema:
+        return []
+    found: list[str] = []
+    for error in _validator(to_json(schema)).iter_errors(value):
+        place = _place(error.instance_path)
+        found.append(f"{place}: {error.message}" if place else error.message)
+        if len(found) == MAX_VIOLATIONS:
+            break
+    return found
+
+
+def schema_error(schema: Any) -> str | None:
+    """What keeps this from being a JSON Schema, or None."""
+    try:
+        _validator(to_json(schema))
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+        if isinstance(error, jsonschema_rs.ValidationError):
+            place = _place(error.instance_path)
+            return f"{place}: {error.message}" if place else error.message
+        return str(error)
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _validator(schema: bytes) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(from_json(schema), offline=True)
+
+
+def _place(path: list[str | int]) -> str:
+    place = ""
+    for part in path:
+        place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else part
+    return place
