@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainSerializer
 
 from contracts.base import Contract, Json
+from contracts.decisions import Receipt
 from contracts.errors import ErrorInfo
 from contracts.model import Usage
 from contracts.process import Process
@@ -71,16 +72,23 @@ class ApprovalState(Contract):
     not_by: tuple[str, ...] = ()
     votes: tuple[Vote, ...] = ()
     since: datetime
-    escalated: bool = False
+    remind_at: datetime | None = None
     reminded: int = 0
+    escalate_at: datetime | None = None
+    escalate_to: dict[str, tuple[str, ...]] = {}
+    escalated: bool = False
+    edits: Json = None
 
 
 class OpenStage(Contract):
-    """`asked`: as written; `users`: who that is; `needed`: how many different of them."""
+    """Who may decide now: each name as written with the users it stood for when the approval opened.
 
-    asked: tuple[str, ...]
-    users: tuple[str, ...]
+    `needed`: how many different people must approve. With `everyone`, one for each name.
+    """
+
+    asked: dict[str, tuple[str, ...]]
     needed: int
+    everyone: bool = False
 
 
 class StepRecord(Contract):
@@ -101,7 +109,7 @@ class StepRecord(Contract):
     tries: int = Field(default=0, description="how often it was started afresh, by repair")
     amended: int = Field(default=0, description="how often its arguments were replaced, by repair")
     order: int | None = Field(default=None, description="place in the order of completion")
-    undo: UndoCall | None = None
+    undo: tuple[UndoCall, ...] = Field(default=(), description="how to take back a sub-process, first one first")
     approval: ApprovalState | None = None
     until: datetime | None = Field(default=None, description="when a wait, an approval's expiry, is due")
 
@@ -112,7 +120,7 @@ class Snapshot(Contract):
     started: datetime
     records: tuple[StepRecord, ...]
     completions: int
-    seen: tuple[str, ...] = Field(default=(), description="ids of decisions, repairs and cancels already taken")
+    seen: dict[str, Receipt] = Field(default={}, description="answers to decisions, repairs and cancels, by their id")
     generation: int = 1
 
 
@@ -160,7 +168,7 @@ class StepView(Contract):
     tokens: int = 0
     child: str | None = None
     by: str | None = None
-    undo: UndoCall | None = None
+    undo: tuple[UndoCall, ...] = Field(default=(), description="what an abort would call to take this step back")
 
 
 class Cost(Contract):
