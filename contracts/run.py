@@ -58,7 +58,7 @@ class Vote(Contract):
     decision: Literal["approve", "reject"]
     comment: str = ""
     at: datetime
-    id: str | None = None
+    stage: int = 0
 
 
 class ApprovalState(Contract):

@@ -1,0 +1,217 @@
+"""Calling activities: retry policies from the process, failures classified for whoever decides about them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import Priority, RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutError, TimeoutType
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.activities import ActivityStub
+    from contracts.base import Contract, Json, format_duration
+    from contracts.errors import (
+        AnswerRefused,
+        ArgumentsInvalid,
+        ChildFailed,
+        LimitReached,
+        ModelFailed,
+        OutcomeUnknown,
+        OutputInvalid,
+        StepError,
+        ToolFailed,
+    )
+    from contracts.process import Retry
+    from contracts.tools import DEFAULT_TIMEOUT, ToolCall, ToolResult, ToolSpec
+    from language.schema import violations
+
+HEARTBEAT_TIMEOUT = timedelta(seconds=10)
+"""How soon a lost worker is noticed. Activities heartbeat by themselves every 3 seconds."""
+
+MAX_SUMMARY = 200
+"""Bytes of a summary that Temporal keeps (its documented limit)."""
+
+A = TypeVar("A", bound=Contract)
+R = TypeVar("R", bound=Contract)
+
+_STEP_ERRORS: dict[str, type[StepError]] = {
+    error.type_name(): error
+    for error in (
+        AnswerRefused,
+        ArgumentsInvalid,
+        ChildFailed,
+        LimitReached,
+        ModelFailed,
+        OutcomeUnknown,
+        OutputInvalid,
+        ToolFailed,
+    )
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """How one call is made: its place in the run, its bounds, how it shows in Temporal Web."""
+
+    id: str
+    summary: str
+    retry: Retry | None = None
+    timeout: timedelta | None = None
+    deadline: timedelta | None = None
+    priority: int | None = None
+
+    def options(self, retry: Retry, timeout: timedelta) -> workflow.ActivityConfig:
+        return workflow.ActivityConfig(
+            activity_id=self.id,
+            start_to_close_timeout=timeout,
+            schedule_to_close_timeout=self.deadline,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            retry_policy=retry_policy(retry),
+            cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
+            summary=summary(self.summary),
+            priority=Priority(priority_key=self.priority),
+        )
+
+
+def retry_policy(retry: Retry) -> RetryPolicy:
+    return RetryPolicy(
+        initial_interval=retry.first,
+        backoff_coefficient=retry.factor,
+        maximum_interval=max(retry.first, retry.max),
+        maximum_attempts=retry.attempts,
+    )
+
+
+def summary(text: str) -> str:
+    """The text in the bytes Temporal keeps of a summary, cut at a character."""
+    encoded = text.encode()
+    return text if len(encoded) <= MAX_SUMMARY else encoded[: MAX_SUMMARY - 3].decode(errors="ignore") + "…"
+
+
+async def call_engine(stub: ActivityStub[A, R], argument: A, call: Call) -> R:
+    """Call one of the engine's own activities.
+
+    Raises:
+        StepError: it failed, after its retries.
+    """
+    try:
+        options = call.options(call.retry or Retry(), call.timeout or DEFAULT_TIMEOUT)
+        return await _execute(stub.name, argument, stub.result, options)
+    except ActivityError as error:
+        raise failure(error, stub.name).as_error() from error
+
+
+async def call_tool(spec: ToolSpec, arguments: ToolCall, call: Call) -> ToolResult:
+    """Call a tool by the rules of its effect: reads and idempotent writes are retried with the same key; any other
+    write is tried again only when it is known not to have happened, and reconciled by its `check` otherwise.
+
+    Raises:
+        ArgumentsInvalid: the arguments do not fit; nothing was called.
+        OutcomeUnknown: the write may or may not have happened.
+        StepError: it failed, after its retries; `detail` says how often it was tried.
+    """
+    if wrong := violations(spec.parameters, arguments.args):
+        raise ArgumentsInvalid(f"{spec.name} cannot be called: {'; '.join(wrong)}", {"arguments": arguments.args})
+    retry = call.retry or spec.retry or Retry()
+    timeout = call.timeout or spec.timeout or DEFAULT_TIMEOUT
+    if spec.repeatable:
+        try:
+            return await _execute(spec.name, arguments, ToolResult, call.options(retry, timeout))
+        except ActivityError as error:
+            raise failure(error, spec.name).as_error() from error
+    return await _call_once(spec, arguments, call, retry, timeout)
+
+
+async def _call_once(
+    spec: ToolSpec, arguments: ToolCall, call: Call, retry: Retry, timeout: timedelta
+) -> ToolResult:
+    once = call.options(retry.model_copy(update={"attempts": 1}), timeout)
+    pause = retry.first
+    for attempt in range(1, retry.attempts + 1):
+        try:
+            result = await _execute(spec.name, arguments, ToolResult, once)
+            return result.model_copy(update={"attempts": attempt})
+        except ActivityError as error:
+            failed = failure(error, spec.name)
+            if failed.uncertain:
+                found = await _reconcile(spec, arguments, call, failed)
+                if found is not None:
+                    return ToolResult(output=found, attempts=attempt)
+            elif not failed.may_pass:
+                raise failed.as_error() from error
+            if attempt == retry.attempts:
+                raise failed.as_error() from error
+        await workflow.sleep(pause, summary=summary(f"{call.id}: next try of {spec.name}"))
+        pause = min(pause * retry.factor, retry.max)
+    raise AssertionError("a retry policy has at least one attempt")
+
+
+async def _reconcile(spec: ToolSpec, arguments: ToolCall, call: Call, failed: "Failure") -> Json:
+    """The result of a write that turns out to have happened, or None when it did not."""
+    unknown = (
+        f"{failed.message}. Whether {spec.name} took effect is unknown (key {arguments.key}); it is not repeated on its own"
+    )
+    if spec.check is None:
+        raise OutcomeUnknown(unknown, {"key": arguments.key, "arguments": arguments.args})
+    check = Call(f"{call.id}:check", f"{call.id}: did {spec.name} happen?", priority=call.priority)
+    try:
+        result = await _execute(spec.check, arguments, ToolResult, check.options(Retry(), DEFAULT_TIMEOUT))
+    except ActivityError as error:
+        detail = {"key": arguments.key, "arguments": arguments.args, "check": failure(error, spec.check).message}
+        raise OutcomeUnknown(f"{unknown}, and {spec.check} could not tell", detail) from error
+    return result.output
+
+
+async def _execute(name: str, argument: Contract, result: type[R], options: workflow.ActivityConfig) -> R:
+    answer: R = await workflow.execute_activity(name, argument, result_type=result, **options)
+    return answer
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What an activity's failure means. `uncertain`: an effect may have happened all the same."""
+
+    kind: type[StepError]
+    message: str
+    may_pass: bool
+    uncertain: bool
+    attempts: int
+    cancelled: bool = False
+
+    def as_error(self) -> StepError:
+        return self.kind(self.message, {"attempts": self.attempts, "uncertain": self.uncertain})
+
+
+def failure(error: ActivityError, name: str) -> Failure:
+    """Classify an activity's failure.
+
+    Raises:
+        CancelledError: the workflow itself cancelled the activity.
+    """
+    cause = error.cause
+    if isinstance(cause, CancelledError):
+        raise cause
+    if isinstance(cause, TimeoutError):
+        return Failure(ToolFailed, _timed_out(cause, name), may_pass=True, uncertain=True, attempts=1)
+    if not isinstance(cause, ApplicationError):
+        return Failure(ToolFailed, f"{name}: {cause or error}", may_pass=True, uncertain=True, attempts=1)
+    detail: Mapping[str, Any] = next((item for item in cause.details if isinstance(item, Mapping)), {})
+    return Failure(
+        _STEP_ERRORS.get(cause.type or "", ToolFailed),
+        cause.message,
+        may_pass=not cause.non_retryable,
+        uncertain=detail.get("applied", "unknown") == "unknown",
+        attempts=int(detail.get("attempts", 1)),
+    )
+
+
+def _timed_out(timeout: TimeoutError, name: str) -> str:
+    match timeout.type:
+        case TimeoutType.HEARTBEAT:
+            return f"{name}: the worker that ran it was lost ({format_duration(HEARTBEAT_TIMEOUT)} without a sign of life)"
+        case TimeoutType.SCHEDULE_TO_CLOSE:
+            return f"{name}: its deadline passed"
+        case _:
+            return f"{name}: no answer within its timeout"
