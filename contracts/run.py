@@ -51,6 +51,7 @@ class UndoCall(Contract):
     tool: str
     args: dict[str, Json]
     key: str
+    spec: ToolSpec | None = Field(default=None, description="the tool, when another run is to call it")
 
 
 class Vote(Contract):

@@ -75,6 +75,11 @@ class Call:
         )
 
 
+def step_error(kind: str | None, message: str, *, default: type[StepError] = ToolFailed) -> StepError:
+    """The error of this type name, as it crossed Temporal."""
+    return _STEP_ERRORS.get(kind or "", default)(message)
+
+
 def retry_policy(retry: Retry) -> RetryPolicy:
     return RetryPolicy(
         initial_interval=retry.first,

@@ -7,7 +7,7 @@ settling a step costs the number of steps that need it, whatever the size of the
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from contracts.base import Json
 from contracts.decisions import Repair
@@ -57,8 +57,9 @@ class Node:
     is_item: bool = False
     task: asyncio.Task[None] | None = None
     interruptible: bool = True
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
     repair: Repair | None = None
+    decided: Literal["approved", "rejected"] | None = None
 
     @property
     def id(self) -> str:
@@ -67,6 +68,11 @@ class Node:
     @property
     def is_settled(self) -> bool:
         return self.record.status in SETTLED
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether a fresh start of the run would make the same record."""
+        return self.record.status == "pending" and not self.record.amended and not self.record.tries
 
     @property
     def is_leaf(self) -> bool:

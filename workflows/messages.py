@@ -1,0 +1,151 @@
+"""What people say to a run: checked, taken at once, answered. A repeat with the same id gets the same answer."""
+
+from typing import TypeVar
+
+from pydantic import ValidationError
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.base import Contract, Json
+    from contracts.decisions import Cancel, Decision, Receipt, Repair
+    from contracts.errors import Cancelled, ErrorInfo, Refused
+    from contracts.process import AgentStep, ProcessStep, ToolStep
+    from language.schema import violations
+
+    from workflows import approvals
+    from workflows.engine import Ending, Engine
+    from workflows.plan import Node
+
+M = TypeVar("M", Decision, Repair, Cancel)
+
+
+def parse(model: type[M], payload: Json) -> M:
+    """The message in a payload.
+
+    Raises:
+        Refused: it is no such message; every field that is wrong is named.
+    """
+    try:
+        return model.model_validate(payload)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'payload'}: {item['msg']}" for item in error.errors())
+        raise Refused(f"this is no {model.__name__.lower()}: {wrong}") from error
+
+
+def check(engine: Engine, message: Contract) -> None:
+    """Raises:
+    Refused: the message does not hold; why, and what holds instead.
+    """
+    if isinstance(message, Decision | Repair | Cancel) and message.id is not None and message.id in engine.seen:
+        return
+    if isinstance(message, Decision):
+        _check_decision(engine, message)
+    elif isinstance(message, Repair):
+        _check_repair(engine, message)
+    elif isinstance(message, Cancel) and engine.ending is not None:
+        raise Refused(f"the run is ending already: {engine.ending.error.message}")
+
+
+def take(engine: Engine, message: Decision | Repair | Cancel) -> Receipt:
+    """Take a message that `check` let through."""
+    if message.id is not None and message.id in engine.seen:
+        return engine.seen[message.id]
+    match message:
+        case Decision():
+            receipt = _decide(engine, message)
+        case Repair():
+            receipt = _repair(engine, message)
+        case Cancel():
+            receipt = _cancel(engine, message)
+    if message.id is not None:
+        engine.seen[message.id] = receipt
+    engine.touch()
+    return receipt
+
+
+def _check_decision(engine: Engine, decision: Decision) -> None:
+    node = engine.waiting.get(decision.step)
+    state = node.record.approval if node else None
+    if node is None or state is None or node.decided is not None:
+        raise Refused(_not_waiting(engine, decision.step))
+    if reason := approvals.refusal(state, decision):
+        raise Refused(f"{decision.step}: {reason}")
+
+
+def _decide(engine: Engine, decision: Decision) -> Receipt:
+    node = engine.waiting[decision.step]
+    assert node.record.approval is not None
+    state, node.decided = approvals.count(node.record.approval, decision, workflow.now())
+    node.update(approval=state)
+    if node.decided is not None:
+        return Receipt(outcome=f"{decision.step} is {node.decided} by {decision.by}", status=node.decided)
+    asked = ", ".join(approvals.deciders(state))
+    more = approvals.missing(state)
+    return Receipt(outcome=f"counted; {decision.step} waits for {more} more of {asked}", status="waiting")
+
+
+def _not_waiting(engine: Engine, step: str) -> str:
+    open_ones = [node.id for node in engine.waiting.values() if node.record.approval]
+    instead = f"; waiting for a decision: {', '.join(open_ones)}" if open_ones else "; nothing waits for a decision now"
+    node = engine.plan.nodes.get(step)
+    if node is None:
+        return f"there is no step {step!r} to decide{instead}"
+    state = node.record.approval
+    if state is not None and state.votes and (node.is_settled or node.decided):
+        votes = ", ".join(f"{vote.decision} by {vote.by}" for vote in state.votes)
+        return f"{step} is decided already: {votes}"
+    return f"{step} does not wait for a decision; it is {node.record.status}{instead}"
+
+
+def _check_repair(engine: Engine, repair: Repair) -> None:
+    node = engine.parked.get(repair.step)
+    if node is None or node.repair is not None:
+        known = engine.plan.nodes.get(repair.step)
+        state = f"it is {known.record.status}" if known else "there is no such step"
+        incidents = f"incidents: {', '.join(engine.parked)}" if engine.parked else "the run has no incident"
+        raise Refused(f"{repair.step} has no incident to repair ({state}); {incidents}")
+    if repair.action == "replan":
+        raise Refused(f"{repair.step} was not planned by an agent, so it cannot be replanned; use retry or amend")
+    if repair.action == "amend":
+        _check_arguments(engine, node, repair.value)
+    if repair.action == "complete" and node.record.order is None:
+        _check_output(engine, node, repair.value)
+
+
+def _check_arguments(engine: Engine, node: Node, value: Json) -> None:
+    if not isinstance(node.step, ToolStep | AgentStep | ProcessStep):
+        raise Refused(f"{node.id} is a {node.record.kind} step and has no arguments to amend; use retry")
+    if not isinstance(value, dict):
+        raise Refused(f"{node.id}: amend needs the new arguments as a JSON object, for example {{...}}; got {value!r}")
+    undoing = node.record.order is not None and node.step.undo is not None
+    tool = node.step.undo.tool if undoing and node.step.undo else getattr(node.step, "tool", None)
+    if tool is not None and (wrong := violations(engine.definition.tools[tool].parameters, value)):
+        raise Refused(f"{node.id}: these arguments do not fit {tool}: {'; '.join(wrong)}")
+
+
+def _check_output(engine: Engine, node: Node, value: Json) -> None:
+    schemas = [node.step.output]
+    if isinstance(node.step, ToolStep):
+        schemas.append(engine.definition.tools[node.step.tool].returns)
+    wrong = [problem for schema in schemas if schema for problem in violations(schema, value)]
+    if wrong:
+        raise Refused(f"{node.id}: this output does not fit the step's schema: {'; '.join(wrong)}")
+
+
+def _repair(engine: Engine, repair: Repair) -> Receipt:
+    engine.parked[repair.step].repair = repair
+    said = {
+        "retry": "is tried again",
+        "amend": "is tried again with the new arguments",
+        "skip": "is skipped",
+        "complete": "is completed with the given output",
+        "abort": "is given up, and the run with it",
+    }
+    return Receipt(outcome=f"{repair.step} {said[repair.action]}", status=repair.action)
+
+
+def _cancel(engine: Engine, cancel: Cancel) -> Receipt:
+    reason = f"cancelled by {cancel.by}" + (f": {cancel.reason}" if cancel.reason else "")
+    engine.end(Ending("cancelled", ErrorInfo(type=Cancelled.type_name(), message=reason), undo=cancel.undo))
+    return Receipt(outcome="the run stops" + (" and takes its effects back" if cancel.undo else ""), status="cancelled")
+

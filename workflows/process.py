@@ -1,0 +1,271 @@
+"""Workflow `Process`: one run of a process, from its input to its output, through people, failures and restarts."""
+
+import asyncio
+from datetime import datetime
+from typing import Literal
+
+from pydantic import ValidationError
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.activities import LOAD_PROCESS, LoadProcess
+    from contracts.base import Json
+    from contracts.decisions import Cancel, Decision, Receipt, Repair
+    from contracts.errors import Cancelled, ErrorInfo, ExpressionFailed, InputInvalid, Refused, StepError
+    from contracts.names import (
+        CANCEL,
+        DECIDE,
+        PROCESS_ATTRIBUTE,
+        PROCESS_WORKFLOW,
+        REPAIR,
+        STATUS_ATTRIBUTE,
+        VIEW_QUERY,
+        WAITS_FOR_ATTRIBUTE,
+    )
+    from contracts.run import Cost, Definition, RunRequest, RunResult, RunStatus, RunView
+    from language.schema import violations
+
+    from workflows import messages, view
+    from workflows.calls import Call, call_engine
+    from workflows.engine import Ending, Engine
+    from workflows.steps import ACTIONS
+    from workflows.undo import undo_by_parent, undo_run
+
+MAX_REFUSED = 20
+"""Refused signals the view remembers."""
+
+
+@workflow.defn(name=PROCESS_WORKFLOW)
+class ProcessWorkflow:
+    """Payloads are taken as plain JSON and read here: one that cannot be read is then refused with what is wrong in
+    it, where a typed handler would fail the workflow task for ever."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+        self._refused: tuple[str, ...] = ()
+        self._status: RunStatus = "running"
+        self._output: Json = None
+        self._error: ErrorInfo | None = None
+        self._ended: datetime | None = None
+
+    @workflow.run
+    async def run(self, payload: Json) -> RunResult:
+        request = _read(payload)
+        definition = await self._definition(request)
+        engine = Engine(workflow.info().workflow_id, request, definition, ACTIONS)
+        self._engine = engine
+        publisher = asyncio.create_task(self._publish(engine))
+        engine.begin(engine.plan.root)
+        await self._advance(engine)
+        if engine.ending is None:
+            self._try_output(engine)
+        if engine.ending is not None:
+            await self._take_back(engine, engine.ending)
+        else:
+            self._status = "completed"
+        self._ended = workflow.now()
+        await self._finish(engine, publisher)
+        return RunResult(
+            status=self._status,
+            output=self._output,
+            cost=Cost.of(usage := view.total_usage(engine)),
+            usage=usage,
+            undo=undo_by_parent(engine) if workflow.info().parent else (),
+        )
+
+    # What people ask and say
+
+    @workflow.query(name=VIEW_QUERY)
+    def view(self) -> RunView:
+        if self._engine is None:
+            raise ApplicationError("the run is still loading its process; ask again in a moment", type="Loading")
+        status = self._status if self._ended else view.live_status(self._engine)
+        return view.run_view(
+            self._engine,
+            status,
+            output=self._output,
+            error=self._error,
+            ended=self._ended,
+            refused=self._refused,
+        )
+
+    @workflow.update(name=DECIDE)
+    async def decide(self, payload: Json) -> Receipt:
+        return await self._take(Decision, payload)
+
+    @decide.validator
+    def _validate_decide(self, payload: Json) -> None:
+        self._check(Decision, payload)
+
+    @workflow.update(name=REPAIR)
+    async def repair(self, payload: Json) -> Receipt:
+        return await self._take(Repair, payload)
+
+    @repair.validator
+    def _validate_repair(self, payload: Json) -> None:
+        self._check(Repair, payload)
+
+    @workflow.update(name=CANCEL)
+    async def cancel(self, payload: Json) -> Receipt:
+        return await self._take(Cancel, payload)
+
+    @cancel.validator
+    def _validate_cancel(self, payload: Json) -> None:
+        self._check(Cancel, payload)
+
+    @workflow.signal(name=DECIDE)
+    async def decide_by_signal(self, payload: Json) -> None:
+        await self._take_signal(Decision, payload)
+
+    @workflow.signal(name=REPAIR)
+    async def repair_by_signal(self, payload: Json) -> None:
+        await self._take_signal(Repair, payload)
+
+    @workflow.signal(name=CANCEL)
+    async def cancel_by_signal(self, payload: Json) -> None:
+        await self._take_signal(Cancel, payload)
+
+    def _check(self, model: type[messages.M], payload: Json) -> None:
+        try:
+            message = messages.parse(model, payload)
+            if self._engine is not None:
+                messages.check(self._engine, message)
+        except Refused as error:
+            raise _refusal(error) from error
+
+    async def _take(self, model: type[messages.M], payload: Json) -> Receipt:
+        try:
+            message = messages.parse(model, payload)
+            engine = self._engine or await self._loaded()
+            messages.check(engine, message)
+            return messages.take(engine, message)
+        except Refused as error:
+            raise _refusal(error) from error
+
+    async def _take_signal(self, model: type[messages.M], payload: Json) -> None:
+        try:
+            await self._take(model, payload)
+        except ApplicationError as error:
+            workflow.logger.warning("signal refused: %s", error.message)
+            self._refused = (*self._refused, f"{workflow.now():%Y-%m-%d %H:%M:%S} {error.message}")[-MAX_REFUSED:]
+
+    async def _loaded(self) -> Engine:
+        await workflow.wait_condition(lambda: self._engine is not None)
+        assert self._engine is not None
+        return self._engine
+
+    # From start to end
+
+    async def _definition(self, request: RunRequest) -> Definition:
+        definition = request.definition
+        if definition is None:
+            call = Call("load_process", f"load {request.process}", priority=request.priority)
+            try:
+                definition = await call_engine(
+                    LOAD_PROCESS, LoadProcess(process=request.process, input=request.input), call
+                )
+            except StepError as error:
+                raise ApplicationError(str(error), type=InputInvalid.type_name(), non_retryable=True) from error
+        if wrong := violations(definition.process.input, request.input):
+            raise _invalid(f"the input does not fit process {request.process}: {'; '.join(wrong)}")
+        return definition
+
+    async def _advance(self, engine: Engine) -> None:
+        """Until every step has settled, or the run is to end; continues as new on the way when its history is long."""
+        try:
+            while not self._is_through(engine):
+                await workflow.wait_condition(lambda: self._is_through(engine) or _history_is_long())
+                if not self._is_through(engine):
+                    await self._continue_as_new(engine)
+        except asyncio.CancelledError:
+            stopped = ErrorInfo(type=Cancelled.type_name(), message="cancelled through Temporal")
+            engine.end(Ending("cancelled", stopped))
+
+    def _is_through(self, engine: Engine) -> bool:
+        if engine.crash is not None:
+            raise engine.crash
+        return engine.plan.root.settled.is_set() or engine.ending is not None
+
+    async def _continue_as_new(self, engine: Engine) -> None:
+        engine.draining = True
+        await workflow.wait_condition(lambda: self._is_through(engine) or engine.is_drained)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if not self._is_through(engine) and engine.is_drained:
+            request = engine.request.model_copy(
+                update={"definition": engine.definition, "snapshot": engine.snapshot()}
+            )
+            workflow.continue_as_new(request)
+
+    def _try_output(self, engine: Engine) -> None:
+        try:
+            self._output = engine.evaluate_output()
+        except ExpressionFailed as error:
+            info = ErrorInfo(type=error.type_name(), message=f"output: {error}", detail=error.detail)
+            engine.end(Ending("failed", info))
+
+    async def _take_back(self, engine: Engine, ending: Ending) -> None:
+        self._error = ending.error
+        await engine.stop()
+        undone = await undo_run(engine) if ending.undo else 0
+        self._status = "undone" if undone and ending.status == "failed" else ending.status
+
+    async def _finish(self, engine: Engine, publisher: "asyncio.Task[None]") -> None:
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        publisher.cancel()
+        self._show(engine, self._status, [])
+        if self._error is not None:
+            # A run that people or failures stopped ends so in Temporal too, whichever effects were taken back.
+            usage = view.total_usage(engine)
+            raise ApplicationError(
+                self._error.message,
+                {"status": self._status, "usage": usage.model_dump(mode="json")},
+                type=self._error.type,
+                non_retryable=True,
+            )
+
+    # What Temporal shows
+
+    async def _publish(self, engine: Engine) -> None:
+        """Keep search attributes and details current: at most once per workflow task, whatever changed in it."""
+        shown = -1
+        status: tuple[RunStatus, list[str]] | None = None
+        while self._ended is None:
+            await workflow.wait_condition(lambda: engine.changes != shown)  # noqa: B023
+            shown = engine.changes
+            now = (view.live_status(engine), view.waits_for(engine))
+            if now != status:
+                status = now
+                self._show(engine, *now)
+            else:
+                workflow.set_current_details(view.details(engine, now[0]))
+
+    def _show(self, engine: Engine, status: RunStatus, waits_for: list[str]) -> None:
+        workflow.upsert_search_attributes(
+            [
+                PROCESS_ATTRIBUTE.value_set(engine.definition.process.process),
+                STATUS_ATTRIBUTE.value_set(status),
+                WAITS_FOR_ATTRIBUTE.value_set(waits_for),
+            ]
+        )
+        workflow.set_current_details(view.details(engine, status))
+
+
+def _read(payload: Json) -> RunRequest:
+    try:
+        return RunRequest.model_validate(payload)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'input'}: {item['msg']}" for item in error.errors())
+        raise _invalid(f'{wrong}; start a run with {{"process": NAME, "input": {{...}}}}') from error
+
+
+def _invalid(message: str) -> ApplicationError:
+    return ApplicationError(message, type=InputInvalid.type_name(), non_retryable=True)
+
+
+def _refusal(error: Refused) -> ApplicationError:
+    return ApplicationError(str(error), type=Refused.type_name(), non_retryable=True)
+
+
+def _history_is_long() -> bool:
+    return workflow.info().is_continue_as_new_suggested()

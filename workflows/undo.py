@@ -1,0 +1,126 @@
+"""Taking a run's effects back: in the reverse of the order in which they were made, independent ones at the same time.
+
+Every completed step is undone before anything it came after; a step without an `undo` only passes the turn on.
+"""
+
+import asyncio
+from collections import defaultdict
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.errors import ErrorInfo, StepError
+    from contracts.run import UndoCall
+    from contracts.tools import ToolCall
+
+    from workflows.calls import Call, call_tool
+    from workflows.engine import Engine
+    from workflows.plan import Node
+
+
+def undo_calls(engine: Engine, node: Node) -> tuple[UndoCall, ...]:
+    """How this node's own effect is taken back, first call first; empty when it has none or did not complete.
+
+    Raises:
+        ExpressionFailed: the arguments of its `undo` cannot be worked out.
+    """
+    if node.record.status not in ("completed", "undoing", "attention") or node.record.order is None:
+        return ()
+    if node.record.undo or node.step.undo is None or (node.step.for_each is not None and not node.is_item):
+        return node.record.undo
+    undo = node.step.undo
+    args = engine.evaluate(node, undo.with_, output=node.record.output)
+    return (UndoCall(tool=undo.tool, args=args, key=f"{engine.run}/{node.id}/undo"),)
+
+
+def undo_by_parent(engine: Engine) -> tuple[UndoCall, ...]:
+    """How a parent takes a completed run back: every effect, last completed first."""
+    done = [node for node in engine.plan.walk() if node.record.order is not None]
+    done.sort(key=_order, reverse=True)
+    tools = engine.definition.tools
+    calls = (call for node in done for call in undo_calls(engine, node))
+    return tuple(call if call.spec else call.model_copy(update={"spec": tools[call.tool]}) for call in calls)
+
+
+async def undo_run(engine: Engine) -> int:
+    """Take back every effect of a stopped run. An undo that keeps failing is parked for an operator.
+
+    Returns:
+        How many steps were taken back.
+    """
+    nodes = list(engine.plan.walk())
+    later: dict[Node, int] = defaultdict(int)
+    for node in nodes:
+        for earlier in node.predecessors():
+            later[earlier] += 1
+    tasks: list[asyncio.Task[bool]] = []
+
+    def turn(free: list[Node]) -> None:
+        """Undo these, which nothing left came after; pass the turn on at once from those with no effect."""
+        while free:
+            free.sort(key=_order)
+            node = free.pop()
+            if node.record.order is not None and (node.step.undo or node.record.undo):
+                tasks.append(asyncio.create_task(undo(node)))
+            else:
+                free.extend(released(node))
+
+    def released(node: Node) -> list[Node]:
+        freed = []
+        for earlier in node.predecessors():
+            later[earlier] -= 1
+            if later[earlier] == 0:
+                freed.append(earlier)
+        return freed
+
+    async def undo(node: Node) -> bool:
+        undone = await _undo_step(engine, node)
+        turn(released(node))
+        return undone
+
+    turn([node for node in nodes if later[node] == 0])
+    undone = 0
+    for task in tasks:  # which grows as effects are taken back
+        undone += await task
+    return undone
+
+
+def _order(node: Node) -> int:
+    return node.record.order or 0
+
+
+async def _undo_step(engine: Engine, node: Node) -> bool:
+    calls: list[UndoCall] = []
+    done = 0
+    node.update(status="undoing")
+    engine.touch()
+    while node.record.status in ("undoing", "attention"):
+        try:
+            calls = calls or list(undo_calls(engine, node))
+            while done < len(calls):
+                await _call(engine, node, calls[done], done)
+                done += 1
+            node.update(status="undone", error=None)
+        except StepError as error:
+            info = ErrorInfo(type=error.type_name(), message=f"undo failed: {error}", detail=error.detail)
+            repair = await engine.park(node, info)
+            match repair.action:
+                case "skip" | "abort":
+                    node.update(status="completed", by=repair.by)
+                case "complete":
+                    node.update(status="undone", error=None, by=repair.by)
+                case "amend" if calls:
+                    key = f"{calls[done].key}~{node.record.amended + 1}"
+                    calls[done] = calls[done].model_copy(update={"args": repair.value, "key": key})
+                    node.update(status="undoing", amended=node.record.amended + 1, by=repair.by)
+                case _:
+                    node.update(status="undoing", by=repair.by)
+    engine.touch()
+    return node.record.status == "undone"
+
+
+async def _call(engine: Engine, node: Node, undo: UndoCall, number: int) -> None:
+    tool_call = ToolCall(args=undo.args, key=undo.key, run=engine.run, step=node.id)
+    call = Call(f"{node.id}:undo{number or ''}", f"undo {node.id}: {undo.tool}", priority=engine.request.priority)
+    async with engine.slots:
+        await call_tool(undo.spec or engine.definition.tools[undo.tool], tool_call, call)
