@@ -35,6 +35,7 @@ class AgentSnapshot(Contract):
 
     started: datetime
     turns: tuple[tuple[Message, ...], ...]
+    pending: tuple[Message, ...]
     turn: int
     usage: Usage
     tool_calls: int

@@ -99,7 +99,7 @@ async def call_engine(stub: ActivityStub[A, R], argument: A, call: Call) -> R:
     """Call one of the engine's own activities.
 
     Raises:
-        StepError: it failed, after its retries.
+        StepError: it failed, after its retries; `detail["type"]` is the type it failed with.
     """
     try:
         options = call.options(call.retry or Retry(), call.timeout or DEFAULT_TIMEOUT)
@@ -183,10 +183,12 @@ class Failure:
     may_pass: bool
     uncertain: bool
     attempts: int
-    cancelled: bool = False
+    type: str | None = None
 
     def as_error(self) -> StepError:
-        return self.kind(self.message, {"attempts": self.attempts, "uncertain": self.uncertain})
+        return self.kind(
+            self.message, {"attempts": self.attempts, "uncertain": self.uncertain, "type": self.type}
+        )
 
 
 def failure(error: ActivityError, name: str) -> Failure:
@@ -209,6 +211,7 @@ def failure(error: ActivityError, name: str) -> Failure:
         may_pass=not cause.non_retryable,
         uncertain=detail.get("applied", "unknown") == "unknown",
         attempts=int(detail.get("attempts", 1)),
+        type=cause.type,
     )
 
 

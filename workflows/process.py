@@ -166,7 +166,8 @@ class ProcessWorkflow:
                     LOAD_PROCESS, LoadProcess(process=request.process, input=request.input), call
                 )
             except StepError as error:
-                raise ApplicationError(str(error), type=InputInvalid.type_name(), non_retryable=True) from error
+                kind = error.detail["type"] or InputInvalid.type_name()
+                raise ApplicationError(str(error), type=kind, non_retryable=True) from error
         if wrong := violations(definition.process.input, request.input):
             raise _invalid(f"the input does not fit process {request.process}: {'; '.join(wrong)}")
         return definition
