@@ -1,6 +1,7 @@
 """The messages of an agent's conversation, and how each is referred to without being sent again."""
 
 import hashlib
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -33,6 +34,17 @@ class ToolMessage(Contract):
     role: Literal["tool"] = "tool"
     call_id: str
     content: str
+
+
+def tool_message(call_id: str, output: Json) -> ToolMessage:
+    """What the model is told of a call that succeeded. Wherever it is made, equal outputs give equal messages."""
+    content = json.dumps(output, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return ToolMessage(call_id=call_id, content=content)
+
+
+def tool_error_message(call_id: str, error: str) -> ToolMessage:
+    """What the model is told of a call that failed, after its retries."""
+    return ToolMessage(call_id=call_id, content=f"error: {error}")
 
 
 Message = Annotated[UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
