@@ -136,6 +136,7 @@ class Waiting(Contract):
     who: tuple[str, ...] = ()
     needed: int = 0
     votes: tuple[Vote, ...] = ()
+    reminded: int = 0
     show: dict[str, Json] = {}
     hash: str | None = None
 

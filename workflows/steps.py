@@ -1,13 +1,13 @@
 """What a step of each kind does. Each takes the engine and its node, and gives the step's output."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 from temporalio import workflow
-from temporalio.common import Priority, RetryPolicy
+from temporalio.common import Priority
 from temporalio.exceptions import ApplicationError, CancelledError, ChildWorkflowError
 
 with workflow.unsafe.imports_passed_through():
@@ -130,33 +130,52 @@ async def run_process(engine: Engine, node: Node) -> Json:
     child = f"{engine.run}/{node.id}"
     was_running = node.record.status == "running"
     async with _deadline(node), engine.working(node, drains=False):
-        try:
-            if was_running:
-                adopted = Call(node.id, f"{node.id}: wait for {step.process}", timeout=ADOPTED_RUN_TIMEOUT)
-                result = await call_engine(AWAIT_PROCESS, AwaitRun(workflow_id=child), adopted)
-            else:
-                request = RunRequest(
-                    process=step.process,
-                    input=arguments(engine, node),
-                    started_by=engine.request.started_by,
-                    priority=step.priority or engine.request.priority,
-                )
-                node.update(child=child, attempts=node.record.attempts + 1)
-                result = await workflow.execute_child_workflow(
-                    PROCESS_WORKFLOW,
-                    request,
-                    id=child,
-                    result_type=RunResult,
-                    static_summary=summary(f"{node.id}: process {step.process}"),
-                    retry_policy=RetryPolicy(maximum_attempts=1),
-                    priority=Priority(priority_key=request.priority),
-                )
-        except ChildWorkflowError as error:
-            _add_usage(node, _usage_of(error))
-            raise _child_error(error, step.process) from error
+        if was_running:
+            result = await _adopt(node, child)
+        else:
+            request = RunRequest(
+                process=step.process,
+                input=arguments(engine, node),
+                started_by=engine.request.started_by,
+                priority=step.priority or engine.request.priority,
+            )
+            node.update(child=child, attempts=node.record.attempts + 1)
+            result = await _run_child(node, step.process, request, child)
     _add_usage(node, result.usage)
     node.update(undo=result.undo)
     return result.output
+
+
+async def _run_child(node: Node, process: str, request: RunRequest, child: str) -> RunResult:
+    try:
+        result: RunResult = await workflow.execute_child_workflow(
+            PROCESS_WORKFLOW,
+            request,
+            id=child,
+            result_type=RunResult,
+            static_summary=summary(f"{node.id}: process {process}"),
+            priority=Priority(priority_key=request.priority),
+            # Any other policy ends the child when this run continues as new.
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+        )
+    except ChildWorkflowError as error:
+        _add_usage(node, _usage_of(error))
+        raise _child_error(error, process) from error
+    return result
+
+
+async def _adopt(node: Node, child: str) -> RunResult:
+    """Wait for a sub-process that was started before this run continued as new."""
+    awaited = AwaitRun(workflow_id=child)
+    try:
+        call = Call(node.id, f"{node.id}: wait for {child}", timeout=ADOPTED_RUN_TIMEOUT)
+        return await call_engine(AWAIT_PROCESS, awaited, call)
+    except asyncio.CancelledError:
+        await workflow.get_external_workflow_handle(child).cancel()
+        ended = Call(f"{node.id}:cancelled", f"{node.id}: wait until {child} is undone", timeout=ADOPTED_RUN_TIMEOUT)
+        with contextlib.suppress(StepError):
+            await call_engine(AWAIT_PROCESS, awaited, ended)
+        raise
 
 
 async def run_group(engine: Engine, node: Node) -> Json:
@@ -287,7 +306,7 @@ def _due(engine: Engine, node: Node, step: WaitStep) -> datetime:
     return moment
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def _deadline(node: Node) -> AsyncIterator[None]:
     """Bounds what a step waits for by its `deadline`; a StepError when it passes."""
     deadline = node.step.deadline

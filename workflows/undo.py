@@ -58,9 +58,9 @@ async def undo_run(engine: Engine) -> int:
     def turn(free: list[Node]) -> None:
         """Undo these, which nothing left came after; pass the turn on at once from those with no effect."""
         while free:
-            free.sort(key=_order)
+            free.sort(key=lambda node: _order(node) if _has_effect(node) else engine.completions + 1)
             node = free.pop()
-            if node.record.order is not None and (node.step.undo or node.record.undo):
+            if _has_effect(node):
                 tasks.append(asyncio.create_task(undo(node)))
             else:
                 free.extend(released(node))
@@ -83,6 +83,10 @@ async def undo_run(engine: Engine) -> int:
     for task in tasks:  # which grows as effects are taken back
         undone += await task
     return undone
+
+
+def _has_effect(node: Node) -> bool:
+    return node.record.order is not None and (node.step.undo is not None or bool(node.record.undo))
 
 
 def _order(node: Node) -> int:

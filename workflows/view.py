@@ -202,6 +202,7 @@ def _waiting(node: Node) -> Waiting:
         who=tuple(approvals.deciders(state)),
         needed=approvals.missing(state),
         votes=state.votes,
+        reminded=state.reminded,
         show=state.show,
         hash=state.hash,
     )

@@ -1,0 +1,192 @@
+"""A tiny business for engine tests: real tools with a ledger, a real worker on a real server, processes from YAML."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from textwrap import dedent
+from typing import Any
+
+from temporalio import activity
+from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import Worker
+from uuid_utils import uuid7
+
+from activities.tools.runner import tool_activities
+from contracts.activities import (
+    AWAIT_PROCESS,
+    LOAD_PROCESS,
+    RESOLVE_PEOPLE,
+    LoadProcess,
+    People,
+    ResolvePeople,
+)
+from contracts.decisions import Receipt
+from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
+from contracts.run import Definition, RunRequest, RunResult, RunView
+from contracts.tools import Tool, ToolContext, ToolError, tool
+from language.load import load_process
+from runtime.sandbox import workflow_runner
+from workflows.agent import AgentWorkflow
+from workflows.process import ProcessWorkflow
+
+GROUPS = {"group:finance": ("user:alice", "user:bob"), "group:controllers": ("user:carol",)}
+
+
+@dataclass
+class Office:
+    """`ledger`: every call that took effect, in order. `gates`: what a `held` call waits for."""
+
+    client: Client
+    queue: str
+    ledger: list[tuple[str, str, Any]] = field(default_factory=list)
+    calls: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    gates: defaultdict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
+    started: defaultdict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
+    broken: set[str] = field(default_factory=set)
+    happened: dict[str, str] = field(default_factory=dict)
+    children: dict[str, Definition] = field(default_factory=dict)
+
+    def tools(self) -> list[Tool[..., Any]]:
+        @tool(name="do.work", effect="write", idempotent=True)
+        async def work(ctx: ToolContext, what: str = "", fails: bool = False) -> dict[str, str]:
+            """Leave a line in the ledger."""
+            self.calls[ctx.step] += 1
+            if fails or ctx.step in self.broken:
+                raise ToolError(f"{ctx.step} is broken", retry=False)
+            self.ledger.append(("do", ctx.step, what))
+            return {"id": ctx.step, "what": what, "key": ctx.idempotency_key}
+
+        @tool(name="do.undo", effect="write", idempotent=True)
+        async def undo(ctx: ToolContext, id: str) -> None:
+            """Take a line back."""
+            if f"undo {ctx.step}" in self.broken:
+                raise ToolError("cannot be undone now", retry=False)
+            self.ledger.append(("undo", ctx.step, id))
+
+        @tool(name="do.held", effect="write", idempotent=True)
+        async def held(ctx: ToolContext) -> dict[str, str]:
+            """Work that lasts until the test lets it go."""
+            self.started[ctx.step].set()
+            await self.gates[ctx.step].wait()
+            self.ledger.append(("do", ctx.step, "held"))
+            return {"id": ctx.step}
+
+        @tool(name="do.look", effect="read")
+        async def look(ctx: ToolContext, fail_times: int = 0) -> int:
+            """Fail a few times, then say which attempt it is."""
+            if ctx.attempt <= fail_times:
+                raise ConnectionError("no line")
+            return ctx.attempt
+
+        @tool(name="pay.happened", effect="read")
+        async def happened(ctx: ToolContext, amount: int) -> str | None:
+            """The payment's id if it was made."""
+            return self.happened.get(ctx.idempotency_key)
+
+        @tool(name="pay.checked", effect="write", check=happened)
+        async def checked(ctx: ToolContext, amount: int) -> str:
+            """Pay; loses its line after paying, the first time, when the step says so."""
+            self.calls[ctx.step] += 1
+            if amount > 0 or self.calls[ctx.step] > 1:
+                self.happened[ctx.idempotency_key] = f"paid-{self.calls[ctx.step]}"
+                self.ledger.append(("pay", ctx.step, amount))
+            if self.calls[ctx.step] == 1:
+                raise ConnectionError("line lost")
+            return self.happened[ctx.idempotency_key]
+
+        @tool(name="pay.blind", effect="write")
+        async def blind(ctx: ToolContext, amount: int) -> str:
+            """Pay with no way to find out whether it happened."""
+            self.calls[ctx.step] += 1
+            raise ConnectionError("line lost")
+
+        return [work, undo, held, look, happened, checked, blind]
+
+    def definition(self, text: str) -> Definition:
+        specs = {made.spec.name: made.spec for made in self.tools()}
+        return load_process(dedent(text), "test.yaml", tools=specs, processes=self.children)
+
+    async def start(
+        self, text: str | Definition, input: Any = None, *, run: str | None = None, started_by: str | None = None
+    ) -> "Run":
+        definition = self.definition(text) if isinstance(text, str) else text
+        handle = await self.client.start_workflow(
+            PROCESS_WORKFLOW,
+            RunRequest(
+                process=definition.process.process, input=input or {}, definition=definition, started_by=started_by
+            ),
+            id=run or f"{definition.process.process}-{uuid7()}",
+            task_queue=self.queue,
+            result_type=RunResult,
+        )
+        return Run(self, handle)
+
+
+@dataclass
+class Run:
+    office: Office
+    handle: WorkflowHandle[Any, RunResult]
+
+    @property
+    def id(self) -> str:
+        return self.handle.id
+
+    async def view(self) -> RunView:
+        return await self.handle.query(VIEW_QUERY, result_type=RunView)
+
+    async def until(self, holds: Callable[[RunView], bool]) -> RunView:
+        """The first view of which this holds, within 20 seconds."""
+        async with asyncio.timeout(20):
+            while not holds(seen := await self.view()):
+                await asyncio.sleep(0.02)
+            return seen
+
+    async def status_of(self, step: str) -> str:
+        return next(found.status for found in (await self.view()).steps if found.id == step)
+
+    async def waiting(self, step: str) -> RunView:
+        return await self.until(lambda view: any(wait.step == step for wait in view.waiting))
+
+    async def parked(self, *steps: str) -> RunView:
+        return await self.until(lambda view: {incident.step for incident in view.incidents} >= set(steps))
+
+    async def decide(self, step: str, decision: str, by: str, **more: Any) -> Receipt:
+        return await self._say(DECIDE, {"step": step, "decision": decision, "by": by, **more})
+
+    async def repair(self, step: str, action: str, **more: Any) -> Receipt:
+        return await self._say(REPAIR, {"step": step, "action": action, "by": "user:op", **more})
+
+    async def cancel(self, **more: Any) -> Receipt:
+        return await self._say(CANCEL, {"by": "user:op", **more})
+
+    async def _say(self, update: str, payload: dict[str, Any]) -> Receipt:
+        return await self.handle.execute_update(update, payload, result_type=Receipt)
+
+
+@asynccontextmanager
+async def open_office(client: Client, **worker: Any) -> AsyncIterator[Office]:
+    office = Office(client, queue=f"test-{uuid7()}")
+
+    @activity.defn(name=RESOLVE_PEOPLE.name)
+    async def resolve(request: ResolvePeople) -> People:
+        return People(users={name: GROUPS.get(name, (name,)) for name in request.names})
+
+    @activity.defn(name=LOAD_PROCESS.name)
+    async def load(request: LoadProcess) -> Definition:
+        return office.children[request.process]
+
+    from activities.processes import await_process_activity
+
+    activities = [*tool_activities(office.tools()), resolve, load, await_process_activity(client)]
+    assert AWAIT_PROCESS.name
+    async with Worker(
+        client,
+        task_queue=office.queue,
+        workflows=[ProcessWorkflow, AgentWorkflow],
+        activities=activities,
+        workflow_runner=workflow_runner(),
+        **worker,
+    ):
+        yield office

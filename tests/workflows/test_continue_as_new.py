@@ -1,0 +1,130 @@
+"""A run that continues as new goes on where it was: nothing done twice, nobody asked twice."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.testing import WorkflowEnvironment
+
+from contracts.names import SEARCH_ATTRIBUTES
+from runtime.client import data_converter
+from runtime.server import temporal_binary
+from tests.workflows.office import Office, Run, open_office
+
+SUGGESTED_AFTER_EVENTS = 40
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def hasty_client() -> AsyncIterator[Client]:
+    """A server that suggests to continue as new soon."""
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(temporal_binary()),
+        dev_server_extra_args=[
+            "--dynamic-config-value",
+            f"limit.historyCount.suggestContinueAsNew={SUGGESTED_AFTER_EVENTS}",
+        ],
+        search_attributes=SEARCH_ATTRIBUTES,
+        data_converter=data_converter(),
+    ) as environment:
+        yield environment.client
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def office(hasty_client: Client) -> AsyncIterator[Office]:
+    async with open_office(hasty_client) as opened:
+        yield opened
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+UNDO = "undo: {tool: do.undo, with: {id: '${ output.id }'}}"
+
+
+async def runs_of(run: Run) -> int:
+    """How many times the run continued as new, and the first."""
+    return len([found async for found in run.office.client.list_workflows(f"WorkflowId = '{run.id}'")])
+
+
+async def test_a_long_chain_completes_with_every_effect_once(office: Office) -> None:
+    chain = "\n".join(
+        f"          s{n}: {{tool: do.work, with: {{what: \"${{ steps.s{n - 1}.output.what }}{n}.\"}}}}" for n in range(1, 41)
+    )
+    run = await office.start(f"""
+        process: long-chain
+        steps:
+          s0: {{tool: do.work, with: {{what: "0."}}}}
+{chain}
+        output: ${{ steps.s40.output.what }}
+    """)
+    result = await run.handle.result()
+    assert result.output == "".join(f"{n}." for n in range(41))
+    assert [step for _, step, _ in office.ledger] == [f"s{n}" for n in range(41)]
+    assert await runs_of(run) > 2
+
+
+async def test_what_waits_for_people_is_carried_over_with_its_votes_and_ids(office: Office) -> None:
+    run = await office.start("""
+        process: carried-over
+        steps:
+          ok: {approval: {title: Go?, from: [{any_of: [group:finance], count: 2}]}}
+          broken: {tool: do.work, with: {fails: true}}
+          go: {tool: do.held}
+          each: {tool: do.work, for_each: "${ [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15] }", needs: [go]}
+          last: {tool: do.work, needs: [each]}
+          after_ok: {tool: do.work, needs: [ok, broken]}
+    """)
+    await run.waiting("ok")
+    await run.parked("broken")
+    receipt = await run.decide("ok", "approve", "alice", id="vote-1")
+    office.gates["go"].set()
+    view = await run.until(lambda view: any(step.id == "last" and step.status == "completed" for step in view.steps))
+    assert await runs_of(run) > 1
+    assert [vote.by for wait in view.waiting for vote in wait.votes] == ["user:alice"]
+    assert await run.decide("ok", "approve", "alice", id="vote-1") == receipt
+    await run.decide("ok", "approve", "bob")
+    await run.repair("broken", "skip")
+    assert (await run.handle.result()).status == "completed"
+    done = [step for _, step, _ in office.ledger]
+    assert len(done) == len(set(done)) == 18
+
+
+async def test_effects_from_before_are_undone_after(office: Office) -> None:
+    run = await office.start(f"""
+        process: undone-after
+        steps:
+          first: {{tool: do.work, {UNDO}}}
+          g:
+            for_each: ${{ [1,2,3,4,5,6] }}
+            needs: [first]
+            steps: {{a: {{tool: do.work, {UNDO}}}, b: {{tool: do.work, needs: [a]}}}}
+          w: {{wait: 1d, needs: [g]}}
+    """)
+    await run.waiting("w")
+    assert await runs_of(run) > 1
+    await run.cancel()
+    with pytest.raises(WorkflowFailureError):
+        await run.handle.result()
+    undone = [step for effect, step, _ in office.ledger if effect == "undo"]
+    assert sorted(undone[:-1]) == [f"g[{n}].a" for n in range(6)]
+    assert undone[-1] == "first"
+
+
+async def test_a_sub_process_outlives_its_parents_continuing(office: Office) -> None:
+    office.children["long-child"] = office.definition("""
+        process: long-child
+        steps: {x: {tool: do.held}}
+        output: ${ steps.x.output.id }
+    """)
+    run = await office.start("""
+        process: long-parent
+        steps:
+          sub: {process: long-child}
+          each: {tool: do.work, for_each: "${ [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15] }"}
+          last: {tool: do.work, needs: [each]}
+          after: {tool: do.work, with: {what: "${ steps.sub.output }"}}
+        output: ${ steps.after.output.what }
+    """)
+    await run.until(lambda view: any(step.id == "last" and step.status == "completed" for step in view.steps))
+    assert await runs_of(run) > 1
+    office.gates["x"].set()
+    assert (await run.handle.result()).output == "x"
