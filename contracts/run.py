@@ -1,7 +1,7 @@
 """A run as it starts, as it stands (the view) and as it ends."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PlainSerializer
 

@@ -23,14 +23,21 @@ with workflow.unsafe.imports_passed_through():
         OutputInvalid,
         StepError,
     )
-    from contracts.messages import AssistantMessage, Brief, CalledTool, OfferedTool, ToolMessage, UserMessage, tool_message
+    from contracts.messages import (
+        AssistantMessage,
+        Brief,
+        CalledTool,
+        OfferedTool,
+        ToolMessage,
+        UserMessage,
+        tool_message,
+    )
     from contracts.model import CONVERSATION_LOST, ModelReply, ModelRequest, Usage
     from contracts.names import AGENT_WORKFLOW, VIEW_QUERY
     from contracts.process import Retry
     from contracts.tools import ToolCall, ToolSpec
     from language.schema import violations
-
-    from workflows.calls import Call, call_tool, failure, summary
+    from workflows.calls import Call, call_tool, failure
     from workflows.conversation import Conversation
 
 MAX_CORRECTIONS = 2
@@ -86,7 +93,7 @@ class AgentWorkflow:
         )
 
     async def _work(self) -> Json:
-        while self._turn < self._request.limits.turns:
+        while True:  # Until an answer or a limit; `turns` always is one.
             self._check_limits()
             reply = await self._ask()
             self._conversation.add(reply.message, stored=True)
@@ -98,7 +105,6 @@ class AgentWorkflow:
                 self._correct(problems, reply)
             if workflow.info().is_continue_as_new_suggested():
                 self._continue_as_new()
-        self._stop(f"{self._turn} turns used of {self._request.limits.turns}", "turns")
 
     # Asking the model
 
@@ -170,9 +176,7 @@ class AgentWorkflow:
                     await answer(number)
 
         reads = [
-            answer(number)
-            for number, plan in enumerate(prepared)
-            if isinstance(plan, str) or plan[0].effect == "read"
+            answer(number) for number, plan in enumerate(prepared) if isinstance(plan, str) or plan[0].effect == "read"
         ]
         # Every call is waited for before a failure is raised: an effect on its way is never abandoned.
         ended = await asyncio.gather(*reads, write_in_order(), return_exceptions=True)
@@ -233,7 +237,9 @@ class AgentWorkflow:
         except ValueError as error:
             return f"The answer is not JSON: {error}. Answer with the JSON value alone."
         wrong = violations(self._request.output, value)
-        return f"The answer does not fit its schema: {'; '.join(wrong)}. Answer again, with the JSON value alone." if wrong else None
+        if not wrong:
+            return None
+        return f"The answer does not fit its schema: {'; '.join(wrong)}. Answer again, with the JSON value alone."
 
     def _answer(self, message: AssistantMessage) -> Json:
         return message.content if self._request.output is None else json.loads(message.content)
@@ -252,6 +258,8 @@ class AgentWorkflow:
 
     def _check_limits(self) -> None:
         limits = self._request.limits
+        if self._turn >= limits.turns:
+            self._stop(f"{self._turn} turns used of {limits.turns}", "turns")
         if limits.tokens is not None and self._usage.tokens >= limits.tokens:
             self._stop(f"{self._usage.tokens} tokens used of {limits.tokens}", "tokens")
         if limits.cost is not None and self._usage.cost >= limits.cost:

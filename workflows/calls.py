@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from temporalio import workflow
+from temporalio import exceptions, workflow
 from temporalio.common import Priority, RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutError, TimeoutType
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutType
 
 with workflow.unsafe.imports_passed_through():
     from contracts.activities import ActivityStub
@@ -119,20 +119,18 @@ async def call_tool(spec: ToolSpec, arguments: ToolCall, call: Call) -> ToolResu
     """
     if wrong := violations(spec.parameters, arguments.args):
         raise ArgumentsInvalid(f"{spec.name} cannot be called: {'; '.join(wrong)}", {"arguments": arguments.args})
-    retry = call.retry or spec.retry or Retry()
-    timeout = call.timeout or spec.timeout or DEFAULT_TIMEOUT
     if spec.repeatable:
+        options = call.options(call.retry or spec.retry or Retry(), call.timeout or spec.timeout or DEFAULT_TIMEOUT)
         try:
-            return await _execute(spec.name, arguments, ToolResult, call.options(retry, timeout))
+            return await _execute(spec.name, arguments, ToolResult, options)
         except ActivityError as error:
             raise failure(error, spec.name).as_error() from error
-    return await _call_once(spec, arguments, call, retry, timeout)
+    return await _call_once(spec, arguments, call)
 
 
-async def _call_once(
-    spec: ToolSpec, arguments: ToolCall, call: Call, retry: Retry, timeout: timedelta
-) -> ToolResult:
-    once = call.options(retry.model_copy(update={"attempts": 1}), timeout)
+async def _call_once(spec: ToolSpec, arguments: ToolCall, call: Call) -> ToolResult:
+    retry = call.retry or spec.retry or Retry()
+    once = call.options(Retry(attempts=1), call.timeout or spec.timeout or DEFAULT_TIMEOUT)
     pause = retry.first
     for attempt in range(1, retry.attempts + 1):
         try:
@@ -156,7 +154,8 @@ async def _call_once(
 async def _reconcile(spec: ToolSpec, arguments: ToolCall, call: Call, failed: "Failure") -> Json:
     """The result of a write that turns out to have happened, or None when it did not."""
     unknown = (
-        f"{failed.message}. Whether {spec.name} took effect is unknown (key {arguments.key}); it is not repeated on its own"
+        f"{failed.message}. Whether {spec.name} took effect is unknown (key {arguments.key}); "
+        "it is not repeated on its own"
     )
     if spec.check is None:
         raise OutcomeUnknown(unknown, {"key": arguments.key, "arguments": arguments.args})
@@ -186,9 +185,7 @@ class Failure:
     type: str | None = None
 
     def as_error(self) -> StepError:
-        return self.kind(
-            self.message, {"attempts": self.attempts, "uncertain": self.uncertain, "type": self.type}
-        )
+        return self.kind(self.message, {"attempts": self.attempts, "uncertain": self.uncertain, "type": self.type})
 
 
 def failure(error: ActivityError, name: str) -> Failure:
@@ -200,7 +197,7 @@ def failure(error: ActivityError, name: str) -> Failure:
     cause = error.cause
     if isinstance(cause, CancelledError):
         raise cause
-    if isinstance(cause, TimeoutError):
+    if isinstance(cause, exceptions.TimeoutError):
         return Failure(ToolFailed, _timed_out(cause, name), may_pass=True, uncertain=True, attempts=1)
     if not isinstance(cause, ApplicationError):
         return Failure(ToolFailed, f"{name}: {cause or error}", may_pass=True, uncertain=True, attempts=1)
@@ -215,10 +212,11 @@ def failure(error: ActivityError, name: str) -> Failure:
     )
 
 
-def _timed_out(timeout: TimeoutError, name: str) -> str:
+def _timed_out(timeout: exceptions.TimeoutError, name: str) -> str:
     match timeout.type:
         case TimeoutType.HEARTBEAT:
-            return f"{name}: the worker that ran it was lost ({format_duration(HEARTBEAT_TIMEOUT)} without a sign of life)"
+            silent = format_duration(HEARTBEAT_TIMEOUT)
+            return f"{name}: the worker that ran it was lost ({silent} without a sign of life)"
         case TimeoutType.SCHEDULE_TO_CLOSE:
             return f"{name}: its deadline passed"
         case _:

@@ -6,7 +6,7 @@ supplies again; so the store may be lost at any time.
 
 from collections.abc import Iterable
 
-from contracts.messages import AssistantMessage, Brief, Message, ToolMessage, UserMessage, digest, link
+from contracts.messages import Brief, Message, digest, link
 from contracts.model import Link, ModelRequest
 
 
@@ -77,5 +77,3 @@ class Conversation:
                 "supply_links": tuple(found for key, found in self._links.items() if key in supplied),
             }
         )
-
-

@@ -18,7 +18,6 @@ with workflow.unsafe.imports_passed_through():
     from contracts.run import Definition, RunRequest, Snapshot, StepStatus
     from language import expressions
     from language.schema import violations
-
     from workflows.plan import Node, Plan, Scope
 
 MAX_IN_FLIGHT = 500
@@ -87,6 +86,7 @@ class Engine:
         """Start nothing more; interrupt what can be; wait for effects on their way, which cannot."""
         self.interrupt(self.plan.root)
         await workflow.wait_condition(lambda: not self._tasks or self.crash is not None)
+        self.check()
 
     def interrupt(self, scope: Scope) -> None:
         nodes = list(scope.nodes.values())
@@ -95,6 +95,15 @@ class Engine:
             nodes.extend(node.inside())
             if node.task is not None and node.interruptible:
                 node.task.cancel()
+
+    def check(self) -> None:
+        """Raises what went wrong in the engine itself, so that the workflow task fails and is tried again."""
+        if self.crash is not None:
+            raise self.crash
+
+    def watch(self, task: asyncio.Task[None]) -> None:
+        """Notice what goes wrong in a task that nobody awaits."""
+        task.add_done_callback(self._ended)
 
     def touch(self) -> None:
         """Something changed that readers of the run want to see."""
@@ -136,9 +145,9 @@ class Engine:
         node.done.clear()
         node.task = asyncio.create_task(watched())
         self._tasks.add(node.task)
-        node.task.add_done_callback(self._finished)
+        node.task.add_done_callback(self._ended)
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self.crash = error
@@ -243,9 +252,8 @@ class Engine:
         info = error.info if isinstance(error, _Parked) else ErrorInfo.of(error)
         detail = info.detail if isinstance(info.detail, dict) else {}
         may_have_happened = info.type == OutcomeUnknown.type_name() or bool(detail.get("uncertain"))
-        if self.ending is not None and not (may_have_happened and node.step.undo):
-            self.settle(node, "failed", error=info)
-        elif node.step.on_failure == "continue":
+        must_be_undone = may_have_happened and node.step.undo is not None
+        if node.step.on_failure == "continue" or (self.ending is not None and not must_be_undone):
             self.settle(node, "failed", error=info)
         elif node.step.on_failure == "fail":
             self.settle(node, "failed", error=info)
@@ -259,13 +267,10 @@ class Engine:
         self.parked[node.id] = node
         self.touch()
         try:
-            await workflow.wait_condition(lambda: node.repair is not None)
+            return await node.repairs.get()
         finally:
             del self.parked[node.id]
-        repair, node.repair = node.repair, None
-        assert repair is not None
-        self.touch()
-        return repair
+            self.touch()
 
     def _mend(self, node: Node, repair: Repair) -> None:
         error = node.record.error

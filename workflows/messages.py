@@ -11,7 +11,6 @@ with workflow.unsafe.imports_passed_through():
     from contracts.errors import Cancelled, ErrorInfo, Refused
     from contracts.process import AgentStep, ProcessStep, ToolStep
     from language.schema import violations
-
     from workflows import approvals
     from workflows.engine import Ending, Engine
     from workflows.plan import Node
@@ -50,13 +49,12 @@ def take(engine: Engine, message: Decision | Repair | Cancel) -> Receipt:
     """Take a message that `check` let through."""
     if message.id is not None and message.id in engine.seen:
         return engine.seen[message.id]
-    match message:
-        case Decision():
-            receipt = _decide(engine, message)
-        case Repair():
-            receipt = _repair(engine, message)
-        case Cancel():
-            receipt = _cancel(engine, message)
+    if isinstance(message, Decision):
+        receipt = _decide(engine, message)
+    elif isinstance(message, Repair):
+        receipt = _repair(engine, message)
+    else:
+        receipt = _cancel(engine, message)
     if message.id is not None:
         engine.seen[message.id] = receipt
     engine.touch()
@@ -74,8 +72,7 @@ def _check_decision(engine: Engine, decision: Decision) -> None:
 
 def _decide(engine: Engine, decision: Decision) -> Receipt:
     node = engine.waiting[decision.step]
-    assert node.record.approval is not None
-    state, node.decided = approvals.count(node.record.approval, decision, workflow.now())
+    state, node.decided = approvals.count(node.approval, decision, workflow.now())
     node.update(approval=state)
     if node.decided is not None:
         return Receipt(outcome=f"{decision.step} is {node.decided} by {decision.by}", status=node.decided)
@@ -99,7 +96,7 @@ def _not_waiting(engine: Engine, step: str) -> str:
 
 def _check_repair(engine: Engine, repair: Repair) -> None:
     node = engine.parked.get(repair.step)
-    if node is None or node.repair is not None:
+    if node is None or not node.repairs.empty():
         known = engine.plan.nodes.get(repair.step)
         state = f"it is {known.record.status}" if known else "there is no such step"
         incidents = f"incidents: {', '.join(engine.parked)}" if engine.parked else "the run has no incident"
@@ -133,7 +130,7 @@ def _check_output(engine: Engine, node: Node, value: Json) -> None:
 
 
 def _repair(engine: Engine, repair: Repair) -> Receipt:
-    engine.parked[repair.step].repair = repair
+    engine.parked[repair.step].repairs.put_nowait(repair)
     said = {
         "retry": "is tried again",
         "amend": "is tried again with the new arguments",
@@ -148,4 +145,3 @@ def _cancel(engine: Engine, cancel: Cancel) -> Receipt:
     reason = f"cancelled by {cancel.by}" + (f": {cancel.reason}" if cancel.reason else "")
     engine.end(Ending("cancelled", ErrorInfo(type=Cancelled.type_name(), message=reason), undo=cancel.undo))
     return Receipt(outcome="the run stops" + (" and takes its effects back" if cancel.undo else ""), status="cancelled")
-

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from contracts.base import Json
 from contracts.decisions import Repair
 from contracts.process import GroupStep, Step
-from contracts.run import SETTLED, StepRecord
+from contracts.run import SETTLED, ApprovalState, StepRecord
 
 
 @dataclass(eq=False)
@@ -58,7 +58,7 @@ class Node:
     task: asyncio.Task[None] | None = None
     interruptible: bool = True
     done: asyncio.Event = field(default_factory=asyncio.Event)
-    repair: Repair | None = None
+    repairs: "asyncio.Queue[Repair]" = field(default_factory=asyncio.Queue)
     decided: Literal["approved", "rejected"] | None = None
 
     @property
@@ -78,6 +78,17 @@ class Node:
     def is_leaf(self) -> bool:
         """Whether it does something itself, rather than hold other steps."""
         return not isinstance(self.step, GroupStep) and (self.step.for_each is None or self.is_item)
+
+    @property
+    def approval(self) -> ApprovalState:
+        """The open approval.
+
+        Raises:
+            LookupError: the node has none; only approval steps that have started do.
+        """
+        if self.record.approval is None:
+            raise LookupError(f"{self.id} has no open approval")
+        return self.record.approval
 
     def update(self, **changes: Any) -> None:
         self.record = self.record.model_copy(update=changes)

@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import datetime
-from typing import Literal
 
 from pydantic import ValidationError
 from temporalio import workflow
@@ -25,7 +24,6 @@ with workflow.unsafe.imports_passed_through():
     )
     from contracts.run import Cost, Definition, RunRequest, RunResult, RunStatus, RunView
     from language.schema import violations
-
     from workflows import messages, view
     from workflows.calls import Call, call_engine
     from workflows.engine import Ending, Engine
@@ -56,6 +54,7 @@ class ProcessWorkflow:
         engine = Engine(workflow.info().workflow_id, request, definition, ACTIONS)
         self._engine = engine
         publisher = asyncio.create_task(self._publish(engine))
+        engine.watch(publisher)
         engine.begin(engine.plan.root)
         await self._advance(engine)
         if engine.ending is None:
@@ -137,7 +136,7 @@ class ProcessWorkflow:
     async def _take(self, model: type[messages.M], payload: Json) -> Receipt:
         try:
             message = messages.parse(model, payload)
-            engine = self._engine or await self._loaded()
+            engine = await self._loaded()
             messages.check(engine, message)
             return messages.take(engine, message)
         except Refused as error:
@@ -151,8 +150,8 @@ class ProcessWorkflow:
             self._refused = (*self._refused, f"{workflow.now():%Y-%m-%d %H:%M:%S} {error.message}")[-MAX_REFUSED:]
 
     async def _loaded(self) -> Engine:
-        await workflow.wait_condition(lambda: self._engine is not None)
-        assert self._engine is not None
+        while self._engine is None:
+            await workflow.wait_condition(lambda: self._engine is not None)
         return self._engine
 
     # From start to end
@@ -184,8 +183,7 @@ class ProcessWorkflow:
             engine.end(Ending("cancelled", stopped))
 
     def _is_through(self, engine: Engine) -> bool:
-        if engine.crash is not None:
-            raise engine.crash
+        engine.check()
         return engine.plan.root.settled.is_set() or engine.ending is not None
 
     async def _continue_as_new(self, engine: Engine) -> None:
@@ -193,9 +191,7 @@ class ProcessWorkflow:
         await workflow.wait_condition(lambda: self._is_through(engine) or engine.is_drained)
         await workflow.wait_condition(workflow.all_handlers_finished)
         if not self._is_through(engine) and engine.is_drained:
-            request = engine.request.model_copy(
-                update={"definition": engine.definition, "snapshot": engine.snapshot()}
-            )
+            request = engine.request.model_copy(update={"definition": engine.definition, "snapshot": engine.snapshot()})
             workflow.continue_as_new(request)
 
     def _try_output(self, engine: Engine) -> None:

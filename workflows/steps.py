@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from temporalio import workflow
 from temporalio.common import Priority
-from temporalio.exceptions import ApplicationError, CancelledError, ChildWorkflowError
+from temporalio.exceptions import ApplicationError, CancelledError, ChildWorkflowError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
     from contracts.activities import AWAIT_PROCESS, RESOLVE_PEOPLE, AwaitRun, ResolvePeople
@@ -21,7 +21,6 @@ with workflow.unsafe.imports_passed_through():
     from contracts.process import (
         AgentStep,
         Approval,
-        ApprovalRow,
         ApprovalStep,
         GroupStep,
         Limits,
@@ -33,7 +32,6 @@ with workflow.unsafe.imports_passed_through():
     from contracts.run import ApprovalState, RunRequest, RunResult
     from contracts.tools import ToolCall, granted
     from language.expressions import as_text
-
     from workflows import approvals
     from workflows.calls import Call, call_engine, call_tool, step_error, summary
     from workflows.engine import Action, Ending, Engine
@@ -121,6 +119,8 @@ async def run_agent(engine: Engine, node: Node) -> Json:
         except ChildWorkflowError as error:
             _add_usage(node, _usage_of(error))
             raise _child_error(error, step.agent) from error
+        except WorkflowAlreadyStartedError as error:
+            raise _taken(child) from error
     _add_usage(node, result.usage)
     return result.output
 
@@ -161,6 +161,8 @@ async def _run_child(node: Node, process: str, request: RunRequest, child: str) 
     except ChildWorkflowError as error:
         _add_usage(node, _usage_of(error))
         raise _child_error(error, process) from error
+    except WorkflowAlreadyStartedError as error:
+        raise _taken(child) from error
     return result
 
 
@@ -210,18 +212,18 @@ async def run_approval(engine: Engine, node: Node) -> Json:
     if node.record.approval is None or node.record.status != "waiting":
         node.decided = None
         node.update(approval=await _open_approval(engine, node, step.approval), until=None)
-    assert node.record.approval is not None
     expires = step.approval.expires
     engine.await_outside(node, until=node.record.until or (workflow.now() + expires if expires else None))
     async with _deadline(node):
         while (outcome := _outcome(node, step.approval)) is None:
             await _until_something_happens(engine, node, step.approval)
     engine.waiting.pop(node.id, None)
-    last = node.record.approval.votes[-1] if node.record.approval.votes else None
+    state = node.approval
+    last = state.votes[-1] if state.votes else None
     node.update(by=last.by if last else None)
     if outcome == "rejected" and step.approval.on_reject == "stop":
-        said = f"rejected by {last.by}: {last.comment}" if last else "nobody decided in time, which counts as a rejection"
-        error = ErrorInfo(type=Rejected.type_name(), message=f"{node.record.approval.title} — {said}")
+        said = f"rejected by {last.by}: {last.comment}" if last else "nobody decided in time, which is a rejection"
+        error = ErrorInfo(type=Rejected.type_name(), message=f"{state.title} — {said}")
         engine.settle(node, "failed", error=error)
         engine.end(Ending("failed", error.model_copy(update={"message": f"{node.id}: {error.message}"})))
         return None
@@ -230,7 +232,7 @@ async def run_approval(engine: Engine, node: Node) -> Json:
         "by": last.by if last else None,
         "comment": last.comment if last else "expired",
         "at": workflow.now().isoformat().replace("+00:00", "Z"),
-        "edits": node.record.approval.edits,
+        "edits": state.edits,
     }
 
 
@@ -271,8 +273,7 @@ def _outcome(node: Node, approval: Approval) -> approvals.Outcome | None:
 
 async def _until_something_happens(engine: Engine, node: Node, approval: Approval) -> None:
     """Until a decision settles it, or the next reminder, escalation or expiry is due."""
-    state = node.record.approval
-    assert state is not None
+    state = node.approval
     escalate_at = None if state.escalated else state.escalate_at
     due = min((at for at in (state.remind_at, escalate_at, node.record.until) if at is not None), default=None)
     try:
@@ -281,9 +282,8 @@ async def _until_something_happens(engine: Engine, node: Node, approval: Approva
             timeout=None if due is None else max(due - workflow.now(), timedelta(0)),
             timeout_summary=None if due is None else summary(f"{node.id}: remind, escalate or expire"),
         )
-    except asyncio.TimeoutError:
-        now, state = workflow.now(), node.record.approval
-        assert state is not None
+    except TimeoutError:
+        now, state = workflow.now(), node.approval
         if escalate_at is not None and now >= escalate_at:
             state = state.model_copy(update={"escalated": True})
         if approval.remind and state.remind_at is not None and now >= state.remind_at:
@@ -293,9 +293,8 @@ async def _until_something_happens(engine: Engine, node: Node, approval: Approva
 
 
 def _due(engine: Engine, node: Node, step: WaitStep) -> datetime:
-    if isinstance(step.wait, timedelta):
+    if not isinstance(step.wait, Until):
         return workflow.now() + step.wait
-    assert isinstance(step.wait, Until)
     text = as_text(engine.evaluate(node, step.wait.until))
     try:
         moment = datetime.fromisoformat(text)
@@ -350,6 +349,10 @@ def _child_error(error: ChildWorkflowError, name: str) -> StepError:
     if isinstance(cause, ApplicationError):
         return step_error(cause.type, f"{name}: {cause.message}", default=ChildFailed)
     return ChildFailed(f"{name}: {cause or error}")
+
+
+def _taken(child: str) -> StepError:
+    return ChildFailed(f"workflow id {child} is in use by a run that this one did not start; end that one, then retry")
 
 
 def _call_text(tool: str, args: Mapping[str, Json]) -> str:

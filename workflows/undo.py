@@ -5,6 +5,7 @@ Every completed step is undone before anything it came after; a step without an 
 
 import asyncio
 from collections import defaultdict
+from heapq import heappop, heappush
 
 from temporalio import workflow
 
@@ -12,7 +13,6 @@ with workflow.unsafe.imports_passed_through():
     from contracts.errors import ErrorInfo, StepError
     from contracts.run import UndoCall
     from contracts.tools import ToolCall
-
     from workflows.calls import Call, call_tool
     from workflows.engine import Engine
     from workflows.plan import Node
@@ -42,45 +42,59 @@ def undo_by_parent(engine: Engine) -> tuple[UndoCall, ...]:
     return tuple(call if call.spec else call.model_copy(update={"spec": tools[call.tool]}) for call in calls)
 
 
+class _Undoing:
+    """A run being taken back: `later` counts what came after a node and is not taken back yet."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._later: dict[Node, int] = defaultdict(int)
+        self.tasks: list[asyncio.Task[bool]] = []
+        nodes = list(engine.plan.walk())
+        for node in nodes:
+            for earlier in node.predecessors():
+                self._later[earlier] += 1
+        self._turn([node for node in nodes if self._later[node] == 0])
+
+    def _turn(self, free: list[Node]) -> None:
+        """Undo these, which nothing left came after; pass the turn on at once from those with no effect."""
+        heap: list[tuple[int, str, Node]] = []
+        for node in free:
+            heappush(heap, self._ranked(node))
+        while heap:
+            *_, node = heappop(heap)
+            if _has_effect(node):
+                self.tasks.append(asyncio.create_task(self._undo(node)))
+                continue
+            for freed in self._released(node):
+                heappush(heap, self._ranked(freed))
+
+    def _ranked(self, node: Node) -> tuple[int, str, Node]:
+        last_first = -_order(node) if _has_effect(node) else -self._engine.completions - 1
+        return last_first, node.id, node
+
+    def _released(self, node: Node) -> list[Node]:
+        freed = []
+        for earlier in node.predecessors():
+            self._later[earlier] -= 1
+            if self._later[earlier] == 0:
+                freed.append(earlier)
+        return freed
+
+    async def _undo(self, node: Node) -> bool:
+        undone = await _undo_step(self._engine, node)
+        self._turn(self._released(node))
+        return undone
+
+
 async def undo_run(engine: Engine) -> int:
     """Take back every effect of a stopped run. An undo that keeps failing is parked for an operator.
 
     Returns:
         How many steps were taken back.
     """
-    nodes = list(engine.plan.walk())
-    later: dict[Node, int] = defaultdict(int)
-    for node in nodes:
-        for earlier in node.predecessors():
-            later[earlier] += 1
-    tasks: list[asyncio.Task[bool]] = []
-
-    def turn(free: list[Node]) -> None:
-        """Undo these, which nothing left came after; pass the turn on at once from those with no effect."""
-        while free:
-            free.sort(key=lambda node: _order(node) if _has_effect(node) else engine.completions + 1)
-            node = free.pop()
-            if _has_effect(node):
-                tasks.append(asyncio.create_task(undo(node)))
-            else:
-                free.extend(released(node))
-
-    def released(node: Node) -> list[Node]:
-        freed = []
-        for earlier in node.predecessors():
-            later[earlier] -= 1
-            if later[earlier] == 0:
-                freed.append(earlier)
-        return freed
-
-    async def undo(node: Node) -> bool:
-        undone = await _undo_step(engine, node)
-        turn(released(node))
-        return undone
-
-    turn([node for node in nodes if later[node] == 0])
+    undoing = _Undoing(engine)
     undone = 0
-    for task in tasks:  # which grows as effects are taken back
+    for task in undoing.tasks:  # which grow in number as effects are taken back
         undone += await task
     return undone
 

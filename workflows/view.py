@@ -22,7 +22,6 @@ with workflow.unsafe.imports_passed_through():
         UndoCall,
         Waiting,
     )
-
     from workflows import approvals
     from workflows.engine import Engine
     from workflows.plan import Node
@@ -54,7 +53,8 @@ def live_status(engine: Engine) -> RunStatus:
 
 def waits_for(engine: Engine) -> list[str]:
     """People and groups whose decision is awaited, `operator` for incidents; sorted."""
-    names = {name for node in engine.waiting.values() if (state := node.record.approval) for name in approvals.deciders(state)}
+    states = (node.record.approval for node in engine.waiting.values())
+    names = {name for state in states if state is not None for name in approvals.deciders(state)}
     return sorted(names | ({OPERATOR} if engine.parked else set()))
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from textwrap import dedent
 from typing import Any
 
+from language.load import load_process
+from runtime.sandbox import workflow_runner
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
@@ -26,8 +28,6 @@ from contracts.decisions import Receipt
 from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
 from contracts.run import Definition, RunRequest, RunResult, RunView
 from contracts.tools import Tool, ToolContext, ToolError, tool
-from language.load import load_process
-from runtime.sandbox import workflow_runner
 from workflows.agent import AgentWorkflow
 from workflows.process import ProcessWorkflow
 
@@ -48,7 +48,7 @@ class Office:
     happened: dict[str, str] = field(default_factory=dict)
     children: dict[str, Definition] = field(default_factory=dict)
 
-    def tools(self) -> list[Tool[..., Any]]:
+    def tools(self) -> list[Tool[..., Any]]:  # noqa: C901 -- one function for each tool
         @tool(name="do.work", effect="write", idempotent=True)
         async def work(ctx: ToolContext, what: str = "", fails: bool = False) -> dict[str, str]:
             """Leave a line in the ledger."""
@@ -59,11 +59,11 @@ class Office:
             return {"id": ctx.step, "what": what, "key": ctx.idempotency_key}
 
         @tool(name="do.undo", effect="write", idempotent=True)
-        async def undo(ctx: ToolContext, id: str) -> None:
+        async def undo(ctx: ToolContext, of: str) -> None:
             """Take a line back."""
             if f"undo {ctx.step}" in self.broken:
                 raise ToolError("cannot be undone now", retry=False)
-            self.ledger.append(("undo", ctx.step, id))
+            self.ledger.append(("undo", ctx.step, of))
 
         @tool(name="do.held", effect="write", idempotent=True)
         async def held(ctx: ToolContext) -> dict[str, str]:
@@ -109,13 +109,13 @@ class Office:
         return load_process(dedent(text), "test.yaml", tools=specs, processes=self.children)
 
     async def start(
-        self, text: str | Definition, input: Any = None, *, run: str | None = None, started_by: str | None = None
+        self, text: str | Definition, data: Any = None, *, run: str | None = None, started_by: str | None = None
     ) -> "Run":
         definition = self.definition(text) if isinstance(text, str) else text
         handle = await self.client.start_workflow(
             PROCESS_WORKFLOW,
             RunRequest(
-                process=definition.process.process, input=input or {}, definition=definition, started_by=started_by
+                process=definition.process.process, input=data or {}, definition=definition, started_by=started_by
             ),
             id=run or f"{definition.process.process}-{uuid7()}",
             task_queue=self.queue,
@@ -139,7 +139,7 @@ class Run:
     async def until(self, holds: Callable[[RunView], bool]) -> RunView:
         """The first view of which this holds, within 20 seconds."""
         async with asyncio.timeout(20):
-            while not holds(seen := await self.view()):
+            while not holds(seen := await self.view()):  # noqa: ASYNC110 -- a query is all there is
                 await asyncio.sleep(0.02)
             return seen
 

@@ -112,7 +112,11 @@ stages = st.lists(
     st.one_of(
         st.builds(lambda n: Stage(any_of=("group:finance", "user:dan"), count=n), st.integers(1, 3)),
         st.sampled_from(
-            [Stage(all_of=("user:cfo",)), Stage(any_of=("group:controllers",)), Stage(all_of=("group:finance", "user:alice"))]
+            [
+                Stage(all_of=("user:cfo",)),
+                Stage(any_of=("group:controllers",)),
+                Stage(all_of=("group:finance", "user:alice")),
+            ]
         ),
     ),
     min_size=1,
@@ -121,7 +125,9 @@ stages = st.lists(
 
 
 @given(stages, st.lists(st.tuples(voters, st.integers(0, 10_000)), max_size=40))
-def test_approved_only_by_enough_different_people_who_were_asked(made: list[Stage], said: list[tuple[str, int]]) -> None:
+def test_approved_only_by_enough_different_people_who_were_asked(
+    made: list[Stage], said: list[tuple[str, int]]
+) -> None:
     state = approval(*made)
     for by, seconds in said:
         if refusal(state, says(by)) is not None:

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from runtime.client import data_converter
+from runtime.server import temporal_binary
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.testing import WorkflowEnvironment
 
 from contracts.names import SEARCH_ATTRIBUTES
-from runtime.client import data_converter
-from runtime.server import temporal_binary
 from tests.workflows.office import Office, Run, open_office
 
 SUGGESTED_AFTER_EVENTS = 40
@@ -37,7 +37,7 @@ async def office(hasty_client: Client) -> AsyncIterator[Office]:
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-UNDO = "undo: {tool: do.undo, with: {id: '${ output.id }'}}"
+UNDO = "undo: {tool: do.undo, with: {of: '${ output.id }'}}"
 
 
 async def runs_of(run: Run) -> int:
@@ -47,7 +47,8 @@ async def runs_of(run: Run) -> int:
 
 async def test_a_long_chain_completes_with_every_effect_once(office: Office) -> None:
     chain = "\n".join(
-        f"          s{n}: {{tool: do.work, with: {{what: \"${{ steps.s{n - 1}.output.what }}{n}.\"}}}}" for n in range(1, 41)
+        f'          s{n}: {{tool: do.work, with: {{what: "${{ steps.s{n - 1}.output.what }}{n}."}}}}'
+        for n in range(1, 41)
     )
     run = await office.start(f"""
         process: long-chain

@@ -27,7 +27,7 @@ def effects(office: Office, kind: str = "do") -> list[str]:
     return [step for effect, step, _ in office.ledger if effect == kind]
 
 
-UNDO = "undo: {tool: do.undo, with: {id: '${ output.id }'}}"
+UNDO = "undo: {tool: do.undo, with: {of: '${ output.id }'}}"
 
 
 # Order
@@ -57,14 +57,17 @@ async def test_a_step_starts_when_its_own_needs_have_settled_whatever_else_runs(
 
 
 async def test_a_reference_is_a_need_and_carries_the_output(office: Office) -> None:
-    run = await office.start("""
+    run = await office.start(
+        """
         process: references
         input: {type: object, properties: {name: {type: string}}}
         steps:
           b: {tool: do.work, with: {what: "after ${ steps.a.output.what }"}}
           a: {tool: do.work, with: {what: "${ input.name }"}}
         output: {both: ["${ steps.a.output.what }", "${ steps.b.output.what }"]}
-    """, {"name": "Ada"})
+    """,
+        {"name": "Ada"},
+    )
     assert (await run.handle.result()).output == {"both": ["Ada", "after Ada"]}
 
 
@@ -302,11 +305,14 @@ async def test_an_expression_that_fails_is_an_incident_and_no_stuck_task(office:
 
 
 async def test_arguments_that_do_not_fit_are_never_sent(office: Office) -> None:
-    run = await office.start("""
+    run = await office.start(
+        """
         process: wrong-arguments
         input: {}
         steps: {a: {tool: do.work, with: {what: "${ input.n }"}}}
-    """, {"n": 3})
+    """,
+        {"n": 3},
+    )
     view = await run.parked("a")
     assert view.incidents[0].error.type == "ArgumentsInvalid"
     assert office.calls["a"] == 0
@@ -373,7 +379,7 @@ async def test_abort_takes_effects_back_in_reverse_through_groups_and_items(offi
     """)
     await run.parked("stop")
     view = await run.view()
-    assert [call.args["id"] for step in view.steps for call in step.undo] == ["a", "g.b", "g.c", "each[0]", "each[1]"]
+    assert [call.args["of"] for step in view.steps for call in step.undo] == ["a", "g.b", "g.c", "each[0]", "each[1]"]
     await run.repair("stop", "abort", reason="no use")
     with pytest.raises(WorkflowFailureError) as failed:
         await run.handle.result()
@@ -457,7 +463,9 @@ async def test_a_sub_process_gives_its_output_and_is_undone_with_its_parent(offi
     office.children["child-one"] = office.definition(f"""
         process: child-one
         input: {{type: object, required: [name]}}
-        steps: {{x: {{tool: do.work, with: {{what: "${{ input.name }}"}}, {UNDO}}}, y: {{tool: do.work, needs: [x], {UNDO}}}}}
+        steps:
+          x: {{tool: do.work, with: {{what: "${{ input.name }}"}}, {UNDO}}}
+          y: {{tool: do.work, needs: [x], {UNDO}}}
         output: ${{ steps.x.output.what }}
     """)
     run = await office.start("""
@@ -511,7 +519,11 @@ PAY = """
 async def test_the_first_matching_row_decides_and_stages_follow_each_other(office: Office) -> None:
     run = await office.start(PAY, {"amount": 60000})
     view = await run.waiting("ok")
-    assert (view.status, view.waiting[0].title, view.waiting[0].who) == ("waiting", "Pay 60000?", ("group:controllers",))
+    assert (view.status, view.waiting[0].title, view.waiting[0].who) == (
+        "waiting",
+        "Pay 60000?",
+        ("group:controllers",),
+    )
     await run.decide("ok", "approve", "carol")
     assert (await run.view()).waiting[0].who == ("user:cfo",)
     await run.decide("ok", "approve", "user:cfo", hash=view.waiting[0].hash)
@@ -581,7 +593,10 @@ async def test_a_rejection_can_be_a_branch(office: Office) -> None:
 async def test_deciding_what_does_not_wait_says_what_does(office: Office) -> None:
     run = await office.start(PAY, {"amount": 500})
     await run.waiting("ok")
-    for step, reason in (("nope", "there is no step 'nope' to decide; waiting for a decision: ok"), ("pay", "it is pending")):
+    for step, reason in (
+        ("nope", "there is no step 'nope' to decide; waiting for a decision: ok"),
+        ("pay", "it is pending"),
+    ):
         with pytest.raises(WorkflowUpdateFailedError) as refused:
             await run.decide(step, "approve", "alice")
         assert reason in str(refused.value.cause)
@@ -624,11 +639,14 @@ async def test_a_request_that_cannot_be_read_fails_the_run_with_the_reason(
 
 
 async def test_input_that_does_not_fit_starts_nothing(office: Office) -> None:
-    run = await office.start("""
+    run = await office.start(
+        """
         process: strict
         input: {type: object, required: [amount], properties: {amount: {type: number}}}
         steps: {a: {tool: do.work}}
-    """, {"amount": "much"})
+    """,
+        {"amount": "much"},
+    )
     with pytest.raises(WorkflowFailureError) as failed:
         await run.handle.result()
     assert "amount: " in str(failed.value.cause)

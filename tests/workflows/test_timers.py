@@ -68,19 +68,25 @@ async def test_a_wait_lasts_its_time_and_one_until_a_moment_until_then(
 ) -> None:
     started = await time_skipping.get_current_time()
     moment = (started + timedelta(days=40)).isoformat()
-    run = await office.start("""
+    run = await office.start(
+        """
         process: waits
         steps: {a: {wait: 30d}, b: {wait: {until: "${ input.at }"}}}
-    """, {"at": moment})
+    """,
+        {"at": moment},
+    )
     await run.handle.result()
     assert timedelta(days=40) <= await time_skipping.get_current_time() - started < timedelta(days=41)
 
 
 async def test_a_wait_until_what_is_no_time_is_an_incident(office: Office) -> None:
-    run = await office.start("""
+    run = await office.start(
+        """
         process: no-time
         steps: {a: {wait: {until: "${ input.at }"}}}
-    """, {"at": "tomorrow"})
+    """,
+        {"at": "tomorrow"},
+    )
     assert "no RFC 3339 time" in (await run.parked("a")).incidents[0].error.message
 
 
