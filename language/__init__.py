@@ -1,1 +1,1 @@
-"""The process language: YAML with places, `${ CEL }`, JSON Schema, and the checks that make a file a definition. Pure."""
+"""The process language: YAML with places, `${ CEL }`, JSON Schema, and the checks of a definition. Pure."""

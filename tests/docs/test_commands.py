@@ -1,0 +1,144 @@
+"""Every command that is shown runs, in the order of its page, in a fresh copy of the project with an empty home."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import PAGES, ROOT, Block, blocks
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+ELSEWHERE = ("make setup", "make demo", "make test", "make check", "git clone", "cd ")
+"""Commands that .ci/run and the demo's own tests run; `make test` cannot run itself."""
+
+
+@dataclass
+class Workspace:
+    """A copy of what is committed or about to be, sharing this environment's packages."""
+
+    folder: Path
+    environment: dict[str, str]
+    running: list["subprocess.Popen[str]"] = field(default_factory=list)
+
+    def run(self, command: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def keep_running(self, command: str) -> None:
+        log = (self.folder / "background.log").open("w")
+        process = subprocess.Popen(
+            ["bash", "-c", f"exec {command}"],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.running.append(process)
+        self.until("temporal task-queue describe --task-queue surefoot --output json", '"pollers"')
+
+    def until(self, command: str, text: str, seconds: float = 60) -> None:
+        """Wait until a command's output holds this text."""
+        end = time.monotonic() + seconds
+        while text not in (last := self.run(f"TEMPORAL_ADDRESS={self.address} {command}")).stdout:
+            assert time.monotonic() < end, f"{command} never said {text}: {last.stdout}{last.stderr}"
+
+    @property
+    def address(self) -> str:
+        """Of the embedded server, empty until there is one."""
+        file = self.folder / ".surefoot" / "server.json"
+        return str(json.loads(file.read_text())["address"]) if file.exists() else "127.0.0.1:1"
+
+    def stop(self) -> None:
+        for process in self.running:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    folder = tmp_path / "a clone"
+    folder.mkdir()
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target)
+    (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
+    home = tmp_path / "home"
+    home.mkdir()
+    made = Workspace(
+        folder,
+        {
+            "HOME": str(home),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "SUREFOOT_PACE": "0",
+            "LANG": "C.UTF-8",
+        },
+    )
+    yield made
+    made.stop()
+
+
+def run_block(workspace: Workspace, block: Block) -> None:
+    for command in block.commands:
+        if command.startswith(ELSEWHERE):
+            continue
+        if block.note == "background":
+            workspace.keep_running(command)
+            continue
+        ended = workspace.run(command)
+        assert ended.returncode == block.exit_status, f"{block}: {command}\n{ended.stdout}\n{ended.stderr}"
+        if " starter.py run " in command:
+            run = json.loads(workspace.run(f"{command.split(' starter.py')[0]} starter.py list --json").stdout)[0][
+                "run"
+            ]
+            workspace.until(f"temporal workflow query --workflow-id {run} --name view", '"who"')
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_a_page_runs(workspace: Workspace, page: Path) -> None:
+    found = list(blocks(page))
+    for block in found:
+        if block.file is not None:
+            target = workspace.folder / block.file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(block.text)
+        elif block.language == "console":
+            run_block(workspace, block)
+        elif block.language == "bash":
+            run_temporal_commands(workspace, block)
+
+
+def run_temporal_commands(workspace: Workspace, block: Block) -> None:
+    """Commands of the Temporal CLI, against a worker of ours on the embedded server."""
+    workspace.keep_running(".venv/bin/python worker.py")
+    for line in block.text.replace("\\\n", " ").splitlines():
+        if line.startswith("temporal workflow signal"):
+            workspace.until("temporal workflow query --workflow-id invoice-approval-7 --name view", '"who"')
+        ended = workspace.run(f"TEMPORAL_ADDRESS={workspace.address} {line}")
+        assert ended.returncode == 0, f"{block}: {line}\n{ended.stdout}\n{ended.stderr}"

@@ -1,0 +1,45 @@
+"""Every snippet that is shown is right: YAML loads, TOML is settings, Python compiles, every block has its test."""
+
+import tomllib
+
+import pytest
+import yaml
+from pydantic import TypeAdapter
+
+from contracts.process import AgentSpec, Step
+from contracts.settings import ModelAlias
+from tests.docs.pages import PAGES, Block, blocks
+
+ALL = [block for page in PAGES for block in blocks(page)]
+STEPS = TypeAdapter(dict[str, Step])
+AGENTS = TypeAdapter(dict[str, AgentSpec])
+
+
+def of(*languages: str) -> list[Block]:
+    return [block for block in ALL if block.language in languages]
+
+
+@pytest.mark.parametrize("block", of("yaml"), ids=str)
+def test_yaml_is_of_the_format(block: Block) -> None:
+    data = yaml.safe_load(block.text)
+    if "process" in data:
+        return  # a whole file: `validate` runs on it where the page says so
+    if "agents" in data:
+        replies = [agent for agent in data["agents"].values() if isinstance(agent, list)]
+        assert replies or AGENTS.validate_python(data["agents"])
+    else:
+        STEPS.validate_python(data)
+
+
+@pytest.mark.parametrize("block", of("toml"), ids=str)
+def test_toml_is_settings(block: Block) -> None:
+    TypeAdapter(dict[str, ModelAlias]).validate_python(tomllib.loads(block.text)["models"])
+
+
+@pytest.mark.parametrize("block", of("python"), ids=str)
+def test_python_compiles(block: Block) -> None:
+    compile(block.text, str(block), "exec")
+
+
+def test_every_block_is_of_a_kind_that_some_test_runs() -> None:
+    assert {block.language for block in ALL} <= {"console", "bash", "yaml", "toml", "python", "mermaid"}
