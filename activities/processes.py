@@ -1,0 +1,45 @@
+"""Loading a process for a run that was started by its name alone, and waiting for a run that has a parent no more."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from temporalio import activity
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.exceptions import ApplicationError
+
+from activities.heartbeats import heartbeating
+from contracts.activities import AWAIT_PROCESS, LOAD_PROCESS, AwaitRun, LoadProcess
+from contracts.errors import CallerError, ChildFailed, InputInvalid
+from contracts.run import Definition, RunResult
+from language.schema import violations
+
+
+def load_process_activity(definition: Callable[[str], Definition]) -> Callable[[LoadProcess], Awaitable[Definition]]:
+    """`definition`: the checked process of a name; raises a CallerError for one that does not exist or hold."""
+
+    @activity.defn(name=LOAD_PROCESS.name)
+    async def load(request: LoadProcess) -> Definition:
+        try:
+            loaded = await asyncio.to_thread(definition, request.process)
+        except CallerError as error:
+            raise ApplicationError(str(error), type=error.type_name(), non_retryable=True) from error
+        if wrong := violations(loaded.process.input, request.input):
+            message = f"the input does not fit process {request.process}: {'; '.join(wrong)}"
+            raise ApplicationError(message, type=InputInvalid.type_name(), non_retryable=True)
+        return loaded
+
+    return load
+
+
+def await_process_activity(client: Client) -> Callable[[AwaitRun], Awaitable[RunResult]]:
+    @activity.defn(name=AWAIT_PROCESS.name)
+    async def await_process(request: AwaitRun) -> RunResult:
+        handle = client.get_workflow_handle(request.workflow_id, result_type=RunResult)
+        try:
+            with heartbeating():
+                return await handle.result()
+        except WorkflowFailureError as error:
+            message = f"{request.workflow_id}: {getattr(error.cause, 'message', error.cause)}"
+            raise ApplicationError(message, type=ChildFailed.type_name(), non_retryable=True) from error
+
+    return await_process

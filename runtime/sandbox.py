@@ -1,0 +1,22 @@
+"""The workflow sandbox: one place that says what workflows share with the rest of the process, and may not touch.
+
+Worker and Replayer use the same runner, so that what replays in a test replays in production.
+"""
+
+from dataclasses import replace
+
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxMatcher, SandboxRestrictions
+
+PASSED_THROUGH = ("contracts", "language", "cel", "jsonschema_rs", "structlog")
+"""Pure, or made safe for replay. Passing them through also saves importing them again for every run."""
+
+FORBIDDEN = frozenset({"activities", "api", "cli", "httpx2", "openai", "processes", "runtime", "sqlite3", "yaml"})
+"""Clients and settings: a workflow that imports one of these is refused when the worker starts."""
+
+
+def workflow_runner() -> SandboxedWorkflowRunner:
+    restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    forbidden = SandboxMatcher(children={module: SandboxMatcher.all for module in FORBIDDEN})
+    return SandboxedWorkflowRunner(
+        restrictions=replace(restrictions, invalid_modules=restrictions.invalid_modules | forbidden)
+    )
