@@ -1,0 +1,46 @@
+# Everything happens inside this clone: .venv (packages), .uv (uv and its cache), .surefoot (what runs leave).
+.DEFAULT_GOAL := help
+.PHONY: help setup demo worker test test-all lint format types check clean
+
+PY := .venv/bin/python
+ARGS ?=
+EVERYDAY := not slow and not browser and not chaos
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: ## prepare .venv from uv.lock (PYTHON=... to choose the Python)
+	@PYTHON="$(PYTHON)" sh .ci/setup
+
+demo: setup ## run the sample onboarding: server, worker and console (ARGS="--yes" answers its approval)
+	@$(PY) starter.py demo $(ARGS)
+
+worker: setup ## run a worker, and a server when none is configured
+	@$(PY) worker.py $(ARGS)
+
+test: setup ## the everyday tests (ARGS="-k name" for some of them)
+	@$(PY) -m pytest -m "$(EVERYDAY)" $(ARGS)
+
+test-all: setup ## all tests, the slow, browser and chaos ones too
+	@$(PY) -m pytest $(ARGS)
+
+lint: setup ## style, dangerous calls, complexity, import layers
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m importlinter.cli lint --no-cache
+
+format: setup ## rewrite what lint can mend by itself
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+types: setup ## strict types of the project, then of each process's own files
+	@$(PY) -m mypy
+	@for folder in processes/*/; do \
+		ls "$$folder"*.py >/dev/null 2>&1 || continue; \
+		$(PY) -m mypy "$$folder"*.py || exit 1; \
+	done
+
+check: lint types test ## what a change must pass before it is sent
+
+clean: ## remove all that setup, tests and runs made, but .surefoot
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
