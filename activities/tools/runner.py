@@ -1,0 +1,175 @@
+"""Makes each tool a Temporal activity of the tool's own name, from `ToolCall` to `ToolResult`.
+
+Failures carry `details[0] = {"attempts": n, "applied": "no" | "unknown"}`: whether the effect may have happened.
+"""
+
+import asyncio
+import contextvars
+import functools
+import inspect
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, Protocol
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError, from_json
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, CancelledError
+
+from activities.tools.context import ActivityToolContext, Secrets, environment_secrets
+from contracts.base import Json
+from contracts.errors import ArgumentsInvalid, OutputInvalid, StepError, ToolFailed
+from contracts.messages import digest, tool_message
+from contracts.tools import Tool, ToolCall, ToolError, ToolResult, ToolSpec
+
+MAX_OUTPUT_BYTES = 1_500_000
+"""Of a result as JSON. Temporal refuses payloads over 2 MiB, and would retry such a result without end."""
+
+MAX_THREADS = 128
+"""Plain `def` tools at work at once, in one worker."""
+
+_SHOWN = 120
+
+Applied = Literal["no", "unknown"]
+ToolActivity = Callable[[ToolCall], Awaitable[ToolResult]]
+
+
+class Conversations(Protocol):
+    """Where the next model call finds messages by their digest."""
+
+    async def put(self, items: Mapping[str, bytes]) -> None: ...
+
+
+def tool_activities(
+    tools: Iterable[Tool[..., Any]],
+    secrets: Secrets = environment_secrets,
+    conversations: Conversations | None = None,
+) -> list[ToolActivity]:
+    """One activity per tool, for a worker to register. Plain `def` tools share one pool of threads."""
+    threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="tool")
+    return [_activity(tool, secrets, conversations, threads) for tool in tools]
+
+
+def _activity(
+    tool: Tool[..., Any], secrets: Secrets, conversations: Conversations | None, threads: ThreadPoolExecutor
+) -> ToolActivity:
+    @activity.defn(name=tool.spec.name)
+    async def run(call: ToolCall) -> ToolResult:
+        context = ActivityToolContext(call, tool.spec.name, secrets)
+        attempt = _Attempt(tool, call, context)
+        started = time.monotonic()
+        output = await attempt.run(threads)
+        context.log.info("tool done", seconds=round(time.monotonic() - started, 3))
+        if call.call_id is not None and conversations is not None:
+            await _remember(conversations, call.call_id, output, context)
+        return ToolResult(output=output, attempts=context.attempt)
+
+    return run
+
+
+class _Attempt:
+    """One try of one call: check the arguments, run the function, check the result."""
+
+    def __init__(self, tool: Tool[..., Any], call: ToolCall, context: ActivityToolContext) -> None:
+        self._tool = tool
+        self._spec: ToolSpec = tool.spec
+        self._call = call
+        self._context = context
+
+    async def run(self, threads: ThreadPoolExecutor) -> Json:
+        """The output as JSON.
+
+        Raises:
+            ApplicationError: it failed; type `ArgumentsInvalid`, `ToolFailed` or `OutputInvalid`.
+            CancelledError: the step was cancelled, or the worker is going away.
+        """
+        arguments = self._arguments()
+        try:
+            with self._context.heartbeats():
+                result = await self._function(arguments, threads)
+        except (asyncio.CancelledError, CancelledError):
+            raise
+        except ToolError as error:
+            raise self._failure(ToolFailed, str(error), "no", error, retry=error.retry) from self._cause(error)
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}"
+            raise self._failure(ToolFailed, message, "unknown", error, retry=True) from self._cause(error)
+        return self._output(result)
+
+    def _arguments(self) -> dict[str, Any]:
+        try:
+            arguments = self._tool.arguments.model_validate(self._call.args)
+        except ValidationError as error:
+            # Never with the values: an argument may be a secret somebody pasted, and the step's record has them anyway.
+            message = f"{self._spec.name} cannot be called: {_problems(error, with_values=False)}"
+            raise self._failure(ArgumentsInvalid, message, "no", None, retry=False) from None
+        return {name: getattr(arguments, name) for name in type(arguments).model_fields}
+
+    async def _function(self, arguments: dict[str, Any], threads: ThreadPoolExecutor) -> Any:
+        function: Callable[..., Any] = self._tool.function
+        call = functools.partial(function, *([self._context] if self._tool.wants_context else ()), **arguments)
+        if inspect.iscoroutinefunction(function):
+            return await call()
+        in_context = functools.partial(contextvars.copy_context().run, call)
+        return await asyncio.get_running_loop().run_in_executor(threads, in_context)
+
+    def _output(self, result: Any) -> Json:
+        applied: Applied = "no" if self._spec.effect == "read" else "unknown"
+        adapter = self._tool.result
+        try:
+            text = adapter.dump_json(adapter.validate_python(result), by_alias=True, warnings="error")
+        except ValidationError as error:
+            message = f"{self._spec.name} returned what it does not declare: {_problems(error, with_values=True)}"
+            raise self._failure(OutputInvalid, message, applied, None, retry=False) from None
+        except PydanticSerializationError as error:
+            message = f"{self._spec.name} returned what cannot be written as JSON: {error}"
+            raise self._failure(OutputInvalid, message, applied, None, retry=False) from None
+        if len(text) > MAX_OUTPUT_BYTES:
+            message = (
+                f"{self._spec.name} returned {len(text) / 1e6:.1f} MB, more than the {MAX_OUTPUT_BYTES / 1e6:.1f} MB "
+                "a step can hold; return less, or a reference to where it is kept"
+            )
+            raise self._failure(OutputInvalid, message, applied, None, retry=False)
+        return self._context.redact(from_json(text))
+
+    def _failure(
+        self, kind: type[StepError], message: str, applied: Applied, error: Exception | None, *, retry: bool
+    ) -> ApplicationError:
+        message = self._context.redact(message)
+        # A tool that says no is business; anything else is for whoever wrote it, with the place it came from.
+        unforeseen = error is not None and not isinstance(error, ToolError)
+        trace = {"exception": self._context.redact(_trace(error))} if error and unforeseen else {}
+        self._context.log.warning("tool failed", error=message, kind=kind.type_name(), retry=retry, **trace)
+        detail = {"attempts": self._context.attempt, "applied": applied}
+        return ApplicationError(message, detail, type=kind.type_name(), non_retryable=not retry)
+
+    def _cause(self, error: Exception) -> Exception | None:
+        """What Temporal shows as the cause, with its stack: not when it would show a secret."""
+        return None if self._context.knows_secret_in(_trace(error)) else error
+
+
+async def _remember(store: Conversations, call_id: str, output: Json, context: ActivityToolContext) -> None:
+    """Put the result where the next model call finds it. The workflow can supply it all the same."""
+    message = tool_message(call_id, output)
+    try:
+        await store.put({digest(message): message.model_dump_json().encode()})
+    except Exception as error:
+        context.log.warning("tool result not kept for the conversation", error=f"{type(error).__name__}: {error}")
+
+
+def _trace(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+def _problems(error: ValidationError, *, with_values: bool) -> str:
+    """Each mistake with its place, and the value when it may be shown: `total: 'abc' — should be a valid number`."""
+    found: list[str] = []
+    for problem in error.errors(include_url=False, include_context=False):
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
+        value = repr(problem["input"])
+        shown = value if len(value) <= _SHOWN else value[: _SHOWN - 1] + "…"
+        message = problem["msg"].replace("Input should", "should")
+        found.append((f"{place}: " if place else "") + (f"{shown} — " if with_values else "") + message)
+    return "; ".join(found)

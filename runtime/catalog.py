@@ -1,0 +1,256 @@
+"""The catalog: which processes and tools there are, found in folders, and their compiled definitions.
+
+A folder given to `Catalog.load` holds process folders, or is one itself. A process folder has a `process.yaml`; a
+`tools.py` in any of them adds tools. `tools.py` may import what lies beside it (`from .helpers import x`), and modules
+of the folder given (`import acme_erp`), which is put at the end of Python's path.
+"""
+
+import difflib
+import hashlib
+import importlib.util
+import re
+import sys
+import traceback
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+import yaml
+
+from contracts.errors import DefinitionInvalid, Problem, SettingsInvalid, UnknownProcess
+from contracts.run import Definition
+from contracts.tools import Tool, ToolSpec
+from language.load import load_process
+
+PROCESS_FILES = ("process.yaml", "process.yml", "process.json")
+TOOLS_FILE = "tools.py"
+REHEARSAL_FILE = "rehearsal.yaml"
+
+AnyTool = Tool[..., Any]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Processes and tools, fixed when loaded; a definition is compiled when asked for, and again when its file changes.
+
+    `files`: process name to its file. `origins`: tool name to the file that brought it.
+    """
+
+    folders: tuple[Path, ...]
+    tools: Mapping[str, AnyTool]
+    files: Mapping[str, Path]
+    origins: Mapping[str, Path]
+    _compiled: dict[Path, tuple[int, Definition]] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def load(cls, folders: Sequence[Path]) -> "Catalog":
+        """Find the processes and import the tools of these folders.
+
+        Raises:
+            SettingsInvalid: a folder does not exist.
+            DefinitionInvalid: every `tools.py` that cannot be imported, every tool or process defined twice.
+        """
+        folders = tuple(dict.fromkeys(folder.expanduser().resolve() for folder in folders))
+        loading = _Loading()
+        for folder in folders:
+            if not folder.is_dir():
+                raise SettingsInvalid(f"{folder}: there is no such folder; mend SUREFOOT_PROCESSES or create it")
+            if str(folder) not in sys.path:
+                sys.path.append(str(folder))
+            for place in _places(folder):
+                loading.add(place)
+        if loading.problems:
+            raise DefinitionInvalid(loading.problems)
+        return cls(
+            folders=folders,
+            tools=MappingProxyType(loading.tools),
+            files=MappingProxyType(loading.files),
+            origins=MappingProxyType(loading.origins),
+        )
+
+    @property
+    def names(self) -> Collection[str]:
+        return self.files.keys()
+
+    @property
+    def specs(self) -> dict[str, ToolSpec]:
+        return {name: tool.spec for name, tool in self.tools.items()}
+
+    def definition(self, name: str) -> Definition:
+        """The compiled process of this name.
+
+        Raises:
+            UnknownProcess: there is none; the message names close ones and the folders searched.
+            DefinitionInvalid: its file has mistakes.
+        """
+        if name not in self.files:
+            raise UnknownProcess(self._unknown(name))
+        return self._compile(self.files[name], self.specs)
+
+    def definition_of_file(self, path: Path) -> Definition:
+        """The compiled process of a file anywhere; the `tools.py` beside it is known to it too.
+
+        Raises:
+            UnknownProcess: there is no such file.
+            DefinitionInvalid: the file, or the `tools.py` beside it, has mistakes.
+        """
+        path = path.expanduser().resolve()
+        if not path.is_file():
+            raise UnknownProcess(f"{path}: there is no such file")
+        beside = path.parent / TOOLS_FILE
+        if not beside.is_file() or beside in self.origins.values():
+            return self._compile(path, self.specs)
+        loading = _Loading()
+        loading.add_tools(beside)
+        for name, tool in loading.tools.items():
+            # A copy of a known process brings copies of its tools; one that differs is not what a worker would run.
+            if name in self.tools and self.tools[name].spec != tool.spec:
+                loading.clash(name, beside, self.origins[name])
+        if loading.problems:
+            raise DefinitionInvalid(loading.problems)
+        return self._compile(path, {**{name: tool.spec for name, tool in loading.tools.items()}, **self.specs})
+
+    def rehearsal(self, process: str) -> Path | None:
+        """The rehearsal script of a process, when it has one."""
+        if process not in self.files:
+            return None
+        path = self.files[process].parent / REHEARSAL_FILE
+        return path if path.is_file() else None
+
+    def _compile(self, path: Path, specs: dict[str, ToolSpec]) -> Definition:
+        changed = path.stat().st_mtime_ns
+        if (known := self._compiled.get(path)) and known[0] == changed:
+            return known[1]
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError as error:
+            problem = Problem(
+                file=_shown(path), line=1, column=1, message=f"not UTF-8: {error}", hint="save it as UTF-8"
+            )
+            raise DefinitionInvalid([problem]) from error
+        definition = load_process(text, _shown(path), tools=specs, processes=self.names)
+        self._compiled[path] = (changed, definition)
+        return definition
+
+    def _unknown(self, name: str) -> str:
+        close = difflib.get_close_matches(name, self.names, n=3, cutoff=0.5)
+        known = (
+            "did you mean " + " or ".join(close) if close else "known are " + (", ".join(sorted(self.names)) or "none")
+        )
+        searched = ", ".join(_shown(folder) for folder in self.folders) or "no folder"
+        return f"there is no process {name!r}; {known}. Searched {searched} (SUREFOOT_PROCESSES adds folders)"
+
+
+class _Loading:
+    """What loading has found so far."""
+
+    def __init__(self) -> None:
+        self.tools: dict[str, AnyTool] = {}
+        self.origins: dict[str, Path] = {}
+        self.files: dict[str, Path] = {}
+        self.problems: list[Problem] = []
+        self._seen: set[Path] = set()
+
+    def add(self, place: Path) -> None:
+        if place in self._seen:
+            return
+        self._seen.add(place)
+        if (tools := place / TOOLS_FILE).is_file():
+            self.add_tools(tools)
+        if file := _process_file(place):
+            name = _process_name(file)
+            if name in self.files:
+                hint = "a process name must be unique; rename one"
+                message = f"process {name!r} is defined in {_shown(self.files[name])} already"
+                self.problems.append(Problem(file=_shown(file), line=1, column=1, message=message, hint=hint))
+            else:
+                self.files[name] = file
+
+    def add_tools(self, path: Path) -> None:
+        try:
+            module = _import(path)
+        except Exception as error:
+            self.problems.append(_import_problem(path, error))
+            return
+        for tool in vars(module).values():
+            if not isinstance(tool, Tool):
+                continue
+            name = tool.spec.name
+            if name in self.tools and self.tools[name] is not tool:
+                self.clash(name, path, self.origins[name])
+                continue
+            self.tools[name] = tool
+            self.origins.setdefault(name, path)
+
+    def clash(self, name: str, path: Path, first: Path) -> None:
+        text = path.read_text("utf-8")
+        match = re.search(rf"""["']{re.escape(name)}["']""", text)
+        line = text.count("\n", 0, match.start()) + 1 if match else 1
+        message = f"tool {name!r} is defined in {_shown(first)} already"
+        hint = "a tool name must be unique; rename one, or share one function"
+        self.problems.append(Problem(file=_shown(path), line=line, column=1, message=message, hint=hint))
+
+
+def _places(folder: Path) -> Iterator[Path]:
+    """The folder and, unless it is a process folder, the folders in it; by name."""
+    yield folder
+    if _process_file(folder) is None:
+        inner = (path for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._")
+        yield from sorted(inner)
+
+
+def _process_file(folder: Path) -> Path | None:
+    return next((path for name in PROCESS_FILES if (path := folder / name).is_file()), None)
+
+
+def _process_name(path: Path) -> str:
+    """The name in the file; the folder's when it cannot be read, so that asking for it tells what is wrong."""
+    try:
+        data = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return path.parent.name
+    name = data.get("process") if isinstance(data, dict) else None
+    return name if isinstance(name, str) else path.parent.name
+
+
+def _import(path: Path) -> ModuleType:
+    """Import a `tools.py` under a name of its own, as a package of its folder, so that hyphens and equal names are
+    no trouble and `from .helpers import x` works."""
+    words = re.sub(r"\W", "_", path.parent.name)
+    name = f"surefoot_tools_{words}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    for loaded in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
+        del sys.modules[loaded]
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=[str(path.parent)])
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _import_problem(path: Path, error: Exception) -> Problem:
+    """The mistake with the last line of the user's own code that led to it."""
+    file, line = path, 1
+    if isinstance(error, SyntaxError) and error.filename:
+        file, line = Path(error.filename), error.lineno or 1
+        column = error.offset or 1
+        return Problem(file=_shown(file), line=line, column=column, message=f"{type(error).__name__}: {error.msg}")
+    for frame in traceback.extract_tb(error.__traceback__):
+        if Path(frame.filename).is_relative_to(path.parent):
+            file, line = Path(frame.filename), frame.lineno or 1
+    hint = ""
+    if isinstance(error, ModuleNotFoundError):
+        hint = f"install it, or put it beside {path.name} and write `from .{error.name} import ...`"
+    return Problem(file=_shown(file), line=line, column=1, message=f"{type(error).__name__}: {error}", hint=hint)
+
+
+def _shown(path: Path) -> str:
+    """Relative to where the user is, when that is shorter to read."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) and path != here else str(path)
