@@ -1,0 +1,203 @@
+"""What is wrong with a file's shape: pydantic's findings at their places, in plain words."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from contracts import process as model
+from contracts.base import Json
+from contracts.process import STEP_KINDS, Process, StepBase
+from language.source import Path, Source
+
+LATER = {
+    "approve": "an approval step before this one",
+    "cancel_rest": "",
+    "depth": "",
+    "emit": "",
+    "event": "",
+    "goal": "steps written out, or an agent step",
+    "join": "",
+    "on": "",
+    "planner": "",
+    "repeat": "",
+    "review": "",
+    "state": "outputs of steps",
+}
+"""Words of the format that this version does not run, with what can be written instead."""
+
+
+def parse(source: Source) -> tuple[Process | None, set[Path]]:
+    """The file as a model, its mistakes reported. Parts that are wrong are left out, so that the rest can be checked
+    all the same; the paths of steps and agents left out come second."""
+    if not isinstance(source.data, dict):
+        source.report(source.place(()), "a process file is a mapping", "start with `process: name`")
+        return None, set()
+    data, dropped = source.data, set[Path]()
+    for attempt in range(4):
+        try:
+            return Process.model_validate(data), dropped
+        except ValidationError as error:
+            found = [(detail, _path(source.data, detail["loc"])) for detail in error.errors()]
+        if attempt == 0:
+            _report_all(source, found)
+            # Mostly one key is wrong, and the rest of its step can be checked without it.
+            data = _without(data, {_key(path) for detail, path in found if detail["type"] != "missing"})
+        else:
+            owners = {_owner(path) for _, path in found}
+            dropped |= owners
+            data = _without(data, owners)
+    return None, dropped
+
+
+def _report_all(source: Source, found: list[tuple[ErrorDetails, Path]]) -> None:
+    paths = [path for _, path in found]
+    explained = {path for detail, path in found if detail["type"] == "value_error"}
+    for detail, path in found:
+        has_inner = any(len(other) > len(path) and other[: len(path)] == path for other in paths)
+        is_repeated = path in explained and detail["type"] != "value_error"
+        if not (has_inner and detail["type"] == "too_short") and not is_repeated:
+            _report(source, detail, path)
+
+
+def close(name: str, known: Iterable[str]) -> str:
+    """`did you mean ...?`, or what there is."""
+    names = sorted(known)
+    if matches := difflib.get_close_matches(name, names, n=1, cutoff=0.6):
+        return f"did you mean `{matches[0]}`?"
+    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    return f"there are: {shown}" if names else "there are none"
+
+
+def _path(data: Json, location: tuple[int | str, ...]) -> Path:
+    """pydantic's location without what is not in the data: tags of unions."""
+    path: list[int | str] = []
+    for position, part in enumerate(location):
+        inside = (isinstance(data, dict) and part in data) or (isinstance(data, list) and isinstance(part, int))
+        if inside and (isinstance(data, dict) or int(part) < len(data)):
+            path.append(part)
+            data = data[part]
+        elif (
+            position == len(location) - 1 and isinstance(data, dict) and not str(part).startswith(("step:", "function"))
+        ):
+            path.append(part)
+    return tuple(path)
+
+
+def _owner(path: Path) -> Path:
+    """The innermost step, the agent or the top-level key that a path is in."""
+    owner = path[:2] if path[:1] == ("agents",) else path[:1]
+    position = 0
+    while path[position : position + 1] == ("steps",) and len(path) > position + 1:
+        owner = path[: position + 2]
+        position += 2
+    return owner
+
+
+def _key(path: Path) -> Path:
+    """The key of a step, of an agent or at the top that a path is in; the step itself when the path ends there."""
+    return path[: len(_owner(path)) + 1]
+
+
+def _without(data: Any, paths: set[Path], at: Path = ()) -> Any:
+    if not isinstance(data, dict):
+        return data
+    kept = {key: _without(value, paths, (*at, key)) for key, value in data.items() if (*at, key) not in paths}
+    if not at:
+        kept.setdefault("process", "unnamed")
+        kept.setdefault("steps", {})
+    if "steps" in kept and not kept["steps"]:
+        kept["steps"] = {"_": {"wait": "0s"}}
+    return kept
+
+
+def _report(source: Source, detail: ErrorDetails, path: Path) -> None:
+    name = str(path[-1]) if path else "the file"
+    value = detail["input"]
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "missing":
+            source.report(source.place(path[:-1]), f"`{name}` is missing", "add it")
+        case "extra_forbidden" if name in LATER:
+            instead = f"; use {LATER[name]}" if LATER[name] else ""
+            source.report(source.key(path), f"`{name}` is not supported by this version", f"leave it out{instead}")
+        case "extra_forbidden":
+            source.report(source.key(path), f"unknown key `{name}`", close(name, _allowed(source, path[:-1])))
+        case "union_tag_not_found" | "union_tag_invalid":
+            _report_kind(source, path, value)
+        case "literal_error":
+            source.report(source.place(path), f"`{name}` is {value!r}", f"write {context.get('expected')}")
+        case "value_error":
+            source.report(source.place(path), str(context.get("error", detail["msg"])), "")
+        case "string_pattern_mismatch":
+            source.report(source.place(path), f"`{name}` is {value!r}", _pattern_hint(str(context.get("pattern"))))
+        case "too_short" | "string_too_short":
+            source.report(source.place(path), f"`{name}` is empty", "write at least one")
+        case _:
+            source.report(source.place(path), f"`{name}` is {_brief(value)}: {_lower(detail['msg'])}", "")
+
+
+def _report_kind(source: Source, path: Path, value: Json) -> None:
+    name = path[-1] if path else "step"
+    if not isinstance(value, dict):
+        source.report(source.place(path), f"step `{name}` is no mapping", "write what it does, such as `tool: name`")
+        return
+    found = [kind for kind in STEP_KINDS if kind in value]
+    later = [key for key in value if key in LATER]
+    kinds = ", ".join(STEP_KINDS)
+    if found:
+        both = " and ".join(f"`{kind}`" for kind in found)
+        source.report(source.key(path), f"step `{name}` has {both}", f"a step is exactly one of {kinds}")
+    elif later:
+        key = (*path, later[0])
+        source.report(source.key(key), f"`{later[0]}` is not supported by this version", f"a step is one of {kinds}")
+    else:
+        source.report(source.key(path), f"step `{name}` does not say what it does", f"give it one of {kinds}")
+
+
+def _allowed(source: Source, parent: Path) -> list[str]:
+    """The keys that a mapping of the file may have."""
+    data: Json = source.data
+    for part in parent:
+        data = data[part]
+    owner = _owner(parent)
+    chosen: type[BaseModel] = Process
+    if owner == parent and owner[:1] == ("steps",) and isinstance(data, dict):
+        chosen = next((kind for name, kind in STEP_KINDS.items() if name in data), StepBase)
+    elif parent:
+        chosen = _MODELS.get(str(next((part for part in reversed(parent) if part in _MODELS), "")), StepBase)
+    if owner == parent and owner[:1] == ("agents",):
+        chosen = model.AgentSpec
+    return [field.alias or name for name, field in chosen.model_fields.items()]
+
+
+_MODELS: dict[str | int, type[BaseModel]] = {
+    "approval": model.Approval,
+    "from": model.ApprovalRow,
+    "stages": model.Stage,
+    "escalate": model.Escalation,
+    "undo": model.Undo,
+    "retry": model.Retry,
+    "limits": model.Limits,
+    "value": model.Value,
+    "wait": model.Until,
+}
+
+
+def _pattern_hint(pattern: str) -> str:
+    if pattern.startswith("^((user|group)"):
+        return "write user:NAME or group:NAME"
+    if pattern.startswith("^[a-z][a-z0-9]*(-"):
+        return "write kebab-case, such as invoice-approval"
+    return "write letters, digits and _, not starting with a digit"
+
+
+def _brief(value: Json) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]

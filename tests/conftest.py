@@ -1,0 +1,57 @@
+"""A real Temporal server for every test that wants one, and nothing beyond this machine for any."""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+from contracts.names import SEARCH_ATTRIBUTES
+from runtime.client import data_converter
+from runtime.server import server_options, temporal_binary, time_skipping_binary
+
+for name in list(os.environ):
+    if name.startswith(("OPENAI_", "SUREFOOT_", "TEMPORAL_")):
+        del os.environ[name]
+os.environ["SUREFOOT_PACE"] = "0"
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        host = address[0] if isinstance(address, tuple) else "127.0.0.1"
+        if host != "localhost" and not ip_address(host).is_loopback:
+            raise PermissionError(f"a test tried to reach {host}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    yield
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def client() -> AsyncIterator[Client]:
+    """A client of a dev server that all tests share; each uses task queues and run ids of its own."""
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(temporal_binary()),
+        dev_server_extra_args=server_options(),
+        dev_server_log_level="error",
+        search_attributes=SEARCH_ATTRIBUTES,
+        data_converter=data_converter(),
+    ) as environment:
+        yield environment.client
+
+
+@pytest_asyncio.fixture
+async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
+    """A server on which days pass at once, one per test, since time is shared by all that runs on it."""
+    async with await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(time_skipping_binary()), data_converter=data_converter()
+    ) as environment:
+        yield environment
