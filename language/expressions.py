@@ -144,7 +144,7 @@ def syntax_error(expression: str) -> tuple[str, int, int] | None:
         _program(expression)
     except ValueError as error:
         if place := _PLACE.search(str(error)):
-            return (place.group(3).strip(), int(place.group(1)), int(place.group(2)))
+            return (place.group(3).split(" expecting {")[0].strip(), int(place.group(1)), int(place.group(2)))
         return (str(error).splitlines()[0], 1, 1)
     return None
 
