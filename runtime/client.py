@@ -1,0 +1,137 @@
+"""Connecting to Temporal by its standard settings, or to the embedded server when there are none."""
+
+import asyncio
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import DataConverter
+from temporalio.envconfig import ClientConfig, ClientConnectConfig
+from temporalio.service import RPCError, RPCStatusCode
+
+from contracts.errors import ServerUnreachable, SettingsInvalid
+from contracts.names import SEARCH_ATTRIBUTES
+from runtime.server import find_server
+from runtime.settings import Settings
+
+CONNECT_SECONDS = 8.0
+CONFIG_FILE_VARIABLE = "TEMPORAL_CONFIG_FILE"
+DEFAULT_NAMESPACE = "default"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """`ui`: where Temporal Web is, if that is known."""
+
+    client: Client
+    address: str
+    ui: str | None
+    embedded: bool
+
+    def link(self, run: str) -> str | None:
+        """The run in Temporal Web."""
+        return f"{self.ui}/namespaces/{self.client.namespace}/workflows/{run}" if self.ui else None
+
+
+def data_converter() -> DataConverter:
+    return pydantic_data_converter
+
+
+def temporal_config() -> ClientConnectConfig:
+    """What `TEMPORAL_*` and Temporal's own TOML file say; empty when nothing is set.
+
+    Raises:
+        SettingsInvalid: the file that is named does not exist, or cannot be read.
+    """
+    file = os.environ.get(CONFIG_FILE_VARIABLE)
+    if file and not Path(file).is_file():
+        raise SettingsInvalid(f"{CONFIG_FILE_VARIABLE}={file}: there is no such file; mend the path or unset it")
+    try:
+        return ClientConfig.load_client_connect_config()
+    except (ValueError, RuntimeError) as error:
+        raise SettingsInvalid(f"Temporal's settings (TEMPORAL_*, its TOML file) cannot be read: {error}") from error
+
+
+def is_configured() -> bool:
+    """Whether a Temporal address is set, so that no server is embedded."""
+    return bool(temporal_config().get("target_host"))
+
+
+async def connect(settings: Settings) -> Connection:
+    """Raises:
+    ServerUnreachable: nothing answers at the address, within 8 seconds; or none is set and no embedded server runs.
+    SettingsInvalid: Temporal's settings cannot be read.
+    """
+    config = temporal_config()
+    address = config.get("target_host")
+    if address:
+        return Connection(await _connect(config, address), address, _ui(settings, config), embedded=False)
+    server = find_server(settings)
+    if server is None:
+        raise ServerUnreachable(
+            f"no Temporal server is running for {settings.home}; start one with `uv run worker.py` or `make demo`, "
+            "or set TEMPORAL_ADDRESS to yours"
+        )
+    embedded = ClientConnectConfig(target_host=server.address, namespace=config.get("namespace", DEFAULT_NAMESPACE))
+    return Connection(await _connect(embedded, server.address), server.address, server.ui, embedded=True)
+
+
+async def ensure_search_attributes(client: Client) -> None:
+    """Add the search attributes that are missing.
+
+    Raises:
+        SettingsInvalid: some are missing and we may not add them; with the commands that do.
+    """
+    try:
+        listed = await client.operator_service.list_search_attributes(
+            ListSearchAttributesRequest(namespace=client.namespace)
+        )
+        missing = [key for key in SEARCH_ATTRIBUTES if key.name not in listed.custom_attributes]
+        if missing:
+            await client.operator_service.add_search_attributes(
+                AddSearchAttributesRequest(
+                    namespace=client.namespace,
+                    search_attributes={key.name: _attribute_type(key.indexed_value_type) for key in missing},
+                )
+            )
+    except RPCError as error:
+        if error.status in (RPCStatusCode.ALREADY_EXISTS, RPCStatusCode.UNIMPLEMENTED):
+            return
+        commands = "\n".join(
+            f"  temporal operator search-attribute create --name {key.name} "
+            f"--type {'KeywordList' if 'LIST' in key.indexed_value_type.name else 'Keyword'}"
+            for key in SEARCH_ATTRIBUTES
+        )
+        raise SettingsInvalid(
+            f"the search attributes of namespace {client.namespace} could not be checked or added ({error.message}); "
+            f"an administrator adds them with\n{commands}\n(on Temporal Cloud: in the namespace's settings)"
+        ) from error
+
+
+async def _connect(config: ClientConnectConfig, address: str) -> Client:
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            client = await Client.connect(**config, data_converter=data_converter())
+            await client.service_client.check_health(timeout=timedelta(seconds=CONNECT_SECONDS))
+    except (RuntimeError, RPCError, TimeoutError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "no answer in time"
+        raise ServerUnreachable(
+            f"the Temporal server at {address} cannot be reached: {reason}; "
+            "check TEMPORAL_ADDRESS, TLS and API key settings, and that it is running"
+        ) from error
+    return client
+
+
+def _ui(settings: Settings, config: ClientConnectConfig) -> str | None:
+    if settings.ui_url:
+        return settings.ui_url.rstrip("/")
+    return "https://cloud.temporal.io" if str(config.get("target_host")).endswith(".tmprl.cloud:7233") else None
+
+
+def _attribute_type(value: object) -> "IndexedValueType.ValueType":
+    return IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{getattr(value, 'name', value)}")

