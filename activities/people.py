@@ -1,9 +1,9 @@
 """Who people are: users and groups from a YAML file.
 
-    users:
-      alice: {name: Alice Meyer, email: alice@example.com}
-    groups:
-      finance: [alice, bob]
+users:
+  alice: {name: Alice Meyer, email: alice@example.com}
+groups:
+  finance: [alice, bob]
 """
 
 from collections.abc import Awaitable, Callable

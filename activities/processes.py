@@ -37,9 +37,10 @@ def await_process_activity(client: Client) -> Callable[[AwaitRun], Awaitable[Run
         handle = client.get_workflow_handle(request.workflow_id, result_type=RunResult)
         try:
             with heartbeating():
-                return await handle.result()
+                result: RunResult = await handle.result()
         except WorkflowFailureError as error:
             message = f"{request.workflow_id}: {getattr(error.cause, 'message', error.cause)}"
             raise ApplicationError(message, type=ChildFailed.type_name(), non_retryable=True) from error
+        return result
 
     return await_process

@@ -1,5 +1,6 @@
 """Settings that activities are given: which model an alias stands for. Reading them is `runtime/settings.py`."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -18,6 +19,26 @@ class ModelAlias(Contract):
     model: str | None = None
     base_url: str | None = Field(default=None, pattern=r"^https?://")
     key_env: str = Field(default="OPENAI_API_KEY", min_length=1, description="the variable that holds the API key")
-    api: ModelApi | None = Field(default=None, description="of the endpoint; by default responses, chat with a base_url")
+    api: ModelApi | None = Field(
+        default=None, description="of the endpoint; by default responses, chat with a base_url"
+    )
     input_price: float | None = Field(default=None, ge=0)
     output_price: float | None = Field(default=None, ge=0)
+
+
+DEFAULT_MODEL = "gpt-5.4-mini"
+"""Of the alias `default`, when neither settings nor OPENAI_MODEL name one."""
+
+
+def answers_by_script(alias: ModelAlias, environment: Mapping[str, str]) -> bool:
+    """Whether the rehearsal model answers: neither the alias nor the environment names an endpoint or a key."""
+    return not (alias.base_url or environment.get("OPENAI_BASE_URL") or environment.get(alias.key_env))
+
+
+def describe_model(aliases: Mapping[str, ModelAlias], environment: Mapping[str, str]) -> str:
+    """What answers for the alias `default`, for people."""
+    alias = aliases.get("default", ModelAlias())
+    if answers_by_script(alias, environment):
+        return "rehearsal model (answers are scripted; set OPENAI_API_KEY or OPENAI_BASE_URL for a real one)"
+    model = alias.model or environment.get("OPENAI_MODEL") or DEFAULT_MODEL
+    return f"{model} at {alias.base_url or environment.get('OPENAI_BASE_URL') or 'OpenAI'}"

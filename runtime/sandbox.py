@@ -16,7 +16,7 @@ FORBIDDEN = frozenset({"activities", "api", "cli", "httpx2", "openai", "processe
 
 def workflow_runner() -> SandboxedWorkflowRunner:
     restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
-    forbidden = SandboxMatcher(children={module: SandboxMatcher.all for module in FORBIDDEN})
+    forbidden = SandboxMatcher(children=dict.fromkeys(FORBIDDEN, SandboxMatcher.all))
     return SandboxedWorkflowRunner(
         restrictions=replace(restrictions, invalid_modules=restrictions.invalid_modules | forbidden)
     )

@@ -14,7 +14,6 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-
 from contracts.errors import SettingsInvalid
 from contracts.names import TASK_QUEUE
 from contracts.settings import ModelAlias, ModelApi

@@ -1,0 +1,1 @@
+"""The model call: one conversation turn, from whichever endpoint or script answers."""

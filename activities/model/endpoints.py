@@ -1,0 +1,57 @@
+"""Which endpoint answers for a model alias, and what the screen says of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from contracts.errors import ModelFailed
+from contracts.settings import DEFAULT_MODEL, ModelAlias, ModelApi, answers_by_script
+
+OPENAI_URL = "https://api.openai.com/v1"
+NO_KEY = "not-needed"
+"""Local servers take any key, and the client insists on one."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """`key_setting`: the variable to mend when the endpoint refuses the key."""
+
+    alias: str
+    model: str
+    url: str
+    api: ModelApi
+    key: str
+    key_setting: str
+    prices: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.model} at {self.url}"
+
+
+def resolve(
+    name: str, aliases: Mapping[str, ModelAlias], environment: Mapping[str, str], api: ModelApi | None
+) -> Endpoint | None:
+    """The endpoint of an alias; None when the rehearsal model answers.
+
+    Raises:
+        ModelFailed: there is no such alias, or its key is not set.
+    """
+    alias = aliases.get(name)
+    if alias is None and name != "default":
+        known = ", ".join(sorted({*aliases, "default"}))
+        raise ModelFailed(f"there is no model alias {name!r}; there are {known}; add it to [models] in surefoot.toml")
+    alias = alias or ModelAlias()
+    if answers_by_script(alias, environment):
+        return None
+    url = alias.base_url or environment.get("OPENAI_BASE_URL") or OPENAI_URL
+    key = environment.get(alias.key_env)
+    if not key and url == OPENAI_URL:
+        raise ModelFailed(f"model {name}: no API key; set {alias.key_env}")
+    return Endpoint(
+        alias=name,
+        model=alias.model or environment.get("OPENAI_MODEL") or DEFAULT_MODEL,
+        url=url.rstrip("/"),
+        api=alias.api or api or ("responses" if url == OPENAI_URL else "chat"),
+        key=key or NO_KEY,
+        key_setting=alias.key_env,
+        prices=None if alias.input_price is None else (alias.input_price, alias.output_price or 0.0),
+    )

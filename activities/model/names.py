@@ -1,0 +1,20 @@
+"""Tool names as endpoints take them: letters, digits, `_` and `-`, at most 64. Mapped both ways without collisions."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+MAX_LENGTH = 64
+_REFUSED = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+def outside_names(names: Iterable[str]) -> dict[str, str]:
+    """For each tool's name the one an endpoint is shown; different for different tools."""
+    chosen: dict[str, str] = {}
+    for name in sorted(names):
+        outside = _REFUSED.sub("_", name)
+        if len(outside) > MAX_LENGTH or outside in chosen.values():
+            suffix = "_" + hashlib.sha256(name.encode()).hexdigest()[:8]
+            outside = outside[: MAX_LENGTH - len(suffix)] + suffix
+        chosen[name] = outside
+    return chosen

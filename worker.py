@@ -1,0 +1,134 @@
+"""The worker: settings -> server -> client -> activities -> Worker. Runs until SIGTERM or SIGINT, then drains."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console
+from temporalio.worker import Worker
+
+from activities.conversations import SqliteConversations
+from activities.model.call import ModelCall
+from activities.people import resolve_people_activity
+from activities.processes import await_process_activity, load_process_activity
+from activities.tools.runner import tool_activities
+from contracts.errors import ServerUnreachable, SurefootError
+from contracts.settings import describe_model
+from runtime.catalog import Catalog
+from runtime.client import Connection, connect, ensure_search_attributes, is_configured
+from runtime.logging import configure_logging
+from runtime.sandbox import workflow_runner
+from runtime.server import embedded_server
+from runtime.settings import Settings, load_settings
+from workflows.agent import AgentWorkflow
+from workflows.process import ProcessWorkflow
+
+MAX_ACTIVITIES = 200
+GRACE = timedelta(seconds=20)
+"""How long activities may go on after the worker was told to stop; those that do not end are tried again elsewhere."""
+
+WORKFLOWS = (ProcessWorkflow, AgentWorkflow)
+
+
+@asynccontextmanager
+async def running_worker(settings: Settings, connection: Connection, catalog: Catalog) -> AsyncIterator[Worker]:
+    """A worker at work for the length of the block; then it drains.
+
+    Raises:
+        SettingsInvalid: search attributes are missing on the server and we may not add them.
+    """
+    await ensure_search_attributes(connection.client)
+    conversations = SqliteConversations(settings.home / "conversations.db")
+    models = ModelCall(conversations, catalog.rehearsal, settings.models, settings.model_api)
+    try:
+        async with Worker(
+            connection.client,
+            task_queue=settings.task_queue,
+            workflows=WORKFLOWS,
+            activities=activities(settings, connection, catalog, conversations, models),
+            workflow_runner=workflow_runner(),
+            max_concurrent_activities=MAX_ACTIVITIES,
+            max_eager_activity_reservations_per_workflow_task=MAX_ACTIVITIES,
+            graceful_shutdown_timeout=GRACE,
+        ) as worker:
+            yield worker
+    finally:
+        await models.close()
+        await conversations.close()
+
+
+def activities(
+    settings: Settings,
+    connection: Connection,
+    catalog: Catalog,
+    conversations: SqliteConversations,
+    models: ModelCall,
+) -> list[Callable[..., Any]]:
+    """Everything the workflows call, with its clients put in."""
+    return [
+        *tool_activities(catalog.tools.values(), conversations=conversations),
+        models.activity(),
+        load_process_activity(catalog.definition),
+        resolve_people_activity(settings.people),
+        await_process_activity(connection.client),
+    ]
+
+
+async def main() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    settings = load_settings()
+    configure_logging(settings)
+    catalog = Catalog.load(settings.folders)
+    for process in catalog.names:
+        catalog.definition(process)
+    async with AsyncExitStack() as stack:
+        if not is_configured():
+            await stack.enter_async_context(embedded_server(settings))
+        connection = await connect(settings)
+        await stack.enter_async_context(running_worker(settings, connection, catalog))
+        announce(settings, connection, catalog)
+        await stop.wait()
+        Console(stderr=True).print("stopping; what is running is finished first", style="dim")
+
+
+def announce(settings: Settings, connection: Connection, catalog: Catalog) -> None:
+    """One screen: where, what, and who answers for agents."""
+    rows = {
+        "server": connection.address + (" (embedded)" if connection.embedded else f", {connection.client.namespace}"),
+        "web": connection.ui or "set SUREFOOT_UI_URL for links",
+        "queue": settings.task_queue,
+        "processes": ", ".join(sorted(catalog.names)) or "none",
+        "tools": ", ".join(sorted(catalog.tools)) or "none",
+        "model": describe_model(settings.models, os.environ),
+        "home": str(settings.home),
+    }
+    console = Console(stderr=True, highlight=False)
+    console.print("[bold]Surefoot worker[/bold] is ready; Ctrl-C stops it")
+    for name, value in rows.items():
+        console.print(f"  {name:<10} {value}", soft_wrap=True)
+
+
+def run() -> int:
+    """The exit status: 0 stopped when told to, 2 something is set wrong, 3 the server cannot be reached."""
+    try:
+        asyncio.run(main())
+    except SurefootError as error:
+        print(error, file=sys.stderr)
+        return 3 if isinstance(error, ServerUnreachable) else 2
+    return 0
+
+
+if __name__ == "__main__":
+    status = run()
+    # The Temporal client's threads can crash an interpreter that is shutting down (temporalio/sdk-python#300).
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
