@@ -112,7 +112,8 @@ class SqliteConversations:
                 connection.execute("PRAGMA synchronous = NORMAL")
                 with connection:
                     connection.execute(
-                        "CREATE TABLE IF NOT EXISTS content (key TEXT PRIMARY KEY, body BLOB NOT NULL, used REAL NOT NULL)"
+                        "CREATE TABLE IF NOT EXISTS content "
+                        "(key TEXT PRIMARY KEY, body BLOB NOT NULL, used REAL NOT NULL)"
                     )
                     connection.execute("CREATE INDEX IF NOT EXISTS content_used ON content (used)")
             except sqlite3.Error:
