@@ -1,0 +1,1 @@
+"""The command line: a Temporal client with a terminal in front of it."""

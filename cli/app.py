@@ -1,0 +1,210 @@
+"""The commands as they are typed, and the one place where the program ends."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import Annotated, Any, Literal, NoReturn, cast
+
+import typer
+from typer.exceptions import TyperException
+
+from cli import commands, demo
+from cli.output import Exit, Output, status_of
+from cli.values import read_value
+from contracts.errors import CallerError, SurefootError
+from contracts.run import RunStatus
+
+app = typer.Typer(
+    name="starter.py",
+    help="Start runs of processes, decide, repair, look. Every command takes --json.",
+    epilog="Exit status: 0 what was asked for holds; 1 the run failed; 2 the call was wrong; 3 no server answers.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+Action = Literal["retry", "amend", "skip", "complete", "replan", "abort"]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
+By = Annotated[str | None, typer.Option("--by", metavar="WHO", help="Who says so; else SUREFOOT_USER, the login name.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
+
+
+@app.command("demo")
+def _demo(
+    context: typer.Context,
+    process: Annotated[str, typer.Option("--process", help="Another process with a sample.yaml.")] = demo.PROCESS,
+    yes: Annotated[bool, typer.Option("--yes", help="Approve what comes up, as whoever may.")] = False,
+    as_json: AsJson = False,
+    svg: Annotated[str | None, typer.Option("--svg", hidden=True, help="Save the screen that asks.")] = None,
+) -> int:
+    """Server, worker and console in one process: a sample run, its approval at the prompt."""
+    output = Output.standard(as_json=as_json)
+    return _do(demo.demo(output, cast("demo.RunWorker", context.obj), process, yes=yes, svg=svg))
+
+
+@app.command("run")
+def _run(
+    process: Annotated[str, typer.Argument(metavar="PROCESS|FILE", help="A process by name, or its file.")],
+    given: Annotated[
+        str | None, typer.Option("--input", metavar="X", help="A JSON or YAML file, inline JSON, or - for stdin.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--id", metavar="KEY", help="The run is PROCESS-KEY; used once, so it guards doubles.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end.")] = False,
+    by: By = None,
+    priority: Annotated[int | None, typer.Option(min=1, max=5, help="1 is served first.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Start a run."""
+    return _do(commands.run(Output.standard(as_json=as_json), process, given, key, by, priority, wait=wait))
+
+
+@app.command("status")
+def _status(
+    run: Run, watch: Annotated[bool, typer.Option("--watch", help="Until it ends.")] = False, as_json: AsJson = False
+) -> int:
+    """Show a run: its steps, what it waits for, what is broken, how it ended."""
+    return _do(commands.status(Output.standard(as_json=as_json), run, watch=watch))
+
+
+@app.command("list")
+def _list(
+    status: Annotated[RunStatus | None, typer.Option("--status", help="Only those.")] = None,
+    process: Annotated[str | None, typer.Option("--process", help="Only its runs.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 20,
+    as_json: AsJson = False,
+) -> int:
+    """List runs, newest first, ended ones too."""
+    return _do(commands.show_list(Output.standard(as_json=as_json), status, process, limit))
+
+
+Step = Annotated[str | None, typer.Argument(metavar="[STEP]", help="The step; may be left out when only one waits.")]
+Edit = Annotated[str | None, typer.Option("--edit", metavar="JSON", help="Other values, where the approval allows it.")]
+
+
+@app.command("approve")
+def _approve(
+    run: Run,
+    step: Step = None,
+    by: By = None,
+    comment: Annotated[str, typer.Option("--comment", help="For the record.")] = "",
+    edit: Edit = None,
+    as_json: AsJson = False,
+) -> int:
+    """Approve what a run waits for."""
+    return _do(commands.decide(Output.standard(as_json=as_json), "approve", run, step, by, comment, edit))
+
+
+@app.command("reject")
+def _reject(
+    run: Run,
+    step: Step = None,
+    by: By = None,
+    comment: Annotated[str, typer.Option("--comment", help="Why; a rejection needs a reason.")] = "",
+    as_json: AsJson = False,
+) -> int:
+    """Reject what a run waits for."""
+    return _do(commands.decide(Output.standard(as_json=as_json), "reject", run, step, by, comment, None))
+
+
+@app.command("repair")
+def _repair(
+    run: Run,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="The step with the incident.")],
+    action: Annotated[Action, typer.Argument(help="What to do about it.")],
+    value: Annotated[
+        str | None, typer.Option("--value", metavar="JSON", help="amend: the arguments; complete: the output.")
+    ] = None,
+    reason: Reason = "",
+    by: By = None,
+    no_undo: Annotated[bool, typer.Option("--no-undo", help="abort: leave the effects as they are.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Repair a step that is parked as an incident; the rest of the run is not done again."""
+    needs_value = action in ("amend", "complete")
+    if needs_value != (value is not None):
+        raise CallerError(
+            f"{action} needs --value JSON" if needs_value else f"--value goes with amend and complete, not {action}"
+        )
+    if no_undo and action != "abort":
+        raise CallerError(f"--no-undo goes with abort, not {action}")
+    said = {"undo": False} if no_undo else None if value is None else read_value(value, "--value")
+    return _do(commands.repair(Output.standard(as_json=as_json), run, step, action, by, reason, said))
+
+
+@app.command("cancel")
+def _cancel(
+    run: Run,
+    no_undo: Annotated[bool, typer.Option("--no-undo", help="Leave the effects as they are.")] = False,
+    reason: Reason = "",
+    by: By = None,
+    as_json: AsJson = False,
+) -> int:
+    """Stop a run and take its effects back."""
+    return _do(commands.cancel(Output.standard(as_json=as_json), run, by, reason, undo=not no_undo))
+
+
+@app.command("validate")
+def _validate(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Process files, or processes by name.")],
+    as_json: AsJson = False,
+) -> int:
+    """Check process files: every mistake at once, each with its place."""
+    return _do(commands.validate(Output.standard(as_json=as_json), files))
+
+
+@app.command("graph")
+def _graph(
+    word: Annotated[str, typer.Argument(metavar="FILE|RUN", help="A process file or name; or a run, coloured.")],
+    as_json: AsJson = False,
+) -> int:
+    """Print a process or a run as a Mermaid graph."""
+    return _do(commands.graph(Output.standard(as_json=as_json), word))
+
+
+def call(arguments: Sequence[str], worker: "demo.RunWorker") -> int:
+    """Carry out a command; its exit status. Everything a user can cause ends in one message."""
+    output = Output.standard(as_json="--json" in arguments)
+    try:
+        command = typer.main.get_command(app)
+        return int(
+            command.main(list(arguments) or ["--help"], prog_name="starter.py", standalone_mode=False, obj=worker) or 0
+        )
+    except SurefootError as error:
+        output.fail(error)
+        return status_of(error)
+    except TyperException as error:
+        output.fail(
+            CallerError(
+                f"{error.format_message().rstrip('.')}; `starter.py --help` and `starter.py COMMAND --help` tell more"
+            )
+        )
+        return Exit.WRONG_CALL
+    except BrokenPipeError:
+        return Exit.HOLDS  # Whoever read our output has read enough.
+    except OSError as error:
+        output.fail(CallerError(str(error)))
+        return Exit.WRONG_CALL
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return Exit.INTERRUPTED
+
+
+def main(worker: "demo.RunWorker") -> NoReturn:
+    """Carry out the command of this process, and end it."""
+    status = call(sys.argv[1:], worker)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            continue
+    # The Temporal client's threads can crash an interpreter that is shutting down (temporalio/sdk-python#300).
+    os._exit(status)
+
+
+def _do(work: Coroutine[Any, Any, Exit]) -> int:
+    return asyncio.run(work)

@@ -1,0 +1,202 @@
+"""What each command does, given where it writes. Each returns its exit status and raises `SurefootError`."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+from rich.table import Column, Table
+from rich.text import Text
+from temporalio.client import Client
+
+from cli.connection import connected
+from cli.decide import decision_on, new_id, send
+from cli.files import check_files, graph_of_run
+from cli.follow import follow, marks_of, print_run
+from cli.marks import Marks, took
+from cli.output import Exit, Output, command
+from cli.runs import Listed, Watch, list_runs
+from cli.start import check_input, definition_of, process_file, run_id, start, worker_polls
+from cli.values import read_value
+from contracts.base import Json
+from contracts.decisions import Cancel, Receipt, Repair
+from contracts.errors import CallerError
+from contracts.run import Definition, RunStatus
+from language.graph import mermaid
+from runtime.catalog import Catalog
+from runtime.settings import Settings, load_settings
+
+
+async def run(
+    output: Output,
+    process: str,
+    given: str | None,
+    key: str | None,
+    by: str | None,
+    priority: int | None,
+    *,
+    wait: bool,
+) -> Exit:
+    settings = load_settings()
+    catalog = Catalog.load(settings.folders)
+    definition = definition_of(catalog, process)
+    name = definition.process.process
+    value = {} if given is None else read_value(given, "--input")
+    check_input(definition, value, process_file(process) or catalog.files.get(name))
+    workflow_id = run_id(name, key)
+    actor = _actor(by, settings)
+    async with connected(settings) as connection:
+        client = connection.client
+        await start(client, settings.task_queue, definition, value, run=workflow_id, by=actor, priority=priority)
+        await _warn(output, client, settings, catalog, definition)
+        link = connection.link(workflow_id)
+        if wait:
+            if not output.as_json:
+                output.say(f"started {workflow_id}" + (f"  {link}" if link else ""))
+            return await _follow_to_end(output, client, workflow_id)
+        lines = [f"started {workflow_id}", f"  {command('status', workflow_id, '--watch')}"]
+        lines += [f"  {link}"] if link else []
+        output.show(Text("\n".join(lines), no_wrap=True, overflow="ignore"), {"run": workflow_id, "url": link})
+    return Exit.HOLDS
+
+
+async def status(output: Output, workflow_id: str, *, watch: bool) -> Exit:
+    async with connected() as connection:
+        if watch:
+            return await _follow_to_end(output, connection.client, workflow_id)
+        print_run(await Watch(connection.client, workflow_id).look(), output)
+    return Exit.HOLDS
+
+
+async def show_list(output: Output, of_status: RunStatus | None, process: str | None, limit: int) -> Exit:
+    async with connected() as connection:
+        runs, more = await list_runs(connection.client, status=of_status, process=process, limit=limit)
+    if not runs and not output.as_json:
+        output.say("no runs" if of_status is None and process is None else "no such runs")
+        return Exit.HOLDS
+    output.show(_table(runs, marks_of(output)), {"runs": [run.model_dump(mode="json") for run in runs], "more": more})
+    if more and not output.as_json:
+        output.say(f"the newest {limit}; --limit shows more")
+    return Exit.HOLDS
+
+
+async def decide(
+    output: Output, decision: str, workflow_id: str, step: str | None, by: str | None, comment: str, edit: str | None
+) -> Exit:
+    settings = load_settings()
+    edits = None if edit is None else read_value(edit, "--edit")
+    if decision == "reject" and not comment.strip():
+        raise CallerError("a rejection needs a reason; give it with --comment")
+    async with connected(settings) as connection:
+        client = connection.client
+        message = await decision_on(
+            client, workflow_id, step, decision=decision, by=_actor(by, settings), comment=comment, edits=edits
+        )
+        return _received(output, workflow_id, message.step, await send(client, workflow_id, message))
+
+
+async def repair(
+    output: Output, workflow_id: str, step: str, action: str, by: str | None, reason: str, value: Json
+) -> Exit:
+    settings = load_settings()
+    message = Repair.model_validate(
+        {"step": step, "action": action, "by": _actor(by, settings), "reason": reason, "value": value, "id": new_id()}
+    )
+    async with connected(settings) as connection:
+        return _received(output, workflow_id, step, await send(connection.client, workflow_id, message))
+
+
+async def cancel(output: Output, workflow_id: str, by: str | None, reason: str, *, undo: bool) -> Exit:
+    settings = load_settings()
+    message = Cancel(by=_actor(by, settings), reason=reason, undo=undo, id=new_id())
+    async with connected(settings) as connection:
+        return _received(output, workflow_id, None, await send(connection.client, workflow_id, message))
+
+
+async def validate(output: Output, words: list[str]) -> Exit:
+    fine, problems = check_files(Catalog.load(load_settings().folders), words)
+    if output.as_json:
+        output.document([problem.model_dump() for problem in problems])
+    else:
+        for line in fine:
+            output.out.print(Text(line), soft_wrap=True)
+        for problem in problems:
+            output.say(str(problem))
+    return Exit.WRONG_CALL if problems else Exit.HOLDS
+
+
+async def graph(output: Output, word: str) -> Exit:
+    settings = load_settings()
+    catalog = Catalog.load(settings.folders)
+    if process_file(word) is not None or word in catalog.files:
+        text = mermaid(definition_of(catalog, word).process)
+    else:
+        async with connected(settings) as connection:
+            text = await graph_of_run(connection.client, word)
+    if output.as_json:
+        output.document({"mermaid": text})
+    else:
+        output.out.file.write(text.rstrip("\n") + "\n")
+    return Exit.HOLDS
+
+
+async def _follow_to_end(output: Output, client: Client, workflow_id: str) -> Exit:
+    try:
+        seen = await follow(client, workflow_id, output)
+    except asyncio.CancelledError:
+        output.say(f"{workflow_id} goes on without you; see it with `{command('status', workflow_id)}`")
+        raise
+    print_run(seen, output)
+    return Exit.HOLDS if seen.view.status == "completed" else Exit.RUN_FAILED
+
+
+async def _warn(output: Output, client: Client, settings: Settings, catalog: Catalog, definition: Definition) -> None:
+    """Say what would keep a run that was started from going on."""
+    if strange := sorted(set(definition.tools) - set(catalog.specs)):
+        output.say(
+            f"warning: a worker with these settings lacks {', '.join(strange)}; add the process's folder to "
+            "SUREFOOT_PROCESSES where the worker runs"
+        )
+    if not await worker_polls(client, settings.task_queue):
+        output.say(f"warning: no worker polls task queue {settings.task_queue!r}; start one with `worker.py`")
+
+
+def _actor(by: str | None, settings: Settings) -> str:
+    """Raises:
+    CallerError: `--by` is no name.
+    """
+    given = by or settings.actor
+    try:
+        return Cancel(by=given).by
+    except ValidationError as error:
+        raise CallerError(f"{given!r} is no name of a person; write alice or user:alice") from error
+
+
+def _received(output: Output, workflow_id: str, step: str | None, receipt: Receipt) -> Exit:
+    said = {"run": workflow_id, **({"step": step} if step else {}), **receipt.model_dump(mode="json")}
+    output.show(Text(receipt.outcome), said)
+    return Exit.HOLDS
+
+
+def _table(runs: list[Listed], marks: Marks) -> Table:
+    table = Table(
+        Column("run", no_wrap=True, overflow="fold", ratio=1),
+        Column("status", no_wrap=True),
+        Column("waits for", overflow="fold"),
+        Column("started", no_wrap=True),
+        Column("took", no_wrap=True, justify="right"),
+        box=None,
+        header_style="faint",
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        expand=False,
+    )
+    now = datetime.now(UTC)
+    for run in runs:
+        table.add_row(
+            Text(run.run),
+            Text(f"{marks.icon(run.status)} {run.status}", style=run.status),
+            Text(", ".join(run.waits_for)),
+            Text(run.started.astimezone().strftime("%m-%d %H:%M")),
+            Text(took(run.started, run.ended or now)),
+        )
+    return table

@@ -1,0 +1,102 @@
+"""Saying something to a run: decisions, repairs and cancels, as updates that are answered."""
+
+from datetime import timedelta
+
+import uuid_utils
+from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from cli.output import command
+from cli.runs import Watch, describe
+from contracts.base import Contract
+from contracts.decisions import Cancel, Decision, Receipt, Repair
+from contracts.errors import CallerError, Refused, ServerUnreachable
+from contracts.names import CANCEL, DECIDE, REPAIR
+from contracts.run import RunView, Waiting
+
+ANSWER_TIMEOUT = timedelta(seconds=15)
+
+_UPDATES: dict[type[Contract], str] = {Decision: DECIDE, Repair: REPAIR, Cancel: CANCEL}
+
+
+async def send(client: Client, run: str, message: Decision | Repair | Cancel) -> Receipt:
+    """Say it; the run's answer.
+
+    Raises:
+        Refused: it does not hold; the run says why.
+        UnknownRun: there is no such run.
+        ServerUnreachable: no worker answered in time.
+    """
+    handle = client.get_workflow_handle(run)
+    try:
+        receipt: Receipt = await handle.execute_update(
+            _UPDATES[type(message)],
+            message,
+            id=message.id,
+            result_type=Receipt,
+            rpc_timeout=ANSWER_TIMEOUT,
+        )
+    except WorkflowUpdateFailedError as error:
+        cause = error.cause
+        raise Refused(cause.message if isinstance(cause, ApplicationError) else str(cause)) from error
+    except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+        raise ServerUnreachable(
+            f"no worker answered for {run} within {ANSWER_TIMEOUT.seconds} seconds, so it is not known whether this "
+            f"counts; start a worker, then look with `{command('status', run)}` before saying it again"
+        ) from error
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        found = await describe(client, run)
+        ended = found.status.name.lower() if found.status else "over"
+        raise Refused(f"run {run} has ended ({ended}); nothing can be decided about it any more") from error
+    return receipt
+
+
+async def decision_on(
+    client: Client, run: str, step: str | None, *, decision: str, by: str, comment: str, edits: object
+) -> Decision:
+    """A decision bound to what the approval shows now.
+
+    Raises:
+        UnknownRun: there is no such run.
+        CallerError: no step is named, and not exactly one approval is open.
+        ServerUnreachable: no worker answers, so that what would be decided on is not known.
+    """
+    seen = await Watch(client, run).look()
+    if seen.silent and not seen.ended:
+        raise ServerUnreachable(f"nothing was decided about {run}: {seen.silent}")
+    waiting = open_approval(seen.view, step)
+    return Decision.model_validate(
+        {
+            "step": waiting.step if waiting else step,
+            "decision": decision,
+            "by": by,
+            "comment": comment,
+            "id": new_id(),
+            "hash": waiting.hash if waiting else None,
+            "edits": edits,
+        }
+    )
+
+
+def open_approval(view: RunView, step: str | None) -> Waiting | None:
+    """The open approval of a step, or the only open one; None when the step has none, which the run itself explains.
+
+    Raises:
+        CallerError: no step is named, and not exactly one approval is open.
+    """
+    approvals = [waiting for waiting in view.waiting if waiting.kind == "approval"]
+    if step is not None:
+        return next((waiting for waiting in approvals if waiting.step == step), None)
+    if len(approvals) == 1:
+        return approvals[0]
+    if not approvals:
+        raise CallerError(f"run {view.run} is {view.status}; nothing in it waits for a decision")
+    names = ", ".join(waiting.step for waiting in approvals)
+    raise CallerError(f"several steps of {view.run} wait for a decision: {names}; name the one you decide")
+
+
+def new_id() -> str:
+    return str(uuid_utils.uuid7())

@@ -1,0 +1,58 @@
+"""Values given on the command line: a file, inline JSON or YAML, or standard input."""
+
+import json
+import sys
+from pathlib import Path
+
+from contracts.base import Json
+from contracts.errors import CallerError, DefinitionInvalid, InputInvalid
+from language.source import load_yaml
+
+MAX_SHOWN = 60
+
+
+def read_value(given: str, option: str) -> Json:
+    """The JSON value that an option's text stands for.
+
+    Raises:
+        InputInvalid: it is neither a file nor JSON nor YAML, or the file cannot be read; with the place.
+    """
+    if given == "-":
+        return _parsed(sys.stdin.read(), "standard input")
+    try:
+        return json.loads(given)
+    except ValueError:
+        if given.lstrip()[:1] in ("{", "[", '"'):
+            return _parsed(given, option)
+    path = Path(given).expanduser()
+    if _is_file(path):
+        try:
+            return _parsed(path.read_text("utf-8"), given)
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputInvalid(f"{option} {given}: the file cannot be read: {error}") from error
+    if ": " in given or "\n" in given:
+        return _parsed(given, option)
+    shown = given if len(given) <= MAX_SHOWN else given[:MAX_SHOWN] + "..."
+    raise InputInvalid(
+        f"{option} {shown}: there is no such file, and it is no JSON or YAML; give a file, inline JSON such as "
+        "'{\"amount\": 5}' (a text in double quotes), or - for standard input"
+    )
+
+
+def _parsed(text: str, place: str) -> Json:
+    if not text.strip():
+        raise InputInvalid(f"{place} is empty; write {{}} for an input without values")
+    try:
+        source = load_yaml(text, place)
+    except DefinitionInvalid as error:
+        raise InputInvalid(str(error)) from error
+    if source.problems:
+        raise InputInvalid("\n".join(str(problem) for problem in source.problems))
+    return source.data
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:  # a name longer than the file system allows
+        raise CallerError(f"{path!s:.60}: {error.strerror}") from error

@@ -1,0 +1,19 @@
+"""The command line: start, decide, repair, inspect. `starter.py --help` lists the commands, `cli/` has them."""
+
+from contextlib import AbstractAsyncContextManager
+
+from cli.app import main
+from runtime.catalog import Catalog
+from runtime.client import Connection
+from runtime.settings import Settings
+
+
+def worker(settings: Settings, connection: Connection, catalog: Catalog) -> AbstractAsyncContextManager[object]:
+    """The very worker of `worker.py`, imported only by the command that runs one: it brings every client along."""
+    from worker import running_worker
+
+    return running_worker(settings, connection, catalog)
+
+
+if __name__ == "__main__":
+    main(worker)
