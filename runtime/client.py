@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
@@ -35,7 +36,7 @@ class Connection:
 
     def link(self, run: str) -> str | None:
         """The run in Temporal Web."""
-        return f"{self.ui}/namespaces/{self.client.namespace}/workflows/{run}" if self.ui else None
+        return f"{self.ui}/namespaces/{self.client.namespace}/workflows/{quote(run, safe='')}" if self.ui else None
 
 
 def data_converter() -> DataConverter:

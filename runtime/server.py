@@ -13,13 +13,13 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import structlog
 
-from contracts.errors import ServerUnreachable
+from contracts.errors import ServerUnreachable, SettingsInvalid
 from contracts.names import SEARCH_ATTRIBUTES
 from runtime.settings import Settings
 
@@ -78,7 +78,7 @@ def find_server(settings: Settings) -> Server | None:
     """The embedded server of this home folder, if one is running."""
     with contextlib.suppress(OSError, ValueError, TypeError):
         server = Server(**json.loads(_record(settings).read_text()))
-        if _is_alive(server.pid) and server.answers:
+        if _is_server(server.pid, settings) and server.answers:
             return server
     return None
 
@@ -89,9 +89,9 @@ async def embedded_server(settings: Settings) -> AsyncIterator[Server]:
 
     Raises:
         ServerUnreachable: it does not start; the message names its log.
+        SettingsInvalid: the home folder cannot be made or written to.
     """
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with _locked(settings.home / "server.lock"):
+    async with _locked(settings.home / "server.lock"):
         server = find_server(settings)
         owned = server is None or not _is_alive(server.owner)
         if server is None:
@@ -107,6 +107,7 @@ async def embedded_server(settings: Settings) -> AsyncIterator[Server]:
         yield server
     finally:
         keeper.cancel()
+        await asyncio.wait([keeper])
         current = find_server(settings)
         if current is not None and current.owner == os.getpid():
             await _stop(current.pid)
@@ -125,7 +126,9 @@ def free_port(usual: int) -> int:
 
 async def _start(settings: Settings, port: int, ui_port: int) -> Server:
     arguments = ["server", "start-dev", "--ip", HOST, "--port", str(port), "--ui-port", str(ui_port)]
-    arguments += ["--db-filename", str(settings.home / "temporal.db"), "--log-level", "warn", *server_options()]
+    arguments += ["--db-filename", str(_database(settings)), "--log-level", "warn", *server_options()]
+    if namespace := os.environ.get("TEMPORAL_NAMESPACE"):
+        arguments += ["--namespace", namespace]
     for attribute in SEARCH_ATTRIBUTES:
         arguments += ["--search-attribute", f"{attribute.name}={_type_name(attribute.indexed_value_type.name)}"]
     log_file = settings.home / "server.log"
@@ -147,6 +150,9 @@ async def _start(settings: Settings, port: int, ui_port: int) -> Server:
                 await asyncio.sleep(0.05)
     except TimeoutError as error:
         raise ServerUnreachable(f"the Temporal server did not answer in time; its log is {log_file}") from error
+    finally:
+        if process.returncode is None and not server.answers:
+            process.kill()
     return server
 
 
@@ -190,6 +196,18 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
+def _is_server(pid: int, settings: Settings) -> bool:
+    """Whether this process serves this home folder. After a reboot its number can be another program's."""
+    command = Path(f"/proc/{pid}/cmdline")
+    if not command.parent.parent.is_dir():  # no /proc on macOS
+        return _is_alive(pid)
+    return str(_database(settings)).encode() in command.read_bytes().split(b"\0")
+
+
+def _database(settings: Settings) -> Path:
+    return settings.home / "temporal.db"
+
+
 def _record(settings: Settings) -> Path:
     return settings.home / "server.json"
 
@@ -200,10 +218,17 @@ def _write(settings: Settings, server: Server) -> None:
     temporary.replace(_record(settings))
 
 
-@contextlib.contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    with file.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+@contextlib.asynccontextmanager
+async def _locked(file: Path) -> AsyncIterator[None]:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = file.open("w")
+    except OSError as error:
+        raise SettingsInvalid(
+            f"{file.parent}: {error.strerror}; state is kept there; set SUREFOOT_HOME to a folder you can write to"
+        ) from error
+    with handle:
+        await asyncio.to_thread(fcntl.flock, handle, fcntl.LOCK_EX)
         yield
 
 

@@ -1,0 +1,162 @@
+import asyncio
+import json
+import os
+import signal
+import socket
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from temporalio.client import Client
+
+from contracts.errors import ServerUnreachable, SettingsInvalid
+from contracts.names import SEARCH_ATTRIBUTES
+from runtime.client import connect
+from runtime.server import HOST, PORT, Server, embedded_server, find_server, free_port
+from runtime.settings import Settings
+from tests.runtime.waiting import another_process, server_pid, until
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "a home with spaces")
+
+
+async def start_run(client: Client, run: str) -> None:
+    await client.start_workflow("Nothing", id=run, task_queue="nobody")
+
+
+async def test_it_serves_for_the_length_of_the_block(settings: Settings) -> None:
+    async with embedded_server(settings) as server:
+        assert find_server(settings) == server
+        connection = await connect(settings)
+        await start_run(connection.client, "one")
+        assert (await connection.client.get_workflow_handle("one").describe()).id == "one"
+    assert find_server(settings) is None
+    assert not is_running(server.pid)
+
+
+async def test_its_search_attributes_are_declared(settings: Settings) -> None:
+    async with embedded_server(settings):
+        client = (await connect(settings)).client
+        for key in SEARCH_ATTRIBUTES:
+            assert (await client.count_workflows(f"{key.name} = 'x'")).count == 0
+
+
+async def test_runs_survive_a_restart(settings: Settings) -> None:
+    async with embedded_server(settings):
+        await start_run((await connect(settings)).client, "one")
+    async with embedded_server(settings):
+        assert (await (await connect(settings)).client.get_workflow_handle("one").describe()).id == "one"
+
+
+async def test_killed_it_is_started_again_at_the_same_address_with_its_runs(settings: Settings) -> None:
+    async with embedded_server(settings) as server:
+        client = (await connect(settings)).client
+        await start_run(client, "one")
+        os.kill(server.pid, signal.SIGKILL)
+        again = await until(lambda: _other(settings, server), "another server")
+        assert (again.address, again.ui) == (server.address, server.ui)
+        assert (await client.get_workflow_handle("one").describe()).id == "one"
+    assert not is_running(again.pid)
+
+
+def _other(settings: Settings, server: Server) -> Server | None:
+    found = find_server(settings)
+    return found if found and found.pid != server.pid else None
+
+
+async def test_one_that_outlived_its_owner_is_adopted_and_stopped_at_the_end(settings: Settings) -> None:
+    owner = await another_process(settings.home)
+    pid = await server_pid(owner)
+    owner.kill()
+    await owner.wait()
+    assert is_running(pid)
+    async with embedded_server(settings) as server:
+        assert server.pid == pid
+        await start_run((await connect(settings)).client, "one")
+    assert not is_running(pid)
+
+
+async def test_two_starters_at_once_share_one_server(settings: Settings) -> None:
+    first, second = await asyncio.gather(another_process(settings.home), another_process(settings.home))
+    assert await server_pid(first) == await server_pid(second)
+    await asyncio.gather(first.communicate(b""), second.communicate(b""))
+    assert find_server(settings) is None
+
+
+async def test_one_that_another_process_owns_is_left_running(settings: Settings) -> None:
+    owner = await another_process(settings.home)
+    pid = await server_pid(owner)
+    async with embedded_server(settings) as server:
+        assert server.pid == pid
+    assert find_server(settings) is not None
+    await owner.communicate(b"")
+    assert not is_running(pid)
+
+
+async def test_a_taken_port_is_replaced_by_a_free_one(settings: Settings) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind((HOST, PORT))
+            taken.listen()
+        except OSError:  # somebody else has it, which does as well
+            pass
+        async with embedded_server(settings) as server:
+            assert server.address != f"{HOST}:{PORT}"
+            assert (await connect(settings)).address == server.address
+
+
+def test_a_free_port_is_kept() -> None:
+    port = free_port(0)
+    assert free_port(port) == port
+
+
+async def test_a_record_of_a_dead_process_is_ignored(settings: Settings) -> None:
+    process = await asyncio.create_subprocess_exec("true")
+    await process.wait()
+    with socket.create_server((HOST, 0)) as listening:
+        write_record(settings, process.pid, listening.getsockname()[1])
+        assert find_server(settings) is None
+
+
+async def test_a_record_whose_process_number_now_belongs_to_another_program_is_ignored(settings: Settings) -> None:
+    with socket.create_server((HOST, 0)) as listening:
+        write_record(settings, os.getpid(), listening.getsockname()[1])
+        assert find_server(settings) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"address": "x"}', "{"])
+def test_a_damaged_record_is_ignored(settings: Settings, text: str) -> None:
+    settings.home.mkdir()
+    (settings.home / "server.json").write_text(text)
+    assert find_server(settings) is None
+
+
+def write_record(settings: Settings, pid: int, port: int) -> None:
+    settings.home.mkdir()
+    server = Server(address=f"{HOST}:{port}", ui=f"http://{HOST}:{port}", pid=pid, owner=pid)
+    (settings.home / "server.json").write_text(json.dumps(asdict(server)))
+
+
+async def test_one_that_cannot_start_is_said_with_its_log(settings: Settings) -> None:
+    (settings.home / "temporal.db").mkdir(parents=True)
+    with pytest.raises(ServerUnreachable, match=r"server\.log"):
+        async with embedded_server(settings):
+            pass
+
+
+async def test_a_home_that_cannot_be_made_is_said_with_the_variable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsInvalid, match="SUREFOOT_HOME"):
+        async with embedded_server(Settings(home=tmp_path / "file" / "home")):
+            pass

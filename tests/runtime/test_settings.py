@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import SettingsInvalid
+from runtime.settings import PROJECT, Settings, load_settings
+
+
+def set_file(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> Path:
+    file = folder / "surefoot.toml"
+    file.write_text(text)
+    monkeypatch.setenv("SUREFOOT_CONFIG", str(file))
+    return file
+
+
+def test_everything_has_a_default() -> None:
+    settings = load_settings()
+    assert settings.home == PROJECT / ".surefoot"
+    assert settings.folders == (PROJECT / "processes",)
+    assert settings.people == PROJECT / "processes" / "people.yaml"
+    assert settings.task_queue == "surefoot"
+
+
+def test_a_variable_goes_before_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    set_file(monkeypatch, tmp_path, 'task_queue = "of-file"\nlog_level = "debug"\n')
+    monkeypatch.setenv("SUREFOOT_TASK_QUEUE", "of-variable")
+    settings = load_settings()
+    assert (settings.task_queue, settings.log_level) == ("of-variable", "debug")
+
+
+def test_an_empty_variable_is_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUREFOOT_TASK_QUEUE", "")
+    assert load_settings().task_queue == "surefoot"
+
+
+def test_process_folders_are_split_at_colons_after_the_projects_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two with spaces"
+    one.mkdir()
+    two.mkdir()
+    monkeypatch.setenv("SUREFOOT_PROCESSES", f"{one}:{two}")
+    assert load_settings().folders == (PROJECT / "processes", one, two)
+
+
+def test_model_aliases_come_from_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    set_file(monkeypatch, tmp_path, '[models.fast]\nmodel = "small"\nbase_url = "http://127.0.0.1:1/v1"\n')
+    assert load_settings().models["fast"].model == "small"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('log_level = "loud"', ("log_level", "'loud'", "debug")),
+        ('taskqueue = "x"', ("taskqueue", "there is no such setting", "task_queue")),
+        ('[models.fast]\nbase_url = "example.com"', ("models.fast.base_url", "'example.com'", "https?")),
+        ("[models.fast]\ninput_price = -1", ("models.fast.input_price", "-1", "greater than or equal to 0")),
+        ("log_level = ", ("line 1",)),
+    ],
+)
+def test_a_mistake_in_the_file_names_file_key_and_value(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, expected: tuple[str, ...]
+) -> None:
+    file = set_file(monkeypatch, tmp_path, text)
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings()
+    for part in (str(file), *expected):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("SUREFOOT_LOG", "loud"), ("SUREFOOT_MODEL_API", "x"), ("SUREFOOT_UI_URL", "host")]
+)
+def test_a_mistake_in_a_variable_names_it_and_its_value(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings()
+    assert str(caught.value).startswith(f"{variable}: {value!r}")
+
+
+def test_models_in_a_variable_that_are_not_json_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUREFOOT_MODELS", "{bad")
+    with pytest.raises(SettingsInvalid, match="models"):
+        load_settings()
+
+
+def test_a_config_file_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SUREFOOT_CONFIG", str(tmp_path / "none.toml"))
+    with pytest.raises(SettingsInvalid, match=r"SUREFOOT_CONFIG=.*none\.toml.*no such file"):
+        load_settings()
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().task_queue = "other"  # type: ignore[misc] # the point of the test
+
+
+@pytest.mark.parametrize(("user", "actor"), [("alice", "user:alice"), ("agent:bot", "agent:bot")])
+def test_who_speaks_is_the_user_that_is_set(user: str, actor: str) -> None:
+    assert Settings(user=user).actor == actor
