@@ -11,7 +11,7 @@ from temporalio.client import Client
 from cli.connection import connected
 from cli.decide import decision_on, new_id, send
 from cli.files import check_files, graph_of_run
-from cli.follow import follow, marks_of, print_run
+from cli.follow import follow, marks_of, print_run, screen_for
 from cli.marks import Marks, took
 from cli.output import Exit, Output, command
 from cli.runs import Listed, Watch, list_runs
@@ -141,7 +141,7 @@ async def graph(output: Output, word: str) -> Exit:
 
 async def _follow_to_end(output: Output, client: Client, workflow_id: str) -> Exit:
     try:
-        seen = await follow(client, workflow_id, output)
+        seen = await follow(client, workflow_id, screen_for(output))
     except asyncio.CancelledError:
         output.say(f"{workflow_id} goes on without you; see it with `{command('status', workflow_id)}`")
         raise

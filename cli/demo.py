@@ -7,19 +7,19 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import yaml
-from rich.table import Column, Table
 from rich.text import Text
 
 from cli.connection import connected
 from cli.decide import new_id, send
-from cli.follow import follow, marks_of, print_run
+from cli.follow import follow, marks_of, print_run, screen_for
 from cli.output import Exit, Output, command
 from cli.panels import approval
-from cli.prompt import Answer, ask_decision
+from cli.picture import save_picture
+from cli.prompt import Answer, ask_decision, question
 from cli.runs import Observation, Watch, list_runs
 from cli.start import check_input, start
 from cli.values import read_value
@@ -37,6 +37,7 @@ from runtime.settings import Settings, load_settings
 PROCESS = "employee-onboarding"
 SAMPLE = "sample.yaml"
 LOG = "worker.log"
+PATIENCE = timedelta(seconds=8)
 
 RunWorker = Callable[[Settings, Connection, Catalog], AbstractAsyncContextManager[object]]
 """Runs a worker for the length of a block."""
@@ -55,6 +56,8 @@ async def demo(output: Output, worker: RunWorker, process: str, *, yes: bool, sv
     catalog = Catalog.load(settings.folders)
     sample = _sample(catalog, process)
     _cancel_on_hangup()
+    if not output.as_json:
+        output.say("starting a worker" if is_configured() else "starting a server and a worker")
     with (settings.home / LOG).open("a", encoding="utf-8") as log:
         configure_logging(settings, log)
         return await _demo(output, worker, settings, catalog, sample, yes=yes, svg=svg)
@@ -73,17 +76,18 @@ async def _demo(
     process = sample.definition.process.process
     async with _everything(settings, catalog, worker) as connection:
         run, fresh = await _take_up(connection, settings, sample)
+        header = _header(settings, connection, run, fresh=fresh)
         if not output.as_json:
-            output.out.print(_header(settings, connection, run, fresh=fresh), crop=False)
+            output.out.print(header, soft_wrap=True)
         try:
-            seen = await _Console(output, connection, settings, yes=yes, svg=svg).attend(run)
+            seen = await _Console(output, connection, settings, yes=yes, svg=svg).attend(run, header)
         except asyncio.CancelledError:
             again = command("demo") if process == PROCESS else command("demo", "--process", process)
             output.say(f"\n{run} is safe on the server, nothing is lost; go on with `{again}`. Stopping...")
             raise
         print_run(seen, output)
         if not output.as_json:
-            output.out.print(_links(connection, seen), crop=False)
+            output.out.print(_links(connection, run), crop=False)
         status = Exit.HOLDS if seen.view.status == "completed" else Exit.RUN_FAILED
         if output.can_ask and not yes:
             await _until_interrupted(output)
@@ -131,25 +135,34 @@ class _Console:
         self, output: Output, connection: Connection, settings: Settings, *, yes: bool, svg: str | None
     ) -> None:
         self._output = output
+        self._screen = screen_for(output)
         self._client = connection.client
         self._people = settings.people
         self._yes = yes
         self._svg = svg
         self._postponed: set[str] = set()
 
-    async def attend(self, run: str) -> Observation:
+    async def attend(self, run: str, header: Text) -> Observation:
         asks = self._yes or self._output.can_ask
         while True:
-            seen = await follow(self._client, run, self._output, stop=self._is_asked if asks else None)
+            seen = await follow(self._client, run, self._screen, stop=self._is_asked if asks else None)
             if seen.ended:
                 return seen
             waiting = self._open(seen.view)[0]
+            if self._svg is not None:
+                asked = question(next(iter(self._candidates(seen.view, waiting)), "user:NAME"))
+                save_picture(seen, header, asked, Path(self._svg))
             if self._output.can_ask:
                 self._show(seen, waiting)
             await (self._approve(seen.view, waiting) if self._yes else self._ask(seen.view, waiting))
 
     def _is_asked(self, seen: Observation) -> bool:
-        return bool(self._open(seen.view))
+        """At the prompt the screen stands still, so what is about to be done is let to its end first, for a while."""
+        open_ones = self._open(seen.view)
+        if not open_ones or self._yes:
+            return bool(open_ones)
+        since = min(waiting.since for waiting in open_ones)
+        return seen.view.status != "running" or datetime.now(UTC) - since > PATIENCE
 
     def _open(self, view: RunView) -> list[Waiting]:
         return [
@@ -157,7 +170,7 @@ class _Console:
         ]
 
     def _show(self, seen: Observation, waiting: Waiting) -> None:
-        print_run(_without_questions(seen), self._output)
+        print_run(seen.without_waiting(), self._output)
         block = approval(seen.view, waiting, marks_of(self._output), datetime.now(UTC), commands=False)
         self._output.out.print("", block, "", sep="\n")
 
@@ -235,33 +248,29 @@ def _key(waiting: Waiting) -> str:
     return f"{waiting.step} {waiting.hash} {len(waiting.votes)}"
 
 
-def _without_questions(seen: Observation) -> Observation:
-    view = seen.view.model_copy(update={"waiting": ()})
-    return Observation(view, seen.attempts, seen.agents, seen.silent)
+def _header(settings: Settings, connection: Connection, run: str, *, fresh: bool) -> Text:
+    lines = {
+        "run": f"{run}  ({'started' if fresh else 'goes on where it was'})",
+        "model": describe_model(settings.models, os.environ),
+        "server": connection.address + (" (embedded)" if connection.embedded else ""),
+        "web": connection.link(run) or "",
+        "logs": str(settings.home / LOG),
+    }
+    text = Text()
+    for name, value in lines.items():
+        if value:
+            text.append(f"{name:<7}", style="faint").append(f"{value}\n")
+    return text
 
 
-def _header(settings: Settings, connection: Connection, run: str, *, fresh: bool) -> Table:
-    table = Table.grid(Column(style="faint"), Column(), padding=(0, 2, 0, 0))
-    table.add_row("run", Text(f"{run}  ({'started' if fresh else 'goes on where it was'})", style="name"))
-    table.add_row("model", describe_model(settings.models, os.environ))
-    table.add_row("server", connection.address + (" (embedded)" if connection.embedded else ""))
-    if link := connection.link(run):
-        table.add_row("web", link)
-    table.add_row("logs", str(settings.home / LOG))
-    table.add_row()
-    return table
-
-
-def _links(connection: Connection, seen: Observation) -> Text:
-    agents = [step for step in seen.view.steps if step.child]
-    lines = [f"\nTemporal Web  {connection.link(seen.view.run)}"] if connection.ui else []
-    lines += [f"  {step.id:<11} {connection.link(step.child or '')}" for step in agents] if connection.ui else []
-    lines.append(f"look again    {command('status', seen.view.run)}")
+def _links(connection: Connection, run: str) -> Text:
+    lines = ["", command("status", run)]
+    lines += [link] if (link := connection.link(run)) else []
     return Text("\n".join(lines), no_wrap=True, overflow="ignore")
 
 
 async def _until_interrupted(output: Output) -> None:
-    output.say("\nThe server runs on, so that the links open; Ctrl-C stops it. The next demo starts a fresh run.")
+    output.say("\nThe server runs on, so that the link opens. Ctrl-C stops it.")
     try:
         await asyncio.Event().wait()
     except asyncio.CancelledError:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime
+from typing import Protocol
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -19,6 +20,7 @@ from contracts.run import RunView, StepView
 
 REDRAWS_A_SECOND = 5
 MIN_TREE_ROWS = 5
+NAME_WIDTH = 18
 
 Stop = Callable[[Observation], bool]
 
@@ -27,15 +29,28 @@ def marks_of(output: Output) -> Marks:
     return UNICODE if output.unicode else ASCII
 
 
-async def follow(client: Client, run: str, output: Output, *, stop: Stop | None = None) -> Observation:
-    """The run until it has ended, or until `stop` holds of it; what it was then. What is shown of it on the way is
-    wiped in a terminal, so that the caller can show the end.
+class Screen(Protocol):
+    """Shows a run as it changes, from entering to leaving; what it has told it does not tell again."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def update(self, seen: Observation) -> None: ...
+
+
+def screen_for(output: Output) -> Screen:
+    """Redrawn in a terminal, where leaving wipes it so that the end can be printed; lines everywhere else."""
+    return _Redrawn(output) if output.live else _Lines(output)
+
+
+async def follow(client: Client, run: str, screen: Screen, *, stop: Stop | None = None) -> Observation:
+    """The run until it has ended, or until `stop` holds of it; what it was then.
 
     Raises:
         UnknownRun: there is none of this name.
     """
-    show = _Redrawn(output) if output.live else _Lines(output)
-    with show as screen:
+    with screen:
         async with aclosing(Watch(client, run).changes()) as changes:
             async for seen in changes:
                 screen.update(seen)
@@ -66,6 +81,9 @@ class _Redrawn:
         self._console = output.out
         self._marks = marks_of(output)
         self._seen: Observation | None = None
+        self._live: Live | None = None
+
+    def __enter__(self) -> "_Redrawn":
         self._live = Live(
             get_renderable=self._draw,
             console=self._console,
@@ -73,13 +91,12 @@ class _Redrawn:
             transient=True,
             vertical_overflow="crop",
         )
-
-    def __enter__(self) -> "_Redrawn":
         self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.stop()
+        if self._live is not None:
+            self._live.stop()
 
     def update(self, seen: Observation) -> None:
         self._seen = seen
@@ -146,7 +163,7 @@ class _Lines:
         return Text.assemble(
             (f"{datetime.now():%H:%M:%S}  ", "faint"),  # noqa: DTZ005
             (f"{self._marks.icon(step.status)} {step.status:<9}", step.status),
-            f"  {step.id}",
+            f"  {step.id:<{NAME_WIDTH}}",
             (f"  {one_line(what)}", "faint"),
         )
 

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from cli.marks import Marks, cost_text, moment, saved_text, took
+from cli.marks import Marks, cost_text, dollars, moment, saved_text, took
 from cli.output import command
 from cli.runs import Observation
 from cli.tree import MAX_ROWS, one_line, plan_tree
@@ -50,7 +50,8 @@ def header(seen: Observation, marks: Marks, now: datetime) -> Text:
     )
     line.append(f"  {took(view.started, view.ended or now)}", style="faint")
     if view.cost.calls:
-        line.append(f"  {cost_text(view.cost)}", style="faint")
+        answered = ", rehearsal model" if view.cost.rehearsal else ""
+        line.append(f"  {dollars(view.cost.amount)}{answered}", style="faint")
     if view.description:
         line.append(f"\n{one_line(view.description)}", style="faint")
     if seen.silent:
@@ -153,7 +154,7 @@ def _facts(facts: Iterable[tuple[str, Text]]) -> Padding:
     table = Table.grid(Column(no_wrap=True, style="faint"), Column(overflow="fold"), padding=(0, 2, 0, 0))
     for name, value in facts:
         table.add_row(name, value)
-    return Padding(table, (0, 0, 0, 2))
+    return Padding(table, (0, 0, 0, 2), expand=False)
 
 
 def _commands(commands: Iterable[tuple[str, str]], *, live: bool) -> Text:
@@ -173,6 +174,8 @@ def _value(value: Json) -> Text:
         return Text(value)
     if value is None or isinstance(value, bool):
         return Text("none" if value is None else "yes" if value else "no")
+    if isinstance(value, float) and value.is_integer():
+        return Text(str(int(value)))
     lines = yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=10_000).rstrip().splitlines()
     if lines[-1] == "...":
         lines.pop()

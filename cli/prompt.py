@@ -24,10 +24,14 @@ class Answer:
     comment: str = ""
 
 
+def question(who: str) -> str:
+    return f"Decide as {who}:  [a]pprove  [r]eject  [l]ater > "
+
+
 async def ask_decision(console: Console, who: str) -> Answer:
     """Approve, reject with a reason, or later; end of input means later."""
     while True:
-        word = await _ask(console, f"Decide as {who}:  [a]pprove  [r]eject  [l]ater > ")
+        word = await _ask(console, question(who))
         choice = "later" if word is None else CHOICES.get(word.strip().lower(), "")
         if choice == "approve":
             return Answer("approve")
@@ -38,10 +42,10 @@ async def ask_decision(console: Console, who: str) -> Answer:
         console.print(Text("please answer a, r or l; a rejection needs a reason", style="faint"))
 
 
-async def _ask(console: Console, question: str) -> str | None:
+async def _ask(console: Console, prompt: str) -> str | None:
     """A line of standard input, None at its end. The terminal gives whole lines, so reading one never blocks; a thread
     that waited for it could not be told to stop."""
-    console.print(Text(question, style="bold"), end="")
+    console.print(Text(prompt, style="bold"), end="")
     console.file.flush()
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()

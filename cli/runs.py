@@ -3,7 +3,7 @@
 import asyncio
 import difflib
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar, cast, get_args
 
@@ -68,6 +68,10 @@ class Observation:
     @property
     def ended(self) -> bool:
         return self.view.status in ENDED
+
+    def without_waiting(self) -> "Observation":
+        """For a screen that shows what is waited for in its own way."""
+        return replace(self, view=self.view.model_copy(update={"waiting": ()}))
 
 
 class Listed(Contract):

@@ -10,12 +10,14 @@ from rich.text import Text
 
 from cli.marks import Marks, dollars, lasting, took
 from cli.runs import Observation
+from contracts.base import Json
 from contracts.run import StepStatus, StepView
 
 MAX_ROWS = 200
 """Rows of a tree that is printed once; what is folded away is in the JSON."""
 
 MAX_ITEMS = 6
+MAX_BRIEF = 3
 _BUSY: frozenset[StepStatus] = frozenset({"running", "waiting", "attention", "failed", "undoing"})
 
 
@@ -173,9 +175,19 @@ def _doing(node: Node, seen: Observation, now: datetime) -> str:
         return one_line(f"{agent.agent}, {agent.last}" if agent.last else step.title)
     if step.status in ("attention", "failed") and step.error:
         return one_line(step.error.message)
+    if node.name.startswith("[") and step.status == "completed" and (result := brief(step.output)):
+        return result
     if step.kind == "approval" and step.by:
         return one_line(f"{step.title} (by {step.by})")
     return one_line(step.title)
+
+
+def brief(value: Json) -> str:
+    """A few words of a JSON value: the plain values it begins with."""
+    if isinstance(value, dict):
+        plain = [str(item) for item in value.values() if isinstance(item, str | int | float)]
+        return one_line(", ".join(plain[:MAX_BRIEF]))
+    return "" if value is None or isinstance(value, list) else one_line(str(value))
 
 
 def one_line(text: str) -> str:
