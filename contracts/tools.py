@@ -1,12 +1,13 @@
 """Tools: typed Python functions that processes and agents call, and what the engine knows of each.
 
-    @tool(name="hris.create_employee", effect="write", idempotent=True, timeout="30s")
-    async def create_employee(ctx: ToolContext, name: str, role: str) -> Employee:
-        '''Create the employee's record in the HR system.'''
+@tool(name="hris.create_employee", effect="write", idempotent=True, timeout="30s")
+async def create_employee(ctx: ToolContext, name: str, role: str) -> Employee:
+    '''Create the employee's record in the HR system.'''
 """
 
 import inspect
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -175,9 +176,13 @@ def _arguments(name: str, function: Callable[..., Any]) -> tuple[type[BaseModel]
             raise TypeError(f"tool {name}: {parameter} cannot be passed by name; write plain parameters")
         if parameter.name not in hints:
             raise TypeError(f"tool {name}: give parameter {parameter.name} a type; it becomes the schema agents see")
-        fields[parameter.name] = (hints[parameter.name], ... if parameter.default is parameter.empty else parameter.default)
-    model = create_model(f"{name} arguments", __config__=ConfigDict(extra="forbid"), **fields)
-    return model, wants_context
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (hints[parameter.name], default)
+    config = ConfigDict(extra="forbid", protected_namespaces=())
+    with warnings.catch_warnings():
+        # `json` and `copy` are good names for arguments; that pydantic's models have such methods does not matter here.
+        warnings.filterwarnings("ignore", message="Field name .* shadows an attribute", category=UserWarning)
+        return create_model(f"{name} arguments", __config__=config, **fields), wants_context
 
 
 class ToolCall(Contract):

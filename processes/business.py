@@ -38,9 +38,11 @@ CREATE TABLE effects (
     undone_by  TEXT REFERENCES effects(key), -- the effect that took it back
     applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 );
-CREATE TABLE employees (id TEXT PRIMARY KEY, name TEXT, email TEXT, role TEXT, start_date TEXT, manager TEXT, status TEXT);
+CREATE TABLE employees
+    (id TEXT PRIMARY KEY, name TEXT, email TEXT, role TEXT, start_date TEXT, manager TEXT, status TEXT);
 CREATE TABLE accounts (id TEXT PRIMARY KEY, employee TEXT, system TEXT, username TEXT, status TEXT);
-CREATE TABLE hardware (sku TEXT PRIMARY KEY, name TEXT, kind TEXT, price REAL, memory_gb INTEGER, graphics INTEGER, stock INTEGER);
+CREATE TABLE hardware
+    (sku TEXT PRIMARY KEY, name TEXT, price REAL, memory_gb INTEGER, graphics INTEGER, stock INTEGER);
 CREATE TABLE role_needs (role TEXT PRIMARY KEY, memory_gb INTEGER, graphics INTEGER, note TEXT);
 CREATE TABLE orders (id TEXT PRIMARY KEY, employee TEXT, sku TEXT, price REAL, status TEXT);
 CREATE TABLE courses (id TEXT PRIMARY KEY, title TEXT, role TEXT, hours REAL);
@@ -53,11 +55,11 @@ CREATE TABLE balances (account TEXT PRIMARY KEY, cents INTEGER NOT NULL CHECK (c
 CREATE TABLE transfers (id TEXT PRIMARY KEY, recipient TEXT, cents INTEGER, status TEXT);
 
 INSERT INTO hardware VALUES
-    ('NB-13', 'Slate 13, 16 GB', 'notebook', 990, 16, 0, 14),
-    ('NB-14', 'Slate 14, 32 GB', 'notebook', 1380, 32, 0, 9),
-    ('NB-16', 'Anvil 16, 64 GB', 'notebook', 2460, 64, 0, 5),
-    ('NB-16G', 'Anvil 16 G, 64 GB, graphics', 'notebook', 3290, 64, 1, 3),
-    ('NB-18G', 'Anvil 18 G, 128 GB, graphics', 'notebook', 4750, 128, 1, 0);
+    ('NB-13', 'Slate 13, 16 GB', 990, 16, 0, 14),
+    ('NB-14', 'Slate 14, 32 GB', 1380, 32, 0, 9),
+    ('NB-16', 'Anvil 16, 64 GB', 2460, 64, 0, 5),
+    ('NB-16G', 'Anvil 16 G, 64 GB, graphics', 3290, 64, 1, 3),
+    ('NB-18G', 'Anvil 18 G, 128 GB, graphics', 4750, 128, 1, 0);
 INSERT INTO role_needs VALUES
     ('accountant', 16, 0, 'Spreadsheets and the ERP in a browser.'),
     ('support engineer', 32, 0, 'Several customer systems at once.'),

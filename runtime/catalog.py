@@ -171,7 +171,7 @@ class _Loading:
     def add_tools(self, path: Path) -> None:
         try:
             module = _import(path)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever users' code raises is told to them with its place
             self.problems.append(_import_problem(path, error))
             return
         for tool in vars(module).values():
@@ -223,7 +223,8 @@ def _import(path: Path) -> ModuleType:
     for loaded in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
         del sys.modules[loaded]
     spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=[str(path.parent)])
-    assert spec is not None and spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise ImportError(f"Python cannot import {path}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

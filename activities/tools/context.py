@@ -4,8 +4,7 @@ import asyncio
 import contextvars
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import structlog
 from temporalio import activity
@@ -15,9 +14,6 @@ from contracts.base import Json
 from contracts.tools import ToolCall, ToolError
 
 SECRET_PREFIX = "SUREFOOT_SECRET_"  # noqa: S105 - the name of settings, not a secret
-FIRST_HEARTBEAT = 3.0
-"""Seconds before the first automatic heartbeat, and between two. Workflows take 10 s of silence for a lost worker."""
-
 REDACTED = "[secret]"
 
 Secrets = Callable[[str], str]
@@ -52,12 +48,12 @@ class ActivityToolContext:
         self._revealed: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self._activity = contextvars.copy_context()
-        self._progress: tuple[Json, ...] = ()
+        self.progress: tuple[Json, ...] = ()
 
     def heartbeat(self, *details: Json) -> None:
         if self._activity.run(activity.is_cancelled):
             raise CancelledError("the step was cancelled")
-        self._progress = details
+        self.progress = details
         self._loop.call_soon_threadsafe(self._send_heartbeat)
 
     def secret(self, name: str) -> str:
@@ -81,20 +77,6 @@ class ActivityToolContext:
             return {self.redact(key): self.redact(item) for key, item in value.items()}
         return [self.redact(item) for item in value] if isinstance(value, list | tuple) else value
 
-    @contextmanager
-    def heartbeats(self) -> Iterator[None]:
-        """Send heartbeats in the background, however long the tool works; none for a quick call."""
-        task = asyncio.create_task(self._keep_alive())
-        try:
-            yield
-        finally:
-            task.cancel()
-
-    async def _keep_alive(self) -> None:
-        while True:
-            await asyncio.sleep(FIRST_HEARTBEAT)
-            self._send_heartbeat()
-
     def _send_heartbeat(self) -> None:
         # Temporal keeps the newest heartbeat only, so each repeats the progress the tool reported last.
-        self._activity.run(activity.heartbeat, *self._progress)
+        self._activity.run(activity.heartbeat, *self.progress)

@@ -9,15 +9,17 @@ import functools
 import inspect
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, CancelledError
 
+from activities.conversations import ConversationStore, ConversationsUnavailable
+from activities.heartbeats import heartbeating
 from activities.tools.context import ActivityToolContext, Secrets, environment_secrets
 from contracts.base import Json
 from contracts.errors import ArgumentsInvalid, OutputInvalid, StepError, ToolFailed
@@ -36,16 +38,10 @@ Applied = Literal["no", "unknown"]
 ToolActivity = Callable[[ToolCall], Awaitable[ToolResult]]
 
 
-class Conversations(Protocol):
-    """Where the next model call finds messages by their digest."""
-
-    async def put(self, items: Mapping[str, bytes]) -> None: ...
-
-
 def tool_activities(
     tools: Iterable[Tool[..., Any]],
     secrets: Secrets = environment_secrets,
-    conversations: Conversations | None = None,
+    conversations: ConversationStore | None = None,
 ) -> list[ToolActivity]:
     """One activity per tool, for a worker to register. Plain `def` tools share one pool of threads."""
     threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="tool")
@@ -53,7 +49,7 @@ def tool_activities(
 
 
 def _activity(
-    tool: Tool[..., Any], secrets: Secrets, conversations: Conversations | None, threads: ThreadPoolExecutor
+    tool: Tool[..., Any], secrets: Secrets, conversations: ConversationStore | None, threads: ThreadPoolExecutor
 ) -> ToolActivity:
     @activity.defn(name=tool.spec.name)
     async def run(call: ToolCall) -> ToolResult:
@@ -87,13 +83,13 @@ class _Attempt:
         """
         arguments = self._arguments()
         try:
-            with self._context.heartbeats():
+            with heartbeating(lambda: self._context.progress):
                 result = await self._function(arguments, threads)
         except (asyncio.CancelledError, CancelledError):
             raise
         except ToolError as error:
             raise self._failure(ToolFailed, str(error), "no", error, retry=error.retry) from self._cause(error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - becomes a failure that Temporal retries
             message = f"{type(error).__name__}: {error}"
             raise self._failure(ToolFailed, message, "unknown", error, retry=True) from self._cause(error)
         return self._output(result)
@@ -150,13 +146,13 @@ class _Attempt:
         return None if self._context.knows_secret_in(_trace(error)) else error
 
 
-async def _remember(store: Conversations, call_id: str, output: Json, context: ActivityToolContext) -> None:
+async def _remember(store: ConversationStore, call_id: str, output: Json, context: ActivityToolContext) -> None:
     """Put the result where the next model call finds it. The workflow can supply it all the same."""
     message = tool_message(call_id, output)
     try:
         await store.put({digest(message): message.model_dump_json().encode()})
-    except Exception as error:
-        context.log.warning("tool result not kept for the conversation", error=f"{type(error).__name__}: {error}")
+    except ConversationsUnavailable as error:
+        context.log.warning("tool result not kept for the conversation", error=str(error))
 
 
 def _trace(error: Exception) -> str:

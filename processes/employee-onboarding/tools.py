@@ -109,11 +109,13 @@ def close_account(ctx: ToolContext, account: str) -> State:
 
 
 @tool(name="helpdesk.read_hardware", effect="read", timeout="20s")
-def read_hardware() -> list[Item]:
-    """The hardware that can be ordered, cheapest first, with what it can do and how many are in stock."""
+def read_hardware(memory_gb: int = 0, graphics: bool = False) -> list[Item]:
+    """The machines that are in stock, cheapest first, with what each can do. Narrowed to those with at least
+    `memory_gb` of memory and, where `graphics` is asked for, a graphics card of their own."""
     pause(0.5)
     with read() as db:
-        rows = db.execute("SELECT * FROM hardware ORDER BY price").fetchall()
+        query = "SELECT * FROM hardware WHERE stock > 0 AND memory_gb >= ? AND graphics >= ? ORDER BY price"
+        rows = db.execute(query, (memory_gb, graphics)).fetchall()
     return [
         Item(
             sku=row["sku"],
