@@ -74,7 +74,8 @@ def load_yaml(text: str, file: str) -> Source:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
-        source.report(place, f"this is not YAML: {error.problem or error.context}", "mend the syntax")
+        hint = "put text with `: ` in it in quotes" if "mapping values" in str(error.problem) else "mend the syntax"
+        source.report(place, f"this is not YAML: {error.problem or error.context}", hint)
         raise DefinitionInvalid(source.problems) from error
     except yaml.YAMLError as error:
         source.report(Place(1, 1), f"this is not YAML: {error}", "write plain text without control characters")

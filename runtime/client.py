@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from urllib.parse import quote
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter
@@ -89,10 +91,8 @@ async def ensure_search_attributes(client: Client) -> None:
         SettingsInvalid: some are missing and we may not add them; with the commands that do.
     """
     try:
-        listed = await client.operator_service.list_search_attributes(
-            ListSearchAttributesRequest(namespace=client.namespace)
-        )
-        missing = [key for key in SEARCH_ATTRIBUTES if key.name not in listed.custom_attributes]
+        existing = await _search_attributes(client)
+        missing = [key for key in SEARCH_ATTRIBUTES if key.name not in existing]
         if missing:
             await client.operator_service.add_search_attributes(
                 AddSearchAttributesRequest(
@@ -101,8 +101,8 @@ async def ensure_search_attributes(client: Client) -> None:
                 )
             )
     except RPCError as error:
-        if error.status in (RPCStatusCode.ALREADY_EXISTS, RPCStatusCode.UNIMPLEMENTED):
-            return
+        if error.status is RPCStatusCode.ALREADY_EXISTS:
+            return  # another worker was faster
         commands = "\n".join(
             f"  temporal operator search-attribute create --name {key.name} "
             f"--type {'KeywordList' if 'LIST' in key.indexed_value_type.name else 'Keyword'}"
@@ -114,12 +114,30 @@ async def ensure_search_attributes(client: Client) -> None:
         ) from error
 
 
+async def _search_attributes(client: Client) -> Collection[str]:
+    try:
+        listed = await client.operator_service.list_search_attributes(
+            ListSearchAttributesRequest(namespace=client.namespace)
+        )
+    except RPCError as error:
+        if error.status is RPCStatusCode.UNIMPLEMENTED:  # of the time-skipping test server, which can add them
+            return ()
+        raise
+    return listed.custom_attributes
+
+
 async def _connect(config: ClientConnectConfig, address: str) -> Client:
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             client = await Client.connect(**config, data_converter=data_converter())
             await client.service_client.check_health(timeout=timedelta(seconds=CONNECT_SECONDS))
+            await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
     except (RuntimeError, RPCError, TimeoutError) as error:
+        if isinstance(error, RPCError) and error.status == RPCStatusCode.NOT_FOUND:
+            raise ServerUnreachable(
+                f"the Temporal server at {address} has no namespace {config.get('namespace', DEFAULT_NAMESPACE)}; create "
+                "it with `temporal operator namespace create -n NAME`, or mend TEMPORAL_NAMESPACE"
+            ) from error
         reason = str(error).splitlines()[0] if str(error) else "no answer in time"
         raise ServerUnreachable(
             f"the Temporal server at {address} cannot be reached: {reason}; "

@@ -12,7 +12,7 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from contracts.names import SEARCH_ATTRIBUTES
-from runtime.client import data_converter
+from runtime.client import data_converter, ensure_search_attributes
 from runtime.server import server_options, temporal_binary, time_skipping_binary
 
 for name in list(os.environ):
@@ -54,4 +54,5 @@ async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=str(time_skipping_binary()), data_converter=data_converter()
     ) as environment:
+        await ensure_search_attributes(environment.client)
         yield environment

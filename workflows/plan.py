@@ -119,6 +119,7 @@ class Plan:
         self.nodes: dict[str, Node] = {}
         self._records = records
         self.root = self._open(Scope(prefix=""), steps)
+        self._reopen()
 
     def open_group(self, node: Node, steps: Mapping[str, Step]) -> Scope:
         """The scope of a group's steps; opened again after a continue-as-new, it holds what they had come to."""
@@ -134,6 +135,18 @@ class Plan:
         made = self._add(scope, f"{node.id}[{index}]", node.step, is_item=True)
         node.items.append(made)
         return made
+
+    def _reopen(self) -> None:
+        """After a continue-as-new: what had been opened is opened again, the finished too, since it may be undone."""
+        nodes = [node for node in self.nodes.values() if node.record.status not in ("pending", "skipped")]
+        while nodes:
+            node = nodes.pop()
+            if node.step.for_each is not None and not node.is_item:
+                for index, item in enumerate(node.record.input or ()):
+                    self.open_item(node, index, item)
+            elif isinstance(node.step, GroupStep):
+                self.open_group(node, node.step.steps)
+            nodes.extend(inner for inner in node.inside() if inner.record.status not in ("pending", "skipped"))
 
     def walk(self) -> Iterator[Node]:
         """Every node, outer before inner, in the order of the file."""

@@ -121,7 +121,7 @@ async def test_items_give_their_outputs_in_order_and_are_skipped_one_by_one(offi
             for_each: ${ ['a', 'b', 'c'] }
             when: ${ item != 'b' }
             with: {what: "${ item }${ index }"}
-        output: ${ steps.each.output.map(o, o == null ? 'none' : o.what) }
+        output: "${ steps.each.output.map(o, o == null ? 'none' : o.what) }"
     """)
     assert (await run.handle.result()).output == ["a0", "none", "c2"]
     assert (await run.status_of("each[1]")) == "skipped"
