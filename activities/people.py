@@ -55,7 +55,7 @@ def read_directory(file: Path) -> Directory:
     """
     try:
         directory = Directory.model_validate(yaml.safe_load(file.read_text()) or {})
-    except (OSError, yaml.YAMLError, ValidationError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
         raise SettingsInvalid(f"{file}: the directory of people cannot be read: {error}") from error
     for group, members in directory.groups.items():
         if strangers := [member for member in members if member not in directory.users]:

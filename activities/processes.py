@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 
 from activities.heartbeats import heartbeating
 from contracts.activities import AWAIT_PROCESS, LOAD_PROCESS, AwaitRun, LoadProcess
@@ -40,6 +41,11 @@ def await_process_activity(client: Client) -> Callable[[AwaitRun], Awaitable[Run
                 result: RunResult = await handle.result()
         except WorkflowFailureError as error:
             message = f"{request.workflow_id}: {getattr(error.cause, 'message', error.cause)}"
+            raise ApplicationError(message, type=ChildFailed.type_name(), non_retryable=True) from error
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+            message = f"there is no run {request.workflow_id} on the server any more"
             raise ApplicationError(message, type=ChildFailed.type_name(), non_retryable=True) from error
         return result
 

@@ -134,9 +134,10 @@ async def _connect(config: ClientConnectConfig, address: str) -> Client:
             await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
     except (RuntimeError, RPCError, TimeoutError) as error:
         if isinstance(error, RPCError) and error.status == RPCStatusCode.NOT_FOUND:
+            name = config.get("namespace", DEFAULT_NAMESPACE)
             raise ServerUnreachable(
-                f"the Temporal server at {address} has no namespace {config.get('namespace', DEFAULT_NAMESPACE)}; create "
-                "it with `temporal operator namespace create -n NAME`, or mend TEMPORAL_NAMESPACE"
+                f"the Temporal server at {address} has no namespace {name}; "
+                f"create it with `temporal operator namespace create -n {name}`, or mend TEMPORAL_NAMESPACE"
             ) from error
         reason = str(error).splitlines()[0] if str(error) else "no answer in time"
         raise ServerUnreachable(

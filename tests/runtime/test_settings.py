@@ -55,7 +55,7 @@ def test_model_aliases_come_from_the_file(monkeypatch: pytest.MonkeyPatch, tmp_p
         ('taskqueue = "x"', ("taskqueue", "there is no such setting", "task_queue")),
         ('[models.fast]\nbase_url = "example.com"', ("models.fast.base_url", "'example.com'", "https?")),
         ("[models.fast]\ninput_price = -1", ("models.fast.input_price", "-1", "greater than or equal to 0")),
-        ("log_level = ", ("line 1",)),
+        ("log_level = \nuser = 1", ("line 1",)),
     ],
 )
 def test_a_mistake_in_the_file_names_file_key_and_value(

@@ -29,7 +29,7 @@ async def until(look: Callable[[], T | None], what: str, seconds: float = 20) ->
     """What `look` finds, as soon as it finds something."""
     try:
         async with asyncio.timeout(seconds):
-            while not (found := look()):  # noqa: ASYNC110 -- what another process does has no event
+            while not (found := look()):
                 await asyncio.sleep(0.02)
             return found
     except TimeoutError:

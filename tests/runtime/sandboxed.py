@@ -1,0 +1,30 @@
+"""Workflows that try the sandbox; apart from their tests, which import what no workflow may."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    import structlog
+
+    from contracts.base import Contract
+    from language.expressions import evaluate
+    from language.schema import violations
+
+
+@workflow.defn
+class Imports:
+    """Imports a module while it runs."""
+
+    @workflow.run
+    async def run(self, module: str) -> str:
+        __import__(module)
+        return module
+
+
+@workflow.defn
+class UsesWhatIsShared:
+    @workflow.run
+    async def run(self, amount: int) -> list[str]:
+        structlog.get_logger().info("checking", amount=amount)
+        doubled = evaluate("${ input.amount * 2 }", {"input": {"amount": amount}})
+        assert issubclass(Contract, object)
+        return violations({"type": "integer", "maximum": 10}, doubled)

@@ -1,0 +1,37 @@
+import pytest
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.worker import Replayer, Worker
+from uuid_utils import uuid7
+
+from runtime.client import data_converter
+from runtime.sandbox import FORBIDDEN, workflow_runner
+from tests.runtime.sandboxed import Imports, UsesWhatIsShared
+
+
+async def outcome(client: Client, workflow_type: type, argument: object) -> tuple[object, str]:
+    run = f"sandbox-{uuid7()}"
+    async with Worker(
+        client,
+        task_queue=run,
+        workflows=[Imports, UsesWhatIsShared],
+        workflow_runner=workflow_runner(),
+        workflow_failure_exception_types=[Exception],
+    ):
+        return await client.execute_workflow(workflow_type.__name__, argument, id=run, task_queue=run), run
+
+
+@pytest.mark.parametrize("module", sorted({"activities.people", "runtime.settings", "openai", "sqlite3", "yaml"}))
+async def test_a_workflow_cannot_reach_what_does_io(client: Client, module: str) -> None:
+    assert module.partition(".")[0] in FORBIDDEN
+    with pytest.raises(WorkflowFailureError) as caught:
+        await outcome(client, Imports, module)
+    assert module in str(caught.value.cause)
+
+
+async def test_expressions_schemas_and_logs_work_in_a_workflow_and_when_it_replays(client: Client) -> None:
+    result, run = await outcome(client, UsesWhatIsShared, 6)
+    assert result == ["12 is greater than the maximum of 10"]
+    replayer = Replayer(
+        workflows=[UsesWhatIsShared], workflow_runner=workflow_runner(), data_converter=data_converter()
+    )
+    await replayer.replay_workflow(await client.get_workflow_handle(run).fetch_history())
