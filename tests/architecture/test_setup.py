@@ -1,0 +1,107 @@
+"""`make setup` says what is missing and which way out there is, before it fetches or writes anything."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.project import ROOT
+
+NEEDED = ("sh", "make", "dirname", "cat", "cksum", "sed", "rm", "mkdir", "mv")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The files that set-up reads, in a path with a space, and an empty folder for programs."""
+    clone = tmp_path / "a clone"
+    clone.mkdir()
+    shutil.copytree(ROOT / ".ci", clone / ".ci")
+    for name in ("Makefile", "pyproject.toml", "uv.lock"):
+        shutil.copy(ROOT / name, clone)
+    (tmp_path / "programs").mkdir()
+    for name in NEEDED:
+        (tmp_path / "programs" / name).symlink_to(shutil.which(name) or name)
+    return clone
+
+
+def set_up(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", "setup", *arguments],
+        cwd=clone,
+        env={"PATH": str(clone.parent / "programs"), "HOME": str(clone.parent / "nowhere"), "LC_ALL": "C"},
+        executable=shutil.which("make"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def program(clone: Path, name: str, script: str) -> None:
+    path = clone.parent / "programs" / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def untouched(clone: Path) -> bool:
+    written = (clone / ".venv", clone / ".uv" / "bin", clone.parent / "nowhere")
+    return not any(path.exists() for path in written)
+
+
+def test_without_a_python_it_says_how_to_get_one(clone: Path) -> None:
+    done = set_up(clone)
+    assert done.returncode != 0
+    assert "no Python 3.11 or newer on PATH" in done.stderr
+    assert "apt install python3 python3-venv" in done.stderr
+    assert untouched(clone)
+
+
+def test_an_old_python_is_named_with_its_version(clone: Path) -> None:
+    program(clone, "python3", 'case "$1" in --version) echo Python 3.9.2;; *) exit 1;; esac')
+    done = set_up(clone)
+    assert done.returncode != 0
+    assert "python3 here: Python 3.9.2" in done.stderr
+    assert untouched(clone)
+
+
+def test_a_newer_python_under_another_name_is_found(clone: Path) -> None:
+    program(clone, "python3", "exit 1")
+    program(clone, "python3.13", 'case "$*" in *ensurepip*|*pip*) exit 1;; *"%d.%d"*) echo 3.13;; esac')
+    done = set_up(clone)
+    assert "programs/python3.13 has neither venv with ensurepip nor pip" in done.stderr
+    assert "apt install python3.13-venv" in done.stderr
+    assert done.returncode != 0
+    assert untouched(clone)
+
+
+def test_a_python_that_was_named_is_not_replaced_by_another(clone: Path) -> None:
+    program(clone, "python3", "exit 0")
+    done = set_up(clone, "PYTHON=/opt/no python")
+    assert done.returncode != 0
+    assert "PYTHON=/opt/no python is not a Python 3.11 or newer" in done.stderr
+    assert untouched(clone)
+
+
+def test_when_nothing_changed_nothing_is_done(clone: Path) -> None:
+    (clone / ".venv" / "bin").mkdir(parents=True)
+    (clone / ".venv" / "bin" / "python").symlink_to(shutil.which("true") or "/bin/true")
+    read = b"".join((clone / name).read_bytes() for name in (".ci/uv.txt", "pyproject.toml", "uv.lock"))
+    wanted = subprocess.run(["cksum"], input=read, capture_output=True, check=True).stdout.decode()
+    (clone / ".venv" / ".prepared-from").write_text(wanted)
+    done = set_up(clone)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    with (clone / "uv.lock").open("a") as lock:
+        lock.write("\n")
+    changed = set_up(clone)
+    assert changed.returncode != 0, "a changed lock must be looked at, and here there is no Python to do it with"
+
+
+def test_what_is_fetched_is_held_to_its_hash() -> None:
+    pinned = (ROOT / ".ci" / "uv.txt").read_text()
+    assert len(re.findall(r"^uv==[\d.]+ ", pinned, re.MULTILINE)) == 1
+    assert "--hash=sha256:" in pinned
+    lock = (ROOT / "uv.lock").read_text()
+    assert lock.count("{ url = ") == lock.count('hash = "sha256:')
