@@ -58,7 +58,7 @@ def call_of(engine: Engine, node: Node, what: str) -> Call:
     step = node.step
     return Call(
         id=node.id,
-        summary=f"{node.id}: {step.description or what}",
+        summary=f"{node.id}: {f'{step.description} — {what}' if step.description else what}",
         retry=step.retry,
         timeout=step.timeout,
         deadline=step.deadline,

@@ -2,22 +2,23 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from language.load import load_process
-from runtime.sandbox import workflow_runner
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 from uuid_utils import uuid7
 
+from activities.conversations import SqliteConversations
+from activities.model.call import ModelCall
+from activities.processes import await_process_activity
 from activities.tools.runner import tool_activities
 from contracts.activities import (
-    AWAIT_PROCESS,
     LOAD_PROCESS,
     RESOLVE_PEOPLE,
     LoadProcess,
@@ -27,7 +28,10 @@ from contracts.activities import (
 from contracts.decisions import Receipt
 from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
 from contracts.run import Definition, RunRequest, RunResult, RunView
+from contracts.settings import ModelAlias
 from contracts.tools import Tool, ToolContext, ToolError, tool
+from language.load import load_process
+from runtime.sandbox import workflow_runner
 from workflows.agent import AgentWorkflow
 from workflows.process import ProcessWorkflow
 
@@ -134,12 +138,13 @@ class Run:
         return self.handle.id
 
     async def view(self) -> RunView:
-        return await self.handle.query(VIEW_QUERY, result_type=RunView)
+        seen: RunView = await self.handle.query(VIEW_QUERY, result_type=RunView)
+        return seen
 
     async def until(self, holds: Callable[[RunView], bool]) -> RunView:
         """The first view of which this holds, within 20 seconds."""
         async with asyncio.timeout(20):
-            while not holds(seen := await self.view()):  # noqa: ASYNC110 -- a query is all there is
+            while not holds(seen := await self.view()):
                 await asyncio.sleep(0.02)
             return seen
 
@@ -162,11 +167,15 @@ class Run:
         return await self._say(CANCEL, {"by": "user:op", **more})
 
     async def _say(self, update: str, payload: dict[str, Any]) -> Receipt:
-        return await self.handle.execute_update(update, payload, result_type=Receipt)
+        receipt: Receipt = await self.handle.execute_update(update, payload, result_type=Receipt)
+        return receipt
 
 
 @asynccontextmanager
-async def open_office(client: Client, **worker: Any) -> AsyncIterator[Office]:
+async def open_office(
+    client: Client, *, home: Path | None = None, models: Mapping[str, ModelAlias] | None = None, **worker: Any
+) -> AsyncIterator[Office]:
+    """`home` and `models`: where conversations lie, and which endpoint answers, for processes with agents."""
     office = Office(client, queue=f"test-{uuid7()}")
 
     @activity.defn(name=RESOLVE_PEOPLE.name)
@@ -177,16 +186,24 @@ async def open_office(client: Client, **worker: Any) -> AsyncIterator[Office]:
     async def load(request: LoadProcess) -> Definition:
         return office.children[request.process]
 
-    from activities.processes import await_process_activity
-
-    activities = [*tool_activities(office.tools()), resolve, load, await_process_activity(client)]
-    assert AWAIT_PROCESS.name
-    async with Worker(
-        client,
-        task_queue=office.queue,
-        workflows=[ProcessWorkflow, AgentWorkflow],
-        activities=activities,
-        workflow_runner=workflow_runner(),
-        **worker,
-    ):
+    activities: list[Callable[..., Any]] = [resolve, load, await_process_activity(client)]
+    async with AsyncExitStack() as stack:
+        store = None
+        if home is not None:
+            store = SqliteConversations(home / "conversations.db")
+            stack.push_async_callback(store.close)
+            call = ModelCall(store, lambda process: None, models or {}, environment={})
+            stack.push_async_callback(call.close)
+            activities.append(call.activity())
+        activities += tool_activities(office.tools(), conversations=store)
+        await stack.enter_async_context(
+            Worker(
+                client,
+                task_queue=office.queue,
+                workflows=[ProcessWorkflow, AgentWorkflow],
+                activities=activities,
+                workflow_runner=workflow_runner(),
+                **worker,
+            )
+        )
         yield office

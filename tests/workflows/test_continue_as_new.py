@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from runtime.client import data_converter
-from runtime.server import temporal_binary
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.testing import WorkflowEnvironment
 
 from contracts.names import SEARCH_ATTRIBUTES
+from runtime.client import data_converter
+from runtime.server import temporal_binary
 from tests.workflows.office import Office, Run, open_office
 
 SUGGESTED_AFTER_EVENTS = 40
