@@ -88,5 +88,13 @@ def add_time(logger: Any, method: str, event: Event) -> Event:
 
 
 def redact(_: Any, __: str, event: Event) -> Event:
-    """Values under keys that look like secrets are not shown."""
-    return {key: REDACTED if SECRET.search(key) and value else value for key, value in event.items()}
+    """Values under keys that look like secrets are not shown, however deep they are."""
+    return {key: _shown(key, value) for key, value in event.items()}
+
+
+def _shown(key: object, value: Any) -> Any:
+    if isinstance(key, str) and SECRET.search(key) and value:
+        return REDACTED
+    if isinstance(value, dict):
+        return {inner: _shown(inner, item) for inner, item in value.items()}
+    return [_shown(None, item) for item in value] if isinstance(value, list | tuple) else value

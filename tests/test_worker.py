@@ -1,0 +1,193 @@
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowHandle
+from uuid_utils import uuid7
+
+from contracts.names import PROCESS_WORKFLOW
+from contracts.run import RunRequest, RunResult
+from runtime.client import connect
+from runtime.server import find_server
+from runtime.settings import PROJECT, Settings
+from tests.runtime.waiting import until
+
+PROCESS = """
+process: gated
+steps:
+  hold: {tool: gate.hold}
+output: ${ steps.hold.output }
+"""
+
+TOOLS = '''
+import time
+from pathlib import Path
+
+from contracts.tools import tool
+
+FOLDER = Path(__file__).parent
+
+
+@tool(name="gate.hold", effect="write", idempotent=True)
+def hold() -> str:
+    """Say that it is held, then wait for the file `open`."""
+    (FOLDER / "held").touch()
+    while not (FOLDER / "open").exists():
+        time.sleep(0.02)
+    return "through"
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "own processes" / "gated"
+    path.mkdir(parents=True)
+    (path / "process.yaml").write_text(PROCESS)
+    (path / "tools.py").write_text(TOOLS)
+    return path
+
+
+@pytest.fixture
+def environment(tmp_path: Path, folder: Path) -> dict[str, str]:
+    return {
+        "SUREFOOT_HOME": str(tmp_path / "a home"),
+        "SUREFOOT_PROCESSES": str(folder.parent),
+        "SUREFOOT_TASK_QUEUE": f"worker-{uuid7()}",
+        "HOME": str(tmp_path),
+    }
+
+
+async def start_worker(environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "worker.py",
+        cwd=PROJECT,
+        env={**os.environ, **environment},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def says(worker: asyncio.subprocess.Process, text: bytes) -> None:
+    """Until it shows this on its screen."""
+    assert worker.stderr is not None
+    seen = b""
+    while text not in seen:
+        line = await asyncio.wait_for(worker.stderr.readline(), 60)
+        assert line, seen.decode()
+        seen += line
+
+
+async def start_run(client: Client, queue: str) -> WorkflowHandle[Any, RunResult]:
+    return await client.start_workflow(
+        PROCESS_WORKFLOW, RunRequest(process="gated"), id=f"gated-{uuid7()}", task_queue=queue, result_type=RunResult
+    )
+
+
+def rewrite(file: Path, content: str) -> None:
+    file.write_text(content)
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+async def test_told_to_stop_it_finishes_what_is_running(
+    client: Client, environment: dict[str, str], folder: Path, told: signal.Signals
+) -> None:
+    worker = await start_worker({**environment, "TEMPORAL_ADDRESS": client.service_client.config.target_host})
+    await says(worker, b"is ready")
+    run = await start_run(client, environment["SUREFOOT_TASK_QUEUE"])
+    await until((folder / "held").exists, "the tool is called")
+    worker.send_signal(told)
+    await says(worker, b"stopping")
+    assert worker.returncode is None
+    rewrite(folder / "open", "")
+    _, rest = await asyncio.wait_for(worker.communicate(), 40)
+    assert b"Traceback" not in rest
+    assert await worker.wait() == 0
+    events = [event.event_type for event in (await run.fetch_history()).events]
+    assert EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED in events
+    assert EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT not in events
+    await run.terminate()
+
+
+async def test_without_an_address_it_brings_its_server_and_takes_it_along(
+    environment: dict[str, str], folder: Path
+) -> None:
+    rewrite(folder / "open", "")
+    settings = Settings(home=Path(environment["SUREFOOT_HOME"]))
+    worker = await start_worker(environment)
+    await says(worker, b"is ready")
+    run = await start_run((await connect(settings)).client, environment["SUREFOOT_TASK_QUEUE"])
+    assert (await asyncio.wait_for(run.result(), 30)).output == "through"
+    worker.terminate()
+    await asyncio.wait_for(worker.communicate(), 40)
+    assert worker.returncode == 0
+    assert find_server(settings) is None
+
+
+@pytest.mark.chaos
+async def test_a_run_goes_on_when_the_worker_that_owns_the_server_is_killed(
+    environment: dict[str, str], folder: Path
+) -> None:
+    settings = Settings(home=Path(environment["SUREFOOT_HOME"]))
+    first = await start_worker(environment)
+    await says(first, b"is ready")
+    run = await start_run((await connect(settings)).client, environment["SUREFOOT_TASK_QUEUE"])
+    await until((folder / "held").exists, "the tool is called")
+    first.kill()
+    await first.communicate()
+    rewrite(folder / "open", "")
+    second = await start_worker(environment)
+    await says(second, b"is ready")
+    assert (await asyncio.wait_for(run.result(), 60)).output == "through"
+    second.terminate()
+    await asyncio.wait_for(second.communicate(), 40)
+    assert find_server(settings) is None
+
+
+async def refused(environment: Mapping[str, str]) -> tuple[int | None, str]:
+    """The exit status of a worker that does not start, and what it says."""
+    worker = await start_worker(environment)
+    _, said = await asyncio.wait_for(worker.communicate(), 60)
+    return worker.returncode, said.decode()
+
+
+async def test_a_setting_that_is_wrong_is_one_message_and_status_2(environment: dict[str, str]) -> None:
+    status, said = await refused({**environment, "SUREFOOT_LOG_LEVEL": "loud"})
+    assert status == 2
+    assert said.startswith("SUREFOOT_LOG_LEVEL: 'loud'")
+    assert said.count("\n") == 1
+
+
+async def test_a_server_that_cannot_be_reached_is_one_message_and_status_3(environment: dict[str, str]) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        nowhere = f"127.0.0.1:{unused.getsockname()[1]}"
+    status, said = await refused({**environment, "TEMPORAL_ADDRESS": nowhere})
+    assert status == 3
+    assert nowhere in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("process.yaml", PROCESS.replace("gate.hold", "gate.hald"), "process.yaml:4:"),
+        ("tools.py", TOOLS + "\n1 / 0\n", "tools.py:18"),
+    ],
+)
+async def test_a_mistake_in_a_process_is_said_with_its_place_and_status_2(
+    environment: dict[str, str], folder: Path, name: str, content: str, place: str
+) -> None:
+    rewrite(folder / name, content)
+    status, said = await refused(environment)
+    assert status == 2
+    assert place in said
+    assert "Traceback" not in said
