@@ -1,0 +1,99 @@
+"""A model call as the workflow makes it: the real activity, store and HTTP endpoint, one conversation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.conversations import ConversationStore, SqliteConversations
+from activities.model.call import ModelCall
+from contracts.messages import Brief, Message, OfferedTool
+from contracts.model import ModelReply, ModelRequest
+from contracts.settings import ModelAlias, ModelApi
+from tests.endpoint import MODEL, Endpoint
+from workflows.conversation import Conversation
+
+KEY = "sk-test-canary-0123456789"
+PARAMETERS = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
+TOOLS = (
+    OfferedTool(name="erp.read_order", description="Read an order.", parameters=PARAMETERS),
+    OfferedTool(name="mail.send", description="Send a mail.", parameters={}),
+)
+SCHEMA = {"type": "object", "required": ["ok"], "properties": {"ok": {"type": "boolean"}}}
+
+
+def brief(**changes: Any) -> Brief:
+    given: dict[str, Any] = {
+        "process": "invoice-approval",
+        "agent": "auditor",
+        "instructions": "You check invoices.",
+        "task": "Compare invoice 7.",
+        "context": {"amount": 12},
+        "models": ("default",),
+        "tools": TOOLS,
+    }
+    return Brief(**(given | changes))
+
+
+@dataclass
+class Desk:
+    """One conversation and the activity that continues it. `attempt`: what Temporal would count."""
+
+    store: ConversationStore
+    aliases: Mapping[str, ModelAlias]
+    environment: Mapping[str, str]
+    rehearsal: Path | None = None
+    api: ModelApi | None = None
+    attempt: int = 1
+    conversation: Conversation = field(default_factory=lambda: Conversation(brief()))
+    turn: int = 0
+
+    def __post_init__(self) -> None:
+        self.models = ModelCall(self.store, lambda _: self.rehearsal, self.aliases, self.api, self.environment)
+
+    async def restart(self) -> None:
+        """Another worker, with the settings as they are now."""
+        await self.models.close()
+        self.__post_init__()
+
+    def begin(self, **changes: Any) -> None:
+        self.conversation = Conversation(brief(**changes))
+
+    async def ask(self, cap: int | None = None) -> ModelReply:
+        """One turn, with whatever the store turns out to lack supplied once, as the workflow does."""
+        self.turn += 1
+        request = self.conversation.request(run="r-1", step="audit", turn=self.turn, max_output_tokens=cap)
+        try:
+            reply = await self.run(request)
+        except ApplicationError as error:
+            if error.type != "ConversationLost":
+                raise
+            reply = await self.run(self.conversation.resupply(request, error.details[0]))
+        self.conversation.commit()
+        self.conversation.add(reply.message, stored=True)
+        return reply
+
+    async def run(self, request: ModelRequest) -> ModelReply:
+        environment = ActivityEnvironment()
+        environment.info = replace(environment.info, attempt=self.attempt)
+        reply: ModelReply = await environment.run(self.models.activity(), request)
+        return reply
+
+    async def failure(self) -> ApplicationError:
+        """What the next turn fails with."""
+        with pytest.raises(ApplicationError) as caught:
+            await self.ask()
+        return caught.value
+
+    def add(self, message: Message) -> None:
+        self.conversation.add(message, stored=False)
+
+
+def desk_at(endpoint: Endpoint, path: Path, *, api: ModelApi = "chat", **alias: Any) -> Desk:
+    """A desk whose alias `default` is the endpoint."""
+    default = ModelAlias(model=MODEL, base_url=endpoint.url, api=api, **alias)
+    return Desk(SqliteConversations(path / "c.db"), {"default": default}, {"OPENAI_API_KEY": KEY})

@@ -1,0 +1,170 @@
+"""The table of what each failing answer means, over real HTTP."""
+
+import asyncio
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from contracts.settings import ModelAlias
+from tests.activities.model.harness import Desk
+from tests.endpoint import MODEL, Endpoint
+
+
+@dataclass(frozen=True)
+class Row:
+    status: int
+    error: dict[str, Any]
+    retried: bool
+    says: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+ROWS = [
+    *(Row(status, {"message": "later"}, True, str(status)) for status in (408, 409, 500, 502, 503, 504)),
+    Row(429, {"code": "rate_limit_exceeded", "message": "slow down"}, True, "slow down"),
+    Row(429, {"code": "insufficient_quota", "message": "no credit"}, False, "no credit"),
+    Row(400, {"message": "bad value", "param": "tools[0].name"}, False, "tools[0].name"),
+    Row(404, {"code": "model_not_found", "message": "no such model"}, False, "no such model"),
+    Row(422, {"message": "cannot", "param": "messages"}, False, "messages"),
+    Row(400, {"code": "context_length_exceeded", "message": "too long"}, False, "too long"),
+    Row(401, {"code": "invalid_api_key", "message": "wrong key"}, False, "OPENAI_API_KEY"),
+    Row(403, {"message": "not yours"}, False, "OPENAI_API_KEY"),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.status}-{row.error.get('code', '')}")
+async def test_the_table(either: Desk, endpoint: Endpoint, row: Row) -> None:
+    endpoint.fail(row.status, headers=row.headers, **row.error)
+    failure = await either.failure()
+    assert failure.type == "ModelFailed"
+    assert failure.non_retryable is not row.retried
+    assert len(endpoint.requests) == 1
+    for part in (MODEL, endpoint.url, str(row.status)):
+        assert part in failure.message
+    assert row.says in failure.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after-ms": "2500", "retry-after": "9"}, 2.5),
+        ({"x-ratelimit-reset-requests": "1s", "x-ratelimit-reset-tokens": "6m0s"}, 360.0),
+        ({"x-ratelimit-reset-tokens": "120ms"}, 0.12),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_busy_endpoint_is_asked_no_sooner_than_it_says(
+    desk: Desk, endpoint: Endpoint, status: int, headers: dict[str, str], seconds: float
+) -> None:
+    endpoint.fail(status, headers=headers, message="busy")
+    delay = (await desk.failure()).next_retry_delay
+    assert delay is not None
+    assert seconds <= delay.total_seconds() <= max(1.3 * seconds, seconds + 1)
+
+
+async def test_what_is_in_no_table_is_retried_at_most_twice(desk: Desk, endpoint: Endpoint) -> None:
+    final = []
+    for attempt in (1, 2, 3):
+        desk.attempt = attempt
+        endpoint.fail(418, message="teapot")
+        final.append((await desk.failure()).non_retryable)
+    assert final == [False, False, True]
+
+
+MALFORMED = [
+    ("<html>Sign in</html>", {"content_type": "text/html"}),
+    ("<html>Sign in</html>", {}),
+    ("", {}),
+    ("[]", {}),
+    ("null", {}),
+    ('"text"', {}),
+    ("{}", {}),
+    ('{"choices": [], "output": 3}', {}),
+    ('{"choices": [{"message": null}], "output": [null]}', {}),
+    ('{"choices": [{"message": {"content": {"a": 1}}}], "output": [{"type": "message", "content": 3}]}', {}),
+]
+
+
+@pytest.mark.parametrize(("text", "more"), MALFORMED)
+async def test_an_answer_that_is_none_fails_naming_the_endpoint(
+    either: Desk, endpoint: Endpoint, text: str, more: dict[str, Any]
+) -> None:
+    endpoint.raw(text, **more)
+    failure = await either.failure()
+    assert (failure.type, failure.non_retryable) == ("ModelFailed", False)
+    assert endpoint.url in failure.message
+    assert len(failure.message) < 1_000
+
+
+async def test_a_cut_off_body_is_tried_again(either: Desk, endpoint: Endpoint) -> None:
+    endpoint.raw('{"choices": [', cut=100)
+    failure = await either.failure()
+    assert (failure.type, failure.non_retryable) == ("ModelFailed", False)
+
+
+async def test_an_endpoint_nobody_listens_at_is_tried_again_and_named(desk: Desk) -> None:
+    desk.aliases = {"default": ModelAlias(model=MODEL, base_url="http://127.0.0.1:9/v1")}
+    await desk.restart()
+    failure = await desk.failure()
+    assert (failure.type, failure.non_retryable) == ("ModelFailed", False)
+    assert "http://127.0.0.1:9/v1" in failure.message
+
+
+CHAIN = ("first", "second")
+
+
+async def chain(desk: Desk, endpoint: Endpoint, **first: Any) -> None:
+    desk.aliases = {name: ModelAlias(model=name, base_url=endpoint.url) for name in CHAIN}
+    desk.aliases = {**desk.aliases, "first": ModelAlias(**({"model": "first", "base_url": endpoint.url} | first))}
+    await desk.restart()
+    desk.begin(models=CHAIN)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(429, "insufficient_quota"), (401, "invalid_api_key"), (403, ""), (400, "context_length_exceeded"), (404, "")],
+)
+async def test_the_next_model_of_the_chain_answers_in_the_same_attempt(
+    desk: Desk, endpoint: Endpoint, status: int, code: str
+) -> None:
+    await chain(desk, endpoint)
+    endpoint.fail(status, code=code, message="no")
+    endpoint.say("ok")
+    assert (await desk.ask()).model == "second"
+    assert [asked.body["model"] for asked in endpoint.requests] == ["first", "second"]
+
+
+@pytest.mark.parametrize("status", [400, 422, 429, 500, 503])
+async def test_what_another_model_would_not_mend_stays_with_the_first(
+    desk: Desk, endpoint: Endpoint, status: int
+) -> None:
+    await chain(desk, endpoint)
+    endpoint.fail(status, message="no")
+    await desk.failure()
+    assert len(endpoint.requests) == 1
+
+
+async def test_an_alias_that_does_not_exist_is_named_with_those_that_do(desk: Desk) -> None:
+    desk.begin(models=("defualt",))
+    failure = await desk.failure()
+    assert failure.non_retryable
+    assert "'defualt'" in failure.message
+    assert "surefoot.toml" in failure.message
+
+
+async def test_an_answer_that_never_comes_is_given_up_when_the_activity_is_cancelled(
+    desk: Desk, endpoint: Endpoint
+) -> None:
+    let_go = threading.Event()
+    endpoint.raw("{}", until=let_go)
+    task = asyncio.create_task(desk.ask())
+    async with asyncio.timeout(10):
+        while not endpoint.requests:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    let_go.set()
