@@ -18,11 +18,13 @@ from language.source import Path, Source, load_yaml
 from language.structure import close, parse
 
 
-def load_process(text: str, file: str, *, tools: Mapping[str, ToolSpec], processes: Collection[str] = ()) -> Definition:
+def load_process(
+    text: str | bytes, file: str, *, tools: Mapping[str, ToolSpec], processes: Collection[str] = ()
+) -> Definition:
     """Check a process file and complete its steps' needs.
 
     Args:
-        text: YAML or JSON.
+        text: YAML or JSON; bytes are UTF-8.
         file: how problems name the file.
         tools: every tool there is, by name.
         processes: names of the processes that `process:` steps can run.
@@ -131,6 +133,9 @@ class _Names:
         if spec is None:
             self._report(at, f"there is no tool `{tool}`", close(tool, self._tools))
             return
+        if spec.check is not None and spec.check not in self._tools:
+            hint = f"write the tool `{spec.check}`, or take `check` off `{tool}`"
+            self._report(at, f"`{tool}` is checked by the tool `{spec.check}`, which is not there", hint)
         properties: Mapping[str, Any] = spec.parameters.get("properties", {})
         for name in spec.parameters.get("required", ()):
             if name not in args:

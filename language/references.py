@@ -1,17 +1,32 @@
 """What expressions refer to: names in scope, steps that exist, needs completed, circles found."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+
+import cel
 
 from contracts.base import Json
 from contracts.process import AgentStep, ApprovalStep, GroupStep, Process, Step, Until, WaitStep
 from language import expressions
-from language.source import Path, Source
+from language.source import Path, Place, Source
 from language.structure import close
 
 ALWAYS = frozenset({"input", "steps", "run"})
 ITEM = frozenset({"item", "index"})
 OUTPUT = frozenset({"output"})
+CONDITIONS = frozenset({"when", "success", "for_each"})
+FUNCTIONS = frozenset(
+    {"size", "string", "bytes", "double", "int", "uint", "type", "dyn", "timestamp", "duration"}
+    | {"contains", "startsWith", "endsWith", "matches"}
+    | {"getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear"}
+    | {"getHours", "getMinutes", "getSeconds", "getMilliseconds"}
+    | {"of", "none", "ofNonZeroValue", "value", "hasValue", "or", "orValue", "optMap", "optFlatMap"}
+)
+"""What CEL expressions can call; the macros (has, all, exists, map, filter) are gone once compiled."""
+
+_STRING = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""")
+_FIELD = re.compile(r"(?<![\w.])steps\s*\.\s*(\w+)\s*\.\s*(\w+)(?:\s*\.\s*(\w+))?")
 
 
 @dataclass
@@ -53,7 +68,8 @@ class References:
 
     def _scope(self, path: Path, steps: Mapping[str, Step], parent: Scope | None, owner: Path | None) -> Scope:
         gone = {str(bad[-1]) for bad in self.dropped if bad[:-1] == path}
-        return Scope(path, steps, frozenset(steps) | gone, parent, owner)
+        written = frozenset(name for name in steps if (*path, name) in self.source.places)
+        return Scope(path, steps, written | gone, parent, owner)
 
     def _walk(self, root: Scope, item_names: frozenset[str]) -> None:
         pending = [(root, item_names)]
@@ -101,6 +117,9 @@ class References:
                 self.source.inside(path, error.offset), str(error), "close it, or write $${ for a literal ${"
             )
             return []
+        if path[-1] in CONDITIONS and (len(parts) != 1 or not parts[0][2]) and not _is_argument(path):
+            whole = "one whole ${ }" if any(part[2] for part in parts) else f"${{ {text} }}"
+            self.source.report(self.source.place(path), f"`{path[-1]}` is text, not an expression", f"write {whole}")
         found: list[str] = []
         for offset, expression, is_expression in parts:
             if is_expression:
@@ -112,12 +131,17 @@ class References:
     ) -> Iterator[str]:
         place = self.source.inside(path, offset)
         if wrong := expressions.syntax_error(expression):
-            message, _, column = wrong
-            at = self.source.inside(path, offset + column - 1)
-            self.source.report(at, f"`{expression}` is no CEL expression: {message}", "see https://cel.dev")
+            message, line, column = wrong
+            before = expression.split("\n")[: line - 1]
+            at = self.source.inside(path, offset + sum(len(text) + 1 for text in before) + column - 1)
+            self.source.report(at, f"`{expression}` is no CEL expression: {message}", _syntax_hint(expression))
             return
         for name in sorted(expressions.names_used(expression) - names):
             self.source.report(place, f"unknown name `{name}`", _scope_hint(name, names))
+        for name in sorted(name for name in cel.compile(expression).functions() if name.isidentifier()):
+            if name not in FUNCTIONS:
+                self.source.report(place, f"unknown function `{name}`", close(name, FUNCTIONS))
+        self._fields(place, expression, scope)
         if expressions.uses_steps_dynamically(expression):
             self.source.report(place, "`steps` must be followed by a step's id", "write steps.ID.output")
         for name in sorted(expressions.steps_used(expression)):
@@ -125,6 +149,19 @@ class References:
                 self.source.report(place, f"there is no step `{name}`", self._step_hint(scope, name))
             else:
                 yield name
+
+    def _fields(self, place: Place, expression: str, scope: Scope) -> None:
+        """`steps.ID.` goes on with `output` or `status`; of a group's output, with a step of the group."""
+        for name, attribute, inner in _FIELD.findall(_STRING.sub("''", expression)):
+            found = scope.find(name)
+            step = found.steps.get(name) if found else None
+            if attribute not in ("output", "status"):
+                hint = f"write steps.{name}.output.{attribute}"
+                self.source.report(place, f"`steps.{name}.{attribute}`: a step has output and status", hint)
+            elif inner and found and attribute == "output" and isinstance(step, GroupStep) and step.for_each is None:
+                inside = self._scope((*found.path, name, "steps"), step.steps, None, None).known
+                if inner not in inside:
+                    self.source.report(place, f"there is no step `{inner}` in group `{name}`", close(inner, inside))
 
     def _step_hint(self, scope: Scope, name: str) -> str:
         outermost = scope
@@ -199,6 +236,21 @@ def _strings(value: Json, path: Path) -> Iterator[tuple[Path, str]]:
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from _strings(item, (*path, index))
+
+
+def _is_argument(path: Path) -> bool:
+    """Whether a path is inside `with` or `show`, where a key that is called `when` means nothing."""
+    inside = path[:-1]
+    return any(key in inside for key in ("with", "show", "output"))
+
+
+def _syntax_hint(expression: str) -> str:
+    bare = _STRING.sub("''", expression)
+    if re.search(r"(?<![=!<>])=(?!=)", bare):
+        return "compare with =="
+    if word := re.search(r"\b(and|or|not)\b", bare):
+        return f"write {dict(zip(('and', 'or', 'not'), ('&&', '||', '!'), strict=True))[word[0]]} for `{word[0]}`"
+    return "see https://cel.dev"
 
 
 def _scope_hint(name: str, names: frozenset[str]) -> str:

@@ -1,9 +1,11 @@
 """YAML 1.2 as data with places: every value and key of a file has a line and a column. JSON is YAML."""
 
+import json
 import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import yaml
 
@@ -12,15 +14,30 @@ from contracts.errors import DefinitionInvalid, Problem
 
 Path = tuple[str | int, ...]
 
-MAX_NODES = 2_000_000
+MAX_NODES = 500_000
 """Values in one file, aliases counted each time they are used: a bound on what a few nested anchors can blow up to."""
+MAX_DEPTH = 50
+"""Levels of nesting; libyaml's recursion has no bound of its own and ends the process."""
 
-_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_INTEGER = re.compile(r"[-+]?[0-9]{1,300}|0o[0-7]{1,300}|0x[0-9a-fA-F]{1,300}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Json] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_NOT_ALLOWED = re.compile("[^\\t\\n\\r\\x20-\\x7e\\x85\\xa0-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+_TWO_ESCAPES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_HINTS = {
+    "found character that cannot start any token": "put text that begins with @, ` or % in quotes",
+    "mapping values are not allowed in this context": "put text with `: ` in it in quotes",
+    "did not find expected ',' or '}'": 'close the `{`; between { } write expressions in quotes: "${ ... }"',
+    "did not find expected ',' or ']'": 'close the `[`; between [ ] write expressions in quotes: "${ ... }"',
+    "did not find expected key": "check the indentation",
+    "could not find expected ':'": "write `key: value`",
+    "found unexpected end of stream": "close the quote",
+    "found undefined alias": "write &name at the value meant, above",
+    "but found another document": "put each process in a file of its own",
 }
 
 
@@ -40,7 +57,8 @@ class Source:
     data: Json = None
     places: dict[Path, Place] = field(default_factory=dict)
     keys: dict[Path, Place] = field(default_factory=dict)
-    literal: set[Path] = field(default_factory=set)
+    text: str = ""
+    spans: dict[Path, tuple[str, int, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def place(self, path: Path) -> Place:
@@ -53,38 +71,104 @@ class Source:
         return self.keys.get(path) or self.place(path)
 
     def inside(self, path: Path, offset: int) -> Place:
-        """Of a character of a string, exact for strings written in one line."""
+        """Of a character of a string, whichever way the string is quoted or folded."""
         place = self.place(path)
-        return Place(place.line, place.column + offset) if path in self.literal else place
+        if path not in self.spans:
+            return place
+        value, start, end = self.spans[path]
+        before = self.text[start : _index(self.text, value, start, end, offset)]
+        lines = before.count("\n")
+        column = len(before) - before.rfind("\n") if lines else place.column + len(before)
+        return Place(place.line + lines, column)
 
     def report(self, place: Place, message: str, hint: str = "") -> None:
         problem = Problem(file=self.file, line=place.line, column=place.column, message=message, hint=hint)
         self.problems.append(problem)
 
+    def refuse(self, place: Place, message: str, hint: str) -> NoReturn:
+        """Raises: DefinitionInvalid, since nothing after this can be read."""
+        self.report(place, message, hint)
+        raise DefinitionInvalid(self.problems)
 
-def load_yaml(text: str, file: str) -> Source:
+
+def load_yaml(text: str | bytes, file: str) -> Source:
     """The one document of a YAML or JSON text.
 
     Raises:
         DefinitionInvalid: it is not YAML, not one document, or too large.
     """
     source = Source(file)
+    source.text = _readable(source, text)
     try:
-        node = _compose(text)
+        _check_events(source)
+        node = _compose(source.text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
-        hint = "put text with `: ` in it in quotes" if "mapping values" in str(error.problem) else "mend the syntax"
-        source.report(place, f"this is not YAML: {error.problem or error.context}", hint)
-        raise DefinitionInvalid(source.problems) from error
-    except yaml.YAMLError as error:
-        source.report(Place(1, 1), f"this is not YAML: {error}", "write plain text without control characters")
-        raise DefinitionInvalid(source.problems) from error
+        line = source.text.split("\n")[place.line - 1 : place.line]
+        if line and line[0][place.column - 1 :].startswith("\t"):
+            source.refuse(place, "this is not YAML: a tab", "indent with spaces")
+        said = error.problem or error.context or ""
+        source.refuse(place, f"this is not YAML: {said}", _HINTS.get(said, "mend the syntax"))
     if node is None:
-        source.report(Place(1, 1), "the file is empty", "start with `process: name`")
-        raise DefinitionInvalid(source.problems)
+        source.refuse(Place(1, 1), "the file is empty", "start with `process: name`")
     source.data = _Builder(source).build(node, ())
     return source
+
+
+def _readable(source: Source, raw: str | bytes) -> str:
+    if isinstance(raw, str):
+        text = raw
+    else:
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            place = _place_at(raw[: error.start].decode("utf-8"))
+            source.refuse(place, f"byte 0x{raw[error.start]:02x} is not UTF-8", "save the file as UTF-8")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if bad := _NOT_ALLOWED.search(text):
+        code = f"the character U+{ord(bad[0]):04X} is not allowed"
+        source.refuse(_place_at(text[: bad.start()]), code, "remove it, and save the file as UTF-8")
+    if text.lstrip()[:1] in ("{", "["):
+        # JSON may write a character beyond U+FFFF as two escapes, which YAML does not know.
+        text = _TWO_ESCAPES.sub(lambda pair: str(json.loads(f'"{pair[0]}"')), text)
+    return text
+
+
+def _place_at(before: str) -> Place:
+    return Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
+
+
+def _check_events(source: Source) -> None:
+    depth = 0
+    for event in yaml.parse(source.text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.NodeEvent):
+            mark = event.start_mark
+            place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            if depth > MAX_DEPTH:
+                source.refuse(place, f"nested more than {MAX_DEPTH} levels deep", "flatten it")
+            if tag := getattr(event, "tag", None):
+                shown = str(tag).replace("tag:yaml.org,2002:", "!!")
+                source.report(place, f"the tag {shown} is not supported", "write the value alone; text goes in quotes")
+
+
+def _index(text: str, value: str, start: int, end: int, offset: int) -> int:
+    """The index in a file of the character `offset` of a string, found by counting what is not white space."""
+    wanted = sum(not character.isspace() for character in value[:offset])
+    style = text[start] if text[start] in "'\"|>" else ""
+    index = text.find("\n", start) + 1 if style and style in "|>" else start + len(style)
+    while index < end:
+        if not text[index].isspace():
+            if not wanted:
+                return index
+            wanted -= 1
+            if (style == '"' and text[index] == "\\") or (style == "'" and text[index : index + 2] == "''"):
+                index += 1
+        index += 1
+    return start
 
 
 def _compose(text: str) -> yaml.Node | None:
@@ -107,8 +191,7 @@ class _Builder:
         place = Place(node.start_mark.line + 1, node.start_mark.column + 1)
         if self._nodes > MAX_NODES or id(node) in self._open:
             what = "an anchor holds itself" if id(node) in self._open else f"more than {MAX_NODES:,} values"
-            self._source.report(place, what, "write the values out, or split the process")
-            raise DefinitionInvalid(self._source.problems)
+            self._source.refuse(place, what, "write the values out, or split the process")
         self._source.places[path] = place
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
@@ -128,6 +211,10 @@ class _Builder:
                 self._source.report(place, "a key must be a plain word", "quote it")
                 continue
             key = str(key_node.value)
+            if key == "<<" and not key_node.style:
+                # Silence would drop what the author meant to take in; merging is not in YAML 1.2.
+                self._source.report(place, "`<<` is not supported", "write the keys out")
+                continue
             if key in seen:
                 first = f"it is in line {seen[key].line} already"
                 self._source.report(place, f"`{key}` is written twice", f"{first}; remove or rename one")
@@ -138,12 +225,9 @@ class _Builder:
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Json:
         text: str = node.value
-        if node.start_mark.line == node.end_mark.line:
-            self._source.literal.add(path)
-        if node.style:  # plain scalars have none
-            if node.style in "'\"":
-                mark = self._source.places[path]
-                self._source.places[path] = Place(mark.line, mark.column + 1)
+        if "${" in text:
+            self._source.spans[path] = (text, node.start_mark.index, node.end_mark.index)
+        if node.style:  # plain scalars have no style
             return text
         return _plain(text)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, to_json
 
 from contracts import process as model
 from contracts.base import Json
@@ -38,13 +38,16 @@ def parse(source: Source) -> tuple[Process | None, set[Path]]:
     data, dropped = source.data, set[Path]()
     for attempt in range(4):
         try:
-            return Process.model_validate(data), dropped
+            # As JSON, strictly: `version: "3"` is text and `true` no number, as the published schema has it.
+            return Process.model_validate_json(to_json(data), strict=True), dropped
         except ValidationError as error:
             found = [(detail, _path(source.data, detail["loc"])) for detail in error.errors()]
         if attempt == 0:
             _report_all(source, found)
             # Mostly one key is wrong, and the rest of its step can be checked without it.
-            data = _without(data, {_key(path) for detail, path in found if detail["type"] != "missing"})
+            gone = {_key(path) for detail, path in found if detail["type"] != "missing"}
+            dropped |= {path for path in gone if path == _owner(path)}
+            data = _without(data, gone)
         else:
             owners = {_owner(path) for _, path in found}
             dropped |= owners
@@ -58,7 +61,8 @@ def _report_all(source: Source, found: list[tuple[ErrorDetails, Path]]) -> None:
     for detail, path in found:
         has_inner = any(len(other) > len(path) and other[: len(path)] == path for other in paths)
         is_repeated = path in explained and detail["type"] != "value_error"
-        if not (has_inner and detail["type"] == "too_short") and not is_repeated:
+        is_other_branch = has_inner and "wait" in path and detail["type"] == "value_error"
+        if not (has_inner and detail["type"] == "too_short") and not is_repeated and not is_other_branch:
             _report(source, detail, path)
 
 
@@ -76,6 +80,8 @@ def _path(data: Json, location: tuple[int | str, ...]) -> Path:
     path: list[int | str] = []
     for position, part in enumerate(location):
         inside = (isinstance(data, dict) and part in data) or (isinstance(data, list) and isinstance(part, int))
+        if part == "[key]":
+            continue
         if inside and (isinstance(data, dict) or int(part) < len(data)):
             path.append(part)
             data = data[part]
@@ -114,7 +120,7 @@ def _without(data: Any, paths: set[Path], at: Path = ()) -> Any:
 
 
 def _report(source: Source, detail: ErrorDetails, path: Path) -> None:
-    name = str(path[-1]) if path else "the file"
+    name = _name(path)
     value = detail["input"]
     context = detail.get("ctx", {})
     match detail["type"]:
@@ -128,15 +134,67 @@ def _report(source: Source, detail: ErrorDetails, path: Path) -> None:
         case "union_tag_not_found" | "union_tag_invalid":
             _report_kind(source, path, value)
         case "literal_error":
-            source.report(source.place(path), f"`{name}` is {value!r}", f"write {context.get('expected')}")
+            _report_choice(source, path, value, str(context.get("expected")))
         case "value_error":
             source.report(source.place(path), str(context.get("error", detail["msg"])), "")
         case "string_pattern_mismatch":
-            source.report(source.place(path), f"`{name}` is {value!r}", _pattern_hint(str(context.get("pattern"))))
+            _report_pattern(source, detail, path)
         case "too_short" | "string_too_short":
-            source.report(source.place(path), f"`{name}` is empty", "write at least one")
+            hint = "write some text" if isinstance(value, str) else "write at least one"
+            source.report(source.place(path), f"`{name}` is empty", hint)
         case _:
-            source.report(source.place(path), f"`{name}` is {_brief(value)}: {_lower(detail['msg'])}", "")
+            _report_value(source, detail, path)
+
+
+def _report_choice(source: Source, path: Path, value: Json, expected: str) -> None:
+    message = f"`{path[-1]}` is {value!r}"
+    if path[-1] == "on_failure" and (value == "replan" or isinstance(value, dict)):
+        shown = value if isinstance(value, str) else next(iter(value), "{}")
+        message = f"`on_failure: {shown}` is not supported by this version"
+    source.report(source.place(path), message, f"write {expected}")
+
+
+def _report_pattern(source: Source, detail: ErrorDetails, path: Path) -> None:
+    name, value = _name(path), detail["input"]
+    hint = _pattern_hint(str(detail.get("ctx", {}).get("pattern")))
+    if detail["loc"][-1] == "[key]":
+        source.report(source.key(path), f"`{name}` cannot be an id", hint)
+    elif len(path) > 1 and path[-2] == "needs" and "." in str(value):
+        message = f"`{value}` is inside a group, and cannot be needed from outside"
+        source.report(source.place(path), message, f"need `{str(value).partition('.')[0]}`")
+    else:
+        source.report(source.place(path), f"`{name}` is {value!r}", hint)
+
+
+def _report_value(source: Source, detail: ErrorDetails, path: Path) -> None:
+    name, value, wanted = _name(path), detail["input"], _WANTED.get(detail["type"])
+    message = f"`{name}` is {_brief(value)}"
+    said = _lower(detail["msg"])
+    if wanted is not None:
+        source.report(source.place(path), message, f"write {wanted}")
+    elif detail["type"] in ("greater_than_equal", "greater_than", "less_than_equal"):
+        source.report(source.place(path), message, f"write a number {said.removeprefix('input should be ')}")
+    else:
+        source.report(source.place(path), f"{message}: {said}", "")
+
+
+_WANTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list, such as [a, b]",
+    "dict_type": "a mapping of keys and values",
+    "model_type": "a mapping of keys and values",
+}
+
+
+def _name(path: Path) -> str:
+    """What a value is called in a message: `any_of[0]`, `timeout`."""
+    if path and isinstance(path[-1], int):
+        return f"{_name(path[:-1])}[{path[-1]}]"
+    return str(path[-1]) if path else "the file"
 
 
 def _report_kind(source: Source, path: Path, value: Json) -> None:
