@@ -13,6 +13,7 @@ from rich.console import Console
 from temporalio.worker import Worker
 
 from activities.conversations import SqliteConversations
+from activities.heartbeats import INTERVAL
 from activities.model.call import ModelCall
 from activities.people import resolve_people_activity
 from activities.processes import await_process_activity, load_process_activity
@@ -42,6 +43,8 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
     Raises:
         SettingsInvalid: search attributes are missing on the server and we may not add them.
     """
+    # Tools find the folder there too, wherever it was set.
+    os.environ["SUREFOOT_HOME"] = str(settings.home)
     await ensure_search_attributes(connection.client)
     conversations = SqliteConversations(settings.home / "conversations.db")
     models = ModelCall(conversations, catalog.rehearsal, settings.models, settings.model_api)
@@ -54,6 +57,7 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
             workflow_runner=workflow_runner(),
             max_concurrent_activities=MAX_ACTIVITIES,
             max_eager_activity_reservations_per_workflow_task=MAX_ACTIVITIES,
+            max_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
             graceful_shutdown_timeout=GRACE,
         ) as worker:
             yield worker

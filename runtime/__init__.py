@@ -1,1 +1,1 @@
-"""What surrounds the engine: settings, the Temporal server and client, the sandbox, logging, the catalog of processes."""
+"""What surrounds the engine: settings, Temporal server and client, sandbox, logging, the catalog of processes."""

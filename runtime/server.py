@@ -28,6 +28,8 @@ PORT = 7233
 UI_PORT = 8233
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
+SETTLE_SECONDS = 0.5
+"""A server whose port another one took in the same moment has ended by then."""
 
 log = structlog.get_logger()
 
@@ -95,7 +97,7 @@ async def embedded_server(settings: Settings) -> AsyncIterator[Server]:
         server = find_server(settings)
         owned = server is None or not _is_alive(server.owner)
         if server is None:
-            server = await _start(settings, free_port(PORT), free_port(UI_PORT))
+            server = await _start_somewhere(settings)
         if owned:
             server = Server(server.address, server.ui, server.pid, os.getpid())
             _write(settings, server)
@@ -122,6 +124,16 @@ def free_port(usual: int) -> int:
             probe.bind((HOST, port))
             return int(probe.getsockname()[1])
     raise ServerUnreachable(f"no port of {HOST} can be bound; set TEMPORAL_ADDRESS to a server that runs elsewhere")
+
+
+async def _start_somewhere(settings: Settings) -> Server:
+    """On the usual ports, or others when they are taken, be it in the very moment between looking and starting."""
+    for usual, usual_ui in ((PORT, UI_PORT), (0, 0), (0, 0)):
+        server = await _start(settings, free_port(usual), free_port(usual_ui))
+        await asyncio.sleep(SETTLE_SECONDS)
+        if _is_server(server.pid, settings):
+            return server
+    raise ServerUnreachable(f"the Temporal server does not stay up; its log is {settings.home / 'server.log'}")
 
 
 async def _start(settings: Settings, port: int, ui_port: int) -> Server:
@@ -201,7 +213,10 @@ def _is_server(pid: int, settings: Settings) -> bool:
     command = Path(f"/proc/{pid}/cmdline")
     if not command.parent.parent.is_dir():  # no /proc on macOS
         return _is_alive(pid)
-    return str(_database(settings)).encode() in command.read_bytes().split(b"\0")
+    try:
+        return str(_database(settings)).encode() in command.read_bytes().split(b"\0")
+    except OSError:  # it has ended
+        return False
 
 
 def _database(settings: Settings) -> Path:
