@@ -50,8 +50,12 @@ class Conversation:
         )
 
     def resupply(self, request: ModelRequest, missing: Iterable[str]) -> ModelRequest:
-        """The same call, with what the store turned out to lack."""
-        return self._with(request, {*missing, *self._unsent})
+        """The same call, with what the store turned out to lack. Behind a missing link nobody knows what else is, so
+        then it is everything."""
+        lost = {*missing, *self._unsent}
+        if lost & self._links.keys():
+            lost |= {self._brief_digest, *self._links, *self._messages}
+        return self._with(request, lost)
 
     def commit(self) -> None:
         """The pending messages were answered: they are part of the conversation."""

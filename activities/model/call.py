@@ -1,28 +1,29 @@
 """The model call: the conversation loaded by reference, the next endpoint of the chain asked, the answer kept."""
 
+import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import openai
 import structlog
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.conversations import ConversationStore
+from activities.conversations import ConversationStore, ConversationsUnavailable
 from activities.heartbeats import heartbeating
 from activities.model import chat, responses
 from activities.model.endpoints import Endpoint, resolve
-from activities.model.errors import Fault, Malformed, classify
+from activities.model.errors import Complained, Fault, Malformed, classify
 from activities.model.prices import priced
 from activities.model.rehearsal import rehearse
 from contracts.activities import CALL_MODEL
 from contracts.errors import ModelFailed
-from contracts.messages import Brief, Message, digest, link
-from contracts.model import CONVERSATION_LOST, Link, ModelReply, ModelRequest
+from contracts.messages import AssistantMessage, Brief, Message, digest, link
+from contracts.model import CONVERSATION_LOST, Link, ModelReply, ModelRequest, Usage
 from contracts.settings import ModelAlias, ModelApi
 
 CACHED_CONVERSATIONS = 1000
@@ -30,11 +31,13 @@ ANSWER_SECONDS = 540.0
 """For one answer; below the workflow's timeout of an attempt, so that the endpoint is named when it is slow."""
 
 log = structlog.get_logger()
+T = TypeVar("T")
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
 
 
 class Conversations:
-    """Conversations as lists of messages, read through a bounded cache from a store that may have lost any part."""
+    """Conversations as lists of messages, read through a bounded cache from a store that may have lost any part, or
+    that cannot be used at all: what is missing is supplied again, and what cannot be kept is no reason to fail."""
 
     def __init__(self, store: ConversationStore) -> None:
         self._store = store
@@ -46,18 +49,19 @@ class Conversations:
         Raises:
             ApplicationError: content is missing; type `ConversationLost`, details are [its digests].
         """
-        supplied = {digest(message): message for message in request.supply}
-        items = {key: message.model_dump_json().encode() for key, message in supplied.items()}
-        items |= {link(made.head, made.added): made.model_dump_json().encode() for made in request.supply_links}
-        if request.supply_brief is not None:
-            items[digest(request.supply_brief)] = request.supply_brief.model_dump_json().encode()
-        await self._store.put(items)
-        before = await self._messages_under(request)
-        added = await self._content([*request.added, request.brief])
-        brief = Brief.model_validate_json(added.pop(request.brief))
-        messages = (*before, *(_MESSAGE.validate_json(added[key]) for key in request.added))
+        supplied = _supplied(request)
+        await self._put(supplied)
+        reading = _Reading(self._store, supplied)
+        base, links = await self._links_under(request, reading)
+        keys = [*(key for made in links for key in made.added), *request.added]
+        new = await reading.read(keys, _MESSAGE.validate_json)
+        briefs = await reading.read([request.brief], Brief.model_validate_json)
+        if reading.missing:
+            message = f"{len(reading.missing)} parts of the conversation are not in the store; they are supplied again"
+            raise ApplicationError(message, reading.missing, type=CONVERSATION_LOST, non_retryable=True)
+        messages = (*base, *(new[key] for key in keys))
         self._remember(link(request.head, request.added) if request.added else request.head, messages)
-        return brief, messages
+        return briefs[request.brief], messages
 
     async def keep(self, request: ModelRequest, reply: ModelReply) -> None:
         """Put the answer, and the link that makes what was added part of the conversation."""
@@ -65,36 +69,68 @@ class Conversations:
         if request.added:
             made = Link(head=request.head, added=request.added)
             items[link(request.head, request.added)] = made.model_dump_json().encode()
-        await self._store.put(items)
+        await self._put(items)
 
-    async def _messages_under(self, request: ModelRequest) -> tuple[Message, ...]:
-        """Walk back from the head to the brief, or to where the cache knows the rest."""
-        links: list[tuple[str, Link]] = []
+    async def _links_under(
+        self, request: ModelRequest, reading: "_Reading"
+    ) -> tuple[tuple[Message, ...], Sequence[Link]]:
+        """What the cache knows of the conversation, and the links from there to the head."""
+        links: list[Link] = []
         head = request.head
         while head != request.brief and head not in self._built:
-            found = Link.model_validate_json((await self._content([head]))[head])
-            links.append((head, found))
+            found = (await reading.read([head], Link.model_validate_json)).get(head)
+            if found is None:
+                break
+            links.append(found)
             head = found.head
-        messages = self._built.get(head, ())
-        keys = [key for _, made in links for key in made.added]
-        content = await self._content(keys)
-        for made_head, made in reversed(links):
-            messages = (*messages, *(_MESSAGE.validate_json(content[key]) for key in made.added))
-            self._remember(made_head, messages)
-        return messages
+        return self._built.get(head, ()), links[::-1]
 
-    async def _content(self, keys: Sequence[str]) -> dict[str, bytes]:
-        found = await self._store.get(set(keys))
-        if missing := [key for key in dict.fromkeys(keys) if key not in found]:
-            message = f"{len(missing)} messages of the conversation are not in the store; they are supplied again"
-            raise ApplicationError(message, missing, type=CONVERSATION_LOST, non_retryable=True)
-        return found
+    async def _put(self, items: Mapping[str, bytes]) -> None:
+        try:
+            await self._store.put(items)
+        except ConversationsUnavailable as error:
+            log.warning("conversation not kept; it will be supplied again", error=str(error))
 
     def _remember(self, head: str, messages: tuple[Message, ...]) -> None:
         self._built[head] = messages
         self._built.move_to_end(head)
         while len(self._built) > CACHED_CONVERSATIONS:
             self._built.popitem(last=False)
+
+
+class _Reading:
+    """Content by digest, from what was supplied and then the store. `missing`: what neither has whole."""
+
+    def __init__(self, store: ConversationStore, supplied: Mapping[str, bytes]) -> None:
+        self._store = store
+        self._supplied = supplied
+        self.missing: list[str] = []
+
+    async def read(self, keys: Sequence[str], parse: Callable[[bytes], T]) -> dict[str, T]:
+        stored = await self._stored({key for key in keys if key not in self._supplied})
+        found: dict[str, T] = {}
+        for key in dict.fromkeys(keys):
+            content = self._supplied.get(key) or stored.get(key)
+            try:
+                found[key] = parse(content or b"")
+            except ValidationError:
+                self.missing.append(key)
+        return found
+
+    async def _stored(self, keys: Set[str]) -> dict[str, bytes]:
+        try:
+            return await self._store.get(keys)
+        except ConversationsUnavailable as error:
+            log.warning("conversation cannot be read; it will be supplied again", error=str(error))
+            return {}
+
+
+def _supplied(request: ModelRequest) -> dict[str, bytes]:
+    contents = {digest(message): message.model_dump_json().encode() for message in request.supply}
+    contents |= {link(made.head, made.added): made.model_dump_json().encode() for made in request.supply_links}
+    if request.supply_brief is not None:
+        contents[request.brief] = request.supply_brief.model_dump_json().encode()
+    return contents
 
 
 class ModelCall:
@@ -139,21 +175,38 @@ class ModelCall:
 
     async def _ask_chain(self, brief: Brief, messages: Sequence[Message], request: ModelRequest) -> ModelReply:
         """The first model of the chain that will do."""
-        fault: Fault | None = None
+        faults: list[Fault] = []
         for name in brief.models:
-            endpoint = resolve(name, self._aliases, self._environment, self._api)
+            try:
+                endpoint = resolve(name, self._aliases, self._environment, self._api)
+            except ModelFailed as error:
+                faults.append(Fault(str(error), retry=False))
+                continue
             if endpoint is None:
                 return rehearse(self._rehearsal(brief.process), brief, messages)
-            try:
-                return await self._ask(endpoint, brief, messages, request.max_output_tokens)
-            except (openai.OpenAIError, Malformed, ValueError) as error:
-                fault = classify(error, endpoint, activity.info().attempt)
-                if fault is None:
-                    raise
-                log.warning("model call failed", alias=name, reason=fault.message, unknown=fault.unknown)
-                if not fault.other_model:
-                    break
-        raise _failure(fault or Fault("no model is named", retry=False))
+            answered = await self._ask_or_fault(endpoint, brief, messages, request.max_output_tokens)
+            if isinstance(answered, ModelReply):
+                return answered
+            faults.append(answered)
+            log.warning("model call failed", alias=name, reason=answered.message, unknown=answered.unknown)
+            if not answered.other_model:
+                break
+        raise _failure(faults or [Fault("no model is named", retry=False)])
+
+    async def _ask_or_fault(
+        self, endpoint: Endpoint, brief: Brief, messages: Sequence[Message], cap: int | None
+    ) -> ModelReply | Fault:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._ask(endpoint, brief, messages, cap)
+        except (openai.OpenAIError, Malformed, Complained, ValueError, TimeoutError) as error:
+            fault = classify(error, endpoint, activity.info().attempt)
+            if fault is None:
+                raise
+        if not fault.filtered:
+            return fault
+        said = AssistantMessage(content=fault.message)
+        return ModelReply(message=said, finish="content_filter", model=endpoint.model, usage=Usage(calls=1, unpriced=1))
 
     async def _ask(self, endpoint: Endpoint, brief: Brief, messages: Sequence[Message], cap: int | None) -> ModelReply:
         api = chat if endpoint.api == "chat" else responses
@@ -162,6 +215,8 @@ class ModelCall:
         data: Any = await client.post(api.PATH, body=api.body(brief, messages, endpoint.model, cap), cast_to=object)
         if not isinstance(data, dict):
             raise Malformed(f"not JSON: {str(data)[:200]}")
+        if data.get("error"):
+            raise Complained(data["error"])
         message, finish, usage = api.answer(data, brief)
         return ModelReply(message=message, finish=finish, model=endpoint.model, usage=priced(usage, endpoint))
 
@@ -174,13 +229,14 @@ class ModelCall:
         return self._clients[key]
 
 
-def _failure(fault: Fault) -> ApplicationError:
+def _failure(faults: Sequence[Fault]) -> ApplicationError:
+    """Of a chain: the last decides whether to try again; the message says why each failed."""
     return ApplicationError(
-        fault.message,
+        "; then ".join(fault.message for fault in faults),
         _detail(),
         type=ModelFailed.type_name(),
-        non_retryable=not fault.retry,
-        next_retry_delay=fault.wait,
+        non_retryable=not faults[-1].retry,
+        next_retry_delay=faults[-1].wait,
     )
 
 

@@ -13,6 +13,9 @@ from contracts.model import Usage
 PATH = "/chat/completions"
 ANSWER_NAME = "answer"
 
+MAX_ANSWER_BYTES = 1_500_000
+"""Of a message as JSON. Temporal refuses payloads over 2 MiB, and would retry such a result without end."""
+
 Finish = Literal["stop", "tool_calls", "length", "refusal", "content_filter"]
 
 
@@ -89,7 +92,18 @@ def answer(data: Any, brief: Brief) -> tuple[AssistantMessage, Finish, Usage]:
         said = AssistantMessage(content=message.get("refusal") or text, tool_calls=calls)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise Malformed(f"no chat completion ({type(error).__name__}: {error}): {str(data)[:200]}") from error
-    return said, _finish(choice.get("finish_reason"), message, calls), usage(data, "prompt_tokens", "completion_tokens")
+    finish = _finish(choice.get("finish_reason"), message, calls)
+    return bounded(said), finish, usage(data, "prompt_tokens", "completion_tokens")
+
+
+def bounded(said: AssistantMessage) -> AssistantMessage:
+    """Raises:
+    Malformed: it is larger than a turn can hold.
+    """
+    size = len(said.model_dump_json())
+    if size > MAX_ANSWER_BYTES:
+        raise Malformed(f"{size / 1e6:.1f} MB, more than the {MAX_ANSWER_BYTES / 1e6:.1f} MB a turn can hold")
+    return said
 
 
 def _finish(reason: Any, message: Mapping[str, Any], calls: Sequence[CalledTool]) -> Finish:
@@ -101,6 +115,8 @@ def _finish(reason: Any, message: Mapping[str, Any], calls: Sequence[CalledTool]
 
 
 def usage(data: Mapping[str, Any], sent: str, received: str) -> Usage:
-    """One call's tokens; zero where an endpoint does not say."""
-    found = data.get("usage") or {}
-    return Usage(calls=1, input_tokens=int(found.get(sent) or 0), output_tokens=int(found.get(received) or 0))
+    """One call's tokens; zero, and unpriced, where an endpoint does not say."""
+    found = data.get("usage")
+    if not isinstance(found, Mapping) or found.get(sent) is None:
+        return Usage(calls=1, unpriced=1)
+    return Usage(calls=1, input_tokens=int(found[sent]), output_tokens=int(found.get(received) or 0))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from contracts.errors import ModelFailed
 from contracts.settings import DEFAULT_MODEL, ModelAlias, ModelApi, answers_by_script
@@ -24,7 +25,9 @@ class Endpoint:
     prices: tuple[float, float] | None = None
 
     def __str__(self) -> str:
-        return f"{self.model} at {self.url}"
+        """As it may be shown: the URL without credentials or query."""
+        parts = urlsplit(self.url)
+        return f"{self.model} at {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def resolve(
@@ -40,7 +43,8 @@ def resolve(
         known = ", ".join(sorted({*aliases, "default"}))
         raise ModelFailed(f"there is no model alias {name!r}; there are {known}; add it to [models] in surefoot.toml")
     alias = alias or ModelAlias()
-    if answers_by_script(alias, environment):
+    # A script never stands in for one model while another is set up: a run would be half real and not look it.
+    if all(answers_by_script(each, environment) for each in (ModelAlias(), *aliases.values())):
         return None
     url = alias.base_url or environment.get("OPENAI_BASE_URL") or OPENAI_URL
     key = environment.get(alias.key_env)
@@ -53,5 +57,11 @@ def resolve(
         api=alias.api or api or ("responses" if url == OPENAI_URL else "chat"),
         key=key or NO_KEY,
         key_setting=alias.key_env,
-        prices=None if alias.input_price is None else (alias.input_price, alias.output_price or 0.0),
+        prices=_prices(alias),
     )
+
+
+def _prices(alias: ModelAlias) -> tuple[float, float] | None:
+    if alias.input_price is None and alias.output_price is None:
+        return None
+    return alias.input_price or 0.0, alias.output_price or 0.0

@@ -10,6 +10,8 @@ MILLION = 1_000_000
 
 def priced(usage: Usage, endpoint: Endpoint) -> Usage:
     """The usage with its cost; counted as unpriced when nobody knows the price."""
+    if usage.unpriced:  # without tokens there is nothing to price
+        return usage
     if endpoint.prices is not None:
         sent, received = endpoint.prices
         cost = (usage.input_tokens * sent + usage.output_tokens * received) / MILLION

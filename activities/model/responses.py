@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from activities.model.chat import ANSWER_NAME, Finish, task_text, usage
+from activities.model.chat import ANSWER_NAME, Finish, bounded, task_text, usage
 from activities.model.errors import Malformed
 from activities.model.names import outside_names
 from contracts.messages import AssistantMessage, Brief, CalledTool, Message, ToolMessage, UserMessage
@@ -79,14 +79,15 @@ def answer(data: Any, brief: Brief) -> tuple[AssistantMessage, Finish, Usage]:
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise Malformed(f"no response ({type(error).__name__}: {error}): {str(data)[:200]}") from error
     if data.get("status") == "failed":
-        raise Malformed(f"the response failed: {(data.get('error') or {}).get('message', 'no reason given')}")
-    return said, _finish(data, calls, refusals), usage(data, "input_tokens", "output_tokens")
+        raise Malformed("the response failed, and it does not say why")
+    return bounded(said), _finish(data, calls, refusals), usage(data, "input_tokens", "output_tokens")
 
 
 def _finish(data: Mapping[str, Any], calls: Sequence[CalledTool], refusals: Sequence[str]) -> Finish:
     if refusals:
         return "refusal"
     if data.get("status") == "incomplete":
-        reason = (data.get("incomplete_details") or {}).get("reason")
-        return "content_filter" if reason == "content_filter" else "length"
+        details = data.get("incomplete_details")
+        filtered = isinstance(details, Mapping) and details.get("reason") == "content_filter"
+        return "content_filter" if filtered else "length"
     return "tool_calls" if calls else "stop"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities.conversations import SqliteConversations
 from contracts.messages import UserMessage, digest
 from contracts.model import Link, ModelReply
 from tests.activities.model.harness import Desk, brief
@@ -56,6 +57,23 @@ async def test_what_is_missing_is_named_and_what_is_there_is_not(
 async def test_a_lost_brief_or_message_is_supplied_again(desk: Desk, endpoint: Endpoint, tmp_path: Path) -> None:
     await talk(desk, endpoint, 1)
     forget(tmp_path / "c.db", digest(brief()), digest(desk.conversation.pending[0]))
+    await talk(desk, endpoint, 1)
+    assert len(endpoint.requests[-1].messages) == 4
+
+
+async def test_losing_the_whole_store_loses_nothing(desk: Desk, endpoint: Endpoint, tmp_path: Path) -> None:
+    await talk(desk, endpoint, 5)
+    forget(tmp_path / "c.db")
+    await desk.restart()
+    await talk(desk, endpoint, 1)
+    assert len(endpoint.requests[-1].messages) == 2 + 2 * 5
+    assert endpoint.requests[-1].messages[:10] == endpoint.requests[-2].messages
+
+
+async def test_damaged_content_is_as_lost(desk: Desk, endpoint: Endpoint, tmp_path: Path) -> None:
+    await talk(desk, endpoint, 1)
+    assert isinstance(desk.store, SqliteConversations)
+    await desk.store.put({digest(desk.conversation.pending[0]): b"{damaged"})
     await talk(desk, endpoint, 1)
     assert len(endpoint.requests[-1].messages) == 4
 

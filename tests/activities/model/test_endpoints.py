@@ -82,6 +82,10 @@ def test_a_price_of_zero_is_a_price() -> None:
     assert (found.cost, found.unpriced) == (0.0, 0)
 
 
+def test_a_price_of_output_alone_counts() -> None:
+    assert _cost(USED, KEY, model="gpt-5.4-mini", output_price=10.0).cost == 1.0
+
+
 def test_the_public_list_prices_what_it_knows_and_the_rest_is_unpriced() -> None:
     assert _cost(USED, KEY, model="gpt-5.4-mini").cost > 0
     for unknown in (_cost(USED, KEY, model="no-such-model"), _cost(USED, LOCAL, model="gpt-5.4-mini")):

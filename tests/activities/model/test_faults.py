@@ -3,12 +3,15 @@
 import asyncio
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from activities.conversations import SqliteConversations
 from contracts.settings import ModelAlias
-from tests.activities.model.harness import Desk
+from tests.activities.model.conftest import shut
+from tests.activities.model.harness import KEY, Desk
 from tests.endpoint import MODEL, Endpoint
 
 
@@ -53,6 +56,7 @@ async def test_the_table(either: Desk, endpoint: Endpoint, row: Row) -> None:
         ({"retry-after-ms": "2500", "retry-after": "9"}, 2.5),
         ({"x-ratelimit-reset-requests": "1s", "x-ratelimit-reset-tokens": "6m0s"}, 360.0),
         ({"x-ratelimit-reset-tokens": "120ms"}, 0.12),
+        ({"retry-after": "3600"}, 3600.0),
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
@@ -63,6 +67,13 @@ async def test_a_busy_endpoint_is_asked_no_sooner_than_it_says(
     delay = (await desk.failure()).next_retry_delay
     assert delay is not None
     assert seconds <= delay.total_seconds() <= max(1.3 * seconds, seconds + 1)
+
+
+async def test_a_time_that_makes_no_sense_is_as_none(desk: Desk, endpoint: Endpoint) -> None:
+    for nonsense in ("soon", "inf", "nan", "1e300", "-5"):
+        endpoint.fail(429, headers={"retry-after": nonsense}, message="busy")
+        failure = await desk.failure()
+        assert (failure.type, failure.non_retryable) == ("ModelFailed", False)
 
 
 async def test_what_is_in_no_table_is_retried_at_most_twice(desk: Desk, endpoint: Endpoint) -> None:
@@ -113,6 +124,67 @@ async def test_an_endpoint_nobody_listens_at_is_tried_again_and_named(desk: Desk
     assert "http://127.0.0.1:9/v1" in failure.message
 
 
+async def test_an_answer_larger_than_a_run_can_hold_fails_and_never_reaches_the_history(
+    either: Desk, endpoint: Endpoint
+) -> None:
+    endpoint.say("x" * 3_000_000)
+    failure = await either.failure()
+    assert failure.type == "ModelFailed"
+    assert "3.0 MB" in failure.message
+
+
+async def test_an_error_in_a_successful_answer_is_the_error(either: Desk, endpoint: Endpoint) -> None:
+    endpoint.raw('{"error": {"code": "insufficient_quota", "message": "no credit"}}')
+    failure = await either.failure()
+    assert failure.non_retryable
+    assert "no credit" in failure.message
+
+
+async def test_a_prompt_stopped_by_a_filter_is_an_outcome(either: Desk, endpoint: Endpoint) -> None:
+    endpoint.fail(400, code="content_filter", message="The prompt triggered a content filter.")
+    reply = await either.ask()
+    assert reply.finish == "content_filter"
+    assert "triggered a content filter" in reply.message.content
+
+
+async def test_used_up_credit_in_other_words_is_never_tried_again(desk: Desk, endpoint: Endpoint) -> None:
+    endpoint.fail(402, message="Insufficient Balance")
+    assert (await desk.failure()).non_retryable
+
+
+async def test_a_conversation_too_long_in_other_words_goes_to_the_next_model(desk: Desk, endpoint: Endpoint) -> None:
+    desk.aliases = {
+        "small": ModelAlias(model="small", base_url=endpoint.url),
+        "large": ModelAlias(model="large", base_url=endpoint.url),
+    }
+    await desk.restart()
+    desk.begin(models=("small", "large"))
+    endpoint.fail(400, type="exceed_context_size_error", message="the request exceeds the available context size")
+    endpoint.say("ok")
+    assert (await desk.ask()).model == "large"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500])
+async def test_a_key_that_an_endpoint_repeats_is_in_no_message(
+    desk: Desk, endpoint: Endpoint, status: int, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    endpoint.fail(status, message=f"key {KEY} will not do", code="invalid_api_key")
+    failure: BaseException | None = await desk.failure()
+    while failure is not None:
+        assert KEY not in str(failure)
+        assert KEY not in repr(getattr(failure, "details", ""))
+        failure = failure.__cause__
+    assert KEY not in caplog.text + "".join(capfd.readouterr())
+
+
+async def test_credentials_in_a_url_are_in_no_message(desk: Desk, endpoint: Endpoint) -> None:
+    url = endpoint.url.replace("http://", "http://robot:hunter2@")
+    desk.aliases = {"default": ModelAlias(model=MODEL, base_url=url)}
+    await desk.restart()
+    endpoint.fail(400, message="no")
+    assert "hunter2" not in (await desk.failure()).message
+
+
 CHAIN = ("first", "second")
 
 
@@ -147,12 +219,28 @@ async def test_what_another_model_would_not_mend_stays_with_the_first(
     assert len(endpoint.requests) == 1
 
 
+async def test_a_chain_that_fails_as_a_whole_says_why_each_did(desk: Desk, endpoint: Endpoint) -> None:
+    await chain(desk, endpoint)
+    endpoint.fail(401, message="wrong key")
+    endpoint.fail(404, message="no such model")
+    failure = await desk.failure()
+    assert failure.non_retryable
+    assert "wrong key" in failure.message
+    assert "no such model" in failure.message
+
+
 async def test_an_alias_that_does_not_exist_is_named_with_those_that_do(desk: Desk) -> None:
     desk.begin(models=("defualt",))
     failure = await desk.failure()
     assert failure.non_retryable
     assert "'defualt'" in failure.message
     assert "surefoot.toml" in failure.message
+
+
+async def test_the_chain_goes_on_after_a_model_without_its_key(desk: Desk, endpoint: Endpoint) -> None:
+    await chain(desk, endpoint, base_url=None, key_env="NOT_SET")
+    endpoint.say("ok")
+    assert (await desk.ask()).model == "second"
 
 
 async def test_an_answer_that_never_comes_is_given_up_when_the_activity_is_cancelled(
@@ -168,3 +256,17 @@ async def test_an_answer_that_never_comes_is_given_up_when_the_activity_is_cance
     with pytest.raises(asyncio.CancelledError):
         await task
     let_go.set()
+
+
+async def test_nothing_is_bought_twice_when_the_answer_cannot_be_kept(
+    desk: Desk, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    await shut(desk)
+    (tmp_path / "broken.db").write_bytes(b"this is no database" * 100)
+    desk.store = SqliteConversations(tmp_path / "broken.db")
+    await desk.restart()
+    endpoint.say("one")
+    endpoint.say("two")
+    assert (await desk.ask()).message.content == "one"
+    assert (await desk.ask()).message.content == "two"
+    assert len(endpoint.requests) == 2

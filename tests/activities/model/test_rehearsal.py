@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from activities.conversations import SqliteConversations
 from contracts.messages import tool_error_message, tool_message
+from contracts.settings import ModelAlias
 from tests.activities.model.conftest import shut
 from tests.activities.model.harness import SCHEMA, Desk
 
@@ -104,3 +105,14 @@ async def test_a_process_without_a_script_says_to_write_one_or_set_a_key(stage: 
     assert failure.non_retryable
     for part in ("invoice-approval", "rehearsal.yaml", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
         assert part in failure.message
+
+
+async def test_no_script_answers_for_a_model_whose_key_is_missing_while_another_is_set_up(stage: Desk) -> None:
+    script(stage, SCRIPT)
+    stage.aliases = {"big": ModelAlias(model="big", key_env="BIG_KEY")}
+    stage.environment = {"OPENAI_API_KEY": "k"}
+    await stage.restart()
+    stage.begin(models=("big",))
+    failure = await stage.failure()
+    assert failure.non_retryable
+    assert "BIG_KEY" in failure.message
