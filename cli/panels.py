@@ -56,6 +56,8 @@ def header(seen: Observation, marks: Marks, now: datetime) -> Text:
         line.append(f"\n{one_line(view.description)}", style="faint")
     if seen.silent:
         line.append(f"\nonly what the server knows: {seen.silent}", style="attention")
+    if seen.waits_for:
+        line.append(f"\nwaits for {', '.join(seen.waits_for)}")
     return line
 
 

@@ -9,12 +9,13 @@ from typing import TypeVar
 from temporalio.client import (
     Client,
     WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
     WorkflowHandle,
     WorkflowQueryFailedError,
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from cli.server import describe, view_of_server
+from cli.server import describe, stopped_from_outside, view_of_server, waits_for
 from contracts.agent import AgentView
 from contracts.base import Contract
 from contracts.names import VIEW_QUERY
@@ -27,6 +28,7 @@ POLL = 0.4
 """Seconds between two looks at a run; the run itself is asked only when its history has grown."""
 
 MAX_AGENTS_WATCHED = 12
+NEVER_STARTED = "it ended before its first step"
 
 _NO_WORKER = (RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
 
@@ -42,7 +44,8 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Observation:
-    """A run at one moment. `silent`: why its view is only what the server knows, when no worker answered.
+    """A run at one moment. `silent`: why its view is only what the server knows, when no worker answered;
+    `waits_for` is then who is waited for.
 
     `attempts`: by step. `agents`: by step, of the agents at work.
     """
@@ -51,6 +54,7 @@ class Observation:
     attempts: Mapping[str, Attempt] = field(default_factory=dict)
     agents: Mapping[str, AgentView] = field(default_factory=dict)
     silent: str | None = None
+    waits_for: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -94,7 +98,11 @@ class Watch:
         try:
             view = await self._view(found)
         except _NoAnswerError as error:
-            return Observation(await view_of_server(self._handle, found), attempts, silent=str(error))
+            known = await view_of_server(self._handle, found)
+            why = NEVER_STARTED if error.loading and known.status in ENDED else str(error)
+            return Observation(known, attempts, silent=why, waits_for=waits_for(found))
+        if found.status is not WorkflowExecutionStatus.RUNNING and view.status not in ENDED:
+            view = await stopped_from_outside(self._handle, found, view)
         return Observation(_with_attempts(view, attempts), attempts, await self._working_agents(view))
 
     async def changes(self) -> AsyncGenerator[Observation, None]:
@@ -141,14 +149,18 @@ class Watch:
 
 
 class _NoAnswerError(Exception):
-    """The worker of a workflow did not answer; why."""
+    """The worker of a workflow did not answer; why. `loading`: the run has no steps yet."""
+
+    def __init__(self, why: str, *, loading: bool = False) -> None:
+        super().__init__(why)
+        self.loading = loading
 
 
 async def _query(handle: WorkflowHandle[object, object], model: type[V]) -> V:
     try:
         view: V = await handle.query(VIEW_QUERY, result_type=model, rpc_timeout=QUERY_TIMEOUT)
     except WorkflowQueryFailedError as error:
-        raise _NoAnswerError(str(error)) from error
+        raise _NoAnswerError(str(error), loading=True) from error
     except RPCError as error:
         if error.status is RPCStatusCode.FAILED_PRECONDITION and "failed state" in error.message:
             why = "its worker cannot go on with it; the worker's log and Temporal Web say why"

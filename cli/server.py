@@ -101,6 +101,20 @@ async def view_of_server(handle: WorkflowHandle[object, object], found: Workflow
     )
 
 
+async def stopped_from_outside(
+    handle: WorkflowHandle[object, object], found: WorkflowExecutionDescription, view: RunView
+) -> RunView:
+    """The last view of a run that was terminated or timed out: it could not say so itself."""
+    known = await view_of_server(handle, found)
+    ended = {"status": known.status, "error": known.error, "ended": known.ended, "waiting": (), "incidents": ()}
+    return view.model_copy(update=ended)
+
+
+def waits_for(found: WorkflowExecution) -> tuple[str, ...]:
+    """Whose decision a run waits for, by its search attributes; `operator` for incidents."""
+    return _listed(found).waits_for
+
+
 async def _result(
     handle: WorkflowHandle[object, object], found: WorkflowExecutionDescription
 ) -> tuple[RunResult | None, ErrorInfo | None]:

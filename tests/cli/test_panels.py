@@ -1,0 +1,101 @@
+"""What a person is told of a run besides its steps."""
+
+from datetime import timedelta
+
+from cli.marks import UNICODE
+from cli.panels import run_screen
+from cli.runs import Observation
+from contracts.errors import ErrorInfo
+from contracts.run import Cost, Incident, Saved, Vote, Waiting
+from tests.cli.test_tree import drawn
+from tests.cli.views import NOW, START, step, view
+
+WAITING = Waiting(
+    step="sign_off",
+    kind="approval",
+    title="Pay 1840 to ACME?",
+    since=START,
+    until=START + timedelta(days=3),
+    who=("group:finance", "user:cfo"),
+    needed=1,
+    votes=(Vote(by="user:alice", decision="approve", comment="fine", at=START),),
+    show={"amount": 1840.0, "audit": {"risk": "low", "notes": ["a", "b"]}, "urgent": True},
+    hash="ab12cd34ef56" + "0" * 52,
+)
+INCIDENT = Incident(
+    step="pay",
+    title="bank.transfer",
+    error=ErrorInfo(type="ToolFailed", message="the bank is closed"),
+    since=START,
+    attempts=5,
+    input={"to": "ACME"},
+    done=("order",),
+    blocks=("notify",),
+)
+
+
+def screen(seen: Observation, width: int = 80, *, live: bool = False) -> str:
+    return drawn(run_screen(seen, UNICODE, NOW, width=width, live=live), width)
+
+
+def test_an_approval_says_what_is_decided_who_is_asked_and_which_command_does_it() -> None:
+    text = screen(Observation(view(step("sign_off", "waiting"), status="waiting", waiting=(WAITING,))))
+    for words in (
+        "Pay 1840 to ACME?",
+        "amount  1840\n",
+        "risk: low",
+        "urgent  yes",
+        "group:finance, user:cfo; 1 more needed",
+        "approve by user:alice: fine",
+        "1m 15s ago, expires 2026-03-05",
+        "ab12cd34ef56\n",
+        "approve onboarding-7 sign_off --by user:cfo",
+        "reject onboarding-7 sign_off --by user:cfo --comment WHY",
+    ):
+        assert words in text, words
+
+
+def test_a_printed_command_is_one_line_however_narrow_the_terminal() -> None:
+    long = view(step("sign_off", "waiting"), run="x" * 90, status="waiting", waiting=(WAITING,))
+    assert f"approve {'x' * 90} sign_off --by user:cfo" in screen(Observation(long), 60)
+    assert max(map(len, screen(Observation(long), 60, live=True).splitlines())) <= 60 + len("◆ waiting") + 90
+
+
+def test_an_incident_says_what_failed_what_it_holds_up_and_every_way_to_repair_it() -> None:
+    text = screen(Observation(view(step("pay", "attention"), status="attention", incidents=(INCIDENT,))))
+    for words in (
+        "pay needs an operator",
+        "ToolFailed: the bank is closed",
+        "tried 5 times",
+        "blocks  notify",
+        "order; not done again",
+        "repair onboarding-7 pay retry",
+        "repair onboarding-7 pay amend --value JSON",
+        "repair onboarding-7 pay complete --value JSON",
+        "repair onboarding-7 pay abort",
+    ):
+        assert words in text, words
+
+
+def test_the_end_shows_result_savings_and_cost() -> None:
+    done = view(
+        step("a"),
+        status="completed",
+        output={"employee": "E-1"},
+        saved=Saved(minutes=35, money=28, currency="EUR"),
+        cost=Cost(calls=2, tokens=5210, amount=0.031, rehearsal=True),
+    )
+    text = screen(Observation(done))
+    assert "employee: E-1" in text
+    assert "35 minutes of work by hand, 28.00 EUR" in text
+    assert "$0.03, 2 model calls, 5,210 tokens, answered by the rehearsal model" in text
+
+
+def test_a_run_without_a_worker_says_so_and_who_is_waited_for() -> None:
+    text = screen(Observation(view(status="waiting"), silent="no worker answers", waits_for=("user:mia",)))
+    assert "only what the server knows: no worker answers" in text
+    assert "waits for user:mia" in text
+
+
+def test_rich_markup_in_a_run_is_text() -> None:
+    assert "[red]x[/nope]" in screen(Observation(view(step("a", title="[red]x[/nope]"))))
