@@ -2,8 +2,8 @@
 
     .venv/bin/python bench/engine.py [--pairs 7]
 
-Prints ratios of medians of interleaved pairs: how long, and how many history events and bytes. No absolute time is worth
-quoting from a shared machine.
+Prints ratios of medians of interleaved pairs: how long, and how many history events and bytes. No absolute time is
+worth quoting from a shared machine.
 """
 
 import argparse
@@ -124,25 +124,28 @@ async def compare(client: Client, shape: str, size: int, pairs: int) -> list[str
 
 
 async def main(pairs: int) -> None:
-    table = Table("shape", "time, ours / by hand", "events", "history a step", title="Engine against a hand-written workflow")
-    async with await WorkflowEnvironment.start_local(
+    table = Table(
+        "shape", "time, ours / by hand", "events", "history a step", title="Engine against a hand-written workflow"
+    )
+    environment = await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(temporal_binary()),
         dev_server_extra_args=server_options(),
         search_attributes=SEARCH_ATTRIBUTES,
         data_converter=data_converter(),
         dev_server_log_level="error",
-    ) as environment:
-        async with Worker(
-            environment.client,
-            task_queue=QUEUE,
-            workflows=[ProcessWorkflow, AgentWorkflow, ByHand],
-            activities=list(tool_activities([add])),
-            workflow_runner=workflow_runner(),
-            max_concurrent_activities=200,
-            max_eager_activity_reservations_per_workflow_task=200,
-        ):
-            for shape, size in (("chain", 20), ("chain", 100), ("fan-out", 100), ("fan-out", 400)):
-                table.add_row(*await compare(environment.client, shape, size, pairs))
+    )
+    worker = Worker(
+        environment.client,
+        task_queue=QUEUE,
+        workflows=[ProcessWorkflow, AgentWorkflow, ByHand],
+        activities=list(tool_activities([add])),
+        workflow_runner=workflow_runner(),
+        max_concurrent_activities=200,
+        max_eager_activity_reservations_per_workflow_task=200,
+    )
+    async with environment, worker:
+        for shape, size in (("chain", 20), ("chain", 100), ("fan-out", 100), ("fan-out", 400)):
+            table.add_row(*await compare(environment.client, shape, size, pairs))
     Console().print(table)
     gc.collect()
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from cli.attend import Attendant
 from cli.connection import connected
 from cli.follow import print_run
-from cli.output import Exit, Output, command
+from cli.output import Exit, Output, command, from_here
 from cli.server import list_runs
 from cli.start import check_input, start
 from cli.values import read_value
@@ -126,7 +126,7 @@ def _header(settings: Settings, connection: Connection, run: str, *, fresh: bool
         "model": describe_model(settings.models, os.environ),
         "server": connection.address + (" (embedded)" if connection.embedded else ""),
         "web": connection.link(run) or "",
-        "logs": str(settings.home / LOG),
+        "logs": from_here(settings.home / LOG),
     }
     text = Text()
     for name, value in lines.items():

@@ -107,10 +107,10 @@ def status_of(error: SurefootError) -> Exit:
 def program() -> str:
     """How this program is called from where the user is: what a printed command starts with."""
     starter = Path(sys.argv[0])
-    shown = _from_here(starter) if starter.suffix == ".py" else "starter.py"
+    shown = from_here(starter) if starter.suffix == ".py" else "starter.py"
     if "UV_RUN_RECURSION_DEPTH" in os.environ:
         return f"uv run {shlex.quote(shown)}"
-    python = _from_here(Path(sys.executable))
+    python = from_here(Path(sys.executable))
     if shutil.which("python") == sys.executable:
         python = "python"
     return f"{shlex.quote(python)} {shlex.quote(shown)}"
@@ -121,7 +121,8 @@ def command(*words: str) -> str:
     return f"{program()} {shlex.join(words)}"
 
 
-def _from_here(path: Path) -> str:
+def from_here(path: Path) -> str:
+    """The path as seen from the working folder, when it is inside."""
     absolute = path if path.is_absolute() else Path.cwd() / path
     try:
         return str(absolute.relative_to(Path.cwd()))

@@ -130,7 +130,7 @@ async def _connect(config: ClientConnectConfig, address: str) -> Client:
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             client = await Client.connect(**config, data_converter=data_converter())
-            await client.service_client.check_health(timeout=timedelta(seconds=CONNECT_SECONDS))
+            await client.service_client.check_health(retry=True, timeout=timedelta(seconds=CONNECT_SECONDS))
             await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
     except (RuntimeError, RPCError, TimeoutError) as error:
         if isinstance(error, RPCError) and error.status == RPCStatusCode.NOT_FOUND:

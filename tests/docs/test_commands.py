@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -28,6 +29,7 @@ class Workspace:
     folder: Path
     environment: dict[str, str]
     running: list["subprocess.Popen[str]"] = field(default_factory=list)
+    logs: list[TextIO] = field(default_factory=list)
 
     def run(self, command: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -43,6 +45,7 @@ class Workspace:
 
     def keep_running(self, command: str) -> None:
         log = (self.folder / "background.log").open("w")
+        self.logs.append(log)
         process = subprocess.Popen(
             ["bash", "-c", f"exec {command}"],
             cwd=self.folder,
@@ -55,11 +58,14 @@ class Workspace:
         self.running.append(process)
         self.until("temporal task-queue describe --task-queue surefoot --output json", '"pollers"')
 
-    def until(self, command: str, text: str, seconds: float = 60) -> None:
-        """Wait until a command's output holds this text."""
+    def until(self, command: str, *texts: str, seconds: float = 90) -> None:
+        """Wait until a command's output holds one of these texts."""
         end = time.monotonic() + seconds
-        while text not in (last := self.run(f"TEMPORAL_ADDRESS={self.address} {command}")).stdout:
-            assert time.monotonic() < end, f"{command} never said {text}: {last.stdout}{last.stderr}"
+        while True:
+            last = self.run(f"TEMPORAL_ADDRESS={self.address} {command}")
+            if any(text in last.stdout for text in texts):
+                return
+            assert time.monotonic() < end, f"{command} never said {texts}: {last.stdout}{last.stderr}"
 
     @property
     def address(self) -> str:
@@ -71,6 +77,8 @@ class Workspace:
         for process in self.running:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
+        for log in self.logs:
+            log.close()
 
 
 @pytest.fixture
@@ -114,10 +122,7 @@ def run_block(workspace: Workspace, block: Block) -> None:
         ended = workspace.run(command)
         assert ended.returncode == block.exit_status, f"{block}: {command}\n{ended.stdout}\n{ended.stderr}"
         if " starter.py run " in command:
-            run = json.loads(workspace.run(f"{command.split(' starter.py')[0]} starter.py list --json").stdout)[0][
-                "run"
-            ]
-            workspace.until(f"temporal workflow query --workflow-id {run} --name view", '"who"')
+            workspace.until(".venv/bin/python starter.py list --json --limit 1", '"waiting"', '"attention"')
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -28,7 +28,7 @@ def test_yaml_is_of_the_format(block: Block) -> None:
         replies = [agent for agent in data["agents"].values() if isinstance(agent, list)]
         assert replies or AGENTS.validate_python(data["agents"])
     else:
-        STEPS.validate_python(data)
+        STEPS.validate_python(data.get("steps", data))
 
 
 @pytest.mark.parametrize("block", of("toml"), ids=str)
