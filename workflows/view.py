@@ -33,7 +33,7 @@ MAX_DETAIL_LINES = 100
 MARKS = {
     "pending": "·",
     "running": "▶",
-    "waiting": "⏸",
+    "waiting": "◆",
     "attention": "⚠",
     "completed": "✔",
     "skipped": "↷",

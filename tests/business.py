@@ -1,0 +1,91 @@
+"""A worker with its embedded server as real processes, and the sample company's ledger."""
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client
+
+from runtime.client import data_converter
+
+PROJECT = Path(__file__).parents[1]
+
+
+@dataclass
+class Business:
+    """A worker with its embedded server in a home folder, and the sample company's ledger."""
+
+    home: Path
+    worker: "subprocess.Popen[bytes] | None" = None
+    logs: list[Any] = field(default_factory=list)
+
+    def start_worker(self) -> None:
+        log = (self.home / f"worker-{len(self.logs)}.log").open("wb")
+        self.logs.append(log)
+        environment = {**os.environ, "SUREFOOT_HOME": str(self.home), "SUREFOOT_PACE": "0.4"}
+        self.worker = subprocess.Popen(
+            [sys.executable, str(PROJECT / "worker.py")],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=self.home,
+        )
+
+    def kill_worker(self) -> None:
+        assert self.worker is not None
+        self.worker.kill()
+        self.worker.wait()
+
+    def kill_server(self) -> None:
+        os.kill(self.server["pid"], signal.SIGKILL)
+
+    def stop(self) -> None:
+        if self.worker is not None and self.worker.poll() is None:
+            self.worker.send_signal(signal.SIGTERM)
+            self.worker.wait(60)
+        for log in self.logs:
+            log.close()
+
+    @property
+    def server(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.home / "server.json").read_text())
+        return found
+
+    def effects(self) -> list[tuple[str, int]]:
+        """Every key in the ledger with how often it is there."""
+        file = self.home / "business.db"
+        if not file.exists():
+            return []
+        with closing(sqlite3.connect(file, timeout=20)) as connection:
+            try:
+                return connection.execute("SELECT key, count(*) FROM effects GROUP BY key").fetchall()
+            except sqlite3.OperationalError:  # the tables are made by the first call
+                return []
+
+    async def client(self) -> Client:
+        connected: Client = await eventually(self._connected, lambda client: client is not None)
+        return connected
+
+    async def _connected(self) -> Client | None:
+        try:
+            return await Client.connect(self.server["address"], data_converter=data_converter())
+        except (OSError, ValueError, RuntimeError):
+            return None
+
+
+async def eventually(look: Callable[[], Any], holds: Callable[[Any], bool], seconds: float = 90) -> Any:
+    """What `look` gives once this holds of it."""
+    async with asyncio.timeout(seconds):
+        while not holds(seen := await look()):
+            await asyncio.sleep(0.05)
+        return seen
