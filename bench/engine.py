@@ -14,30 +14,28 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from rich.console import Console
 from rich.table import Table
-from temporalio import workflow
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 from uuid_utils import uuid7
 
-with workflow.unsafe.imports_passed_through():
-    from activities.tools.runner import tool_activities
-    from contracts.names import PROCESS_WORKFLOW, SEARCH_ATTRIBUTES
-    from contracts.run import Definition, RunRequest
-    from contracts.tools import ToolCall, ToolResult, tool
-    from language.load import load_process
-    from runtime.client import data_converter
-    from runtime.sandbox import workflow_runner
-    from runtime.server import server_options, temporal_binary
-    from workflows.agent import AgentWorkflow
-    from workflows.process import ProcessWorkflow
+from activities.tools.runner import tool_activities
+from bench.by_hand import ByHand
+from contracts.names import PROCESS_WORKFLOW, SEARCH_ATTRIBUTES
+from contracts.run import Definition, RunRequest
+from contracts.tools import tool
+from language.load import load_process
+from runtime.client import data_converter
+from runtime.sandbox import workflow_runner
+from runtime.server import server_options, temporal_binary
+from workflows.agent import AgentWorkflow
+from workflows.process import ProcessWorkflow
 
 QUEUE = "bench"
 
@@ -46,34 +44,6 @@ QUEUE = "bench"
 async def add(number: int) -> int:
     """One more."""
     return number + 1
-
-
-@workflow.defn
-class ByHand:
-    """What a careful person would write for the same calls: typed, with a key, a retry policy and a summary."""
-
-    @workflow.run
-    async def run(self, shape: str, size: int) -> int:
-        if shape == "chain":
-            number = 0
-            for index in range(size):
-                number = await self._add(f"s{index}", number)
-            return number
-        return sum(await asyncio.gather(*(self._add(f"s{index}", index) for index in range(size))))
-
-    async def _add(self, step: str, number: int) -> int:
-        run = workflow.info().workflow_id
-        result: ToolResult = await workflow.execute_activity(
-            "bench.add",
-            ToolCall(args={"number": number}, key=f"{run}/{step}", run=run, step=step),
-            result_type=ToolResult,
-            activity_id=step,
-            summary=f"{step}: bench.add number={number}",
-            start_to_close_timeout=timedelta(minutes=5),
-            heartbeat_timeout=timedelta(seconds=10),
-        )
-        output: int = result.output
-        return output
 
 
 def definition(shape: str, size: int) -> Definition:

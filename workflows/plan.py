@@ -59,6 +59,7 @@ class Node:
     interruptible: bool = True
     done: asyncio.Event = field(default_factory=asyncio.Event)
     repairs: "asyncio.Queue[Repair]" = field(default_factory=asyncio.Queue)
+    rows: tuple[StepRecord, str] | None = None
     decided: Literal["approved", "rejected"] | None = None
 
     @property

@@ -131,19 +131,34 @@ def details(engine: Engine, status: RunStatus) -> str:
         message = node.record.error.message if node.record.error else ""
         lines.append(f"- **⚠ {node.id} needs an operator**: {message}")
     lines += ["", "| | step | | |", "|-|-|-|-|"]
-    for view in islice(_steps(engine, with_undo=False), MAX_DETAIL_LINES):
-        took = f"{(view.ended - view.started).total_seconds():.1f} s" if view.started and view.ended else ""
-        lines.append(f"| {MARKS[view.status]} | `{view.id}` | {_cell(view.title)} | {view.status} {took} |")
+    lines += (_rows(node) for node in islice(engine.plan.walk(), MAX_DETAIL_LINES))
     if len(engine.plan.nodes) > MAX_DETAIL_LINES:
         lines.append(f"\n… the whole run: `starter.py status {engine.run}`")
     return "\n".join(lines)
 
 
-def _steps(engine: Engine, *, with_undo: bool = True) -> Iterator[StepView]:
+def _rows(node: Node) -> str:
+    """A node's lines of the table; made again only when its record changed, since every step asks for all of them."""
+    if node.rows is None or node.rows[0] is not node.record:
+        views = [_step(node, ()), *_inside_unopened(node)]
+        node.rows = (node.record, "\n".join(_row(view) for view in views))
+    return node.rows[1]
+
+
+def _row(view: StepView) -> str:
+    took = f"{(view.ended - view.started).total_seconds():.1f} s" if view.started and view.ended else ""
+    return f"| {MARKS[view.status]} | `{view.id}` | {_cell(view.title)} | {view.status} {took} |"
+
+
+def _steps(engine: Engine) -> Iterator[StepView]:
     for node in engine.plan.walk():
-        yield _step(node, _undo(engine, node) if with_undo else ())
-        if node.inner is None and not (node.step.for_each is not None and not node.is_item):
-            yield from _unopened(node.id, node.step, skipped=node.is_settled)
+        yield _step(node, _undo(engine, node))
+        yield from _inside_unopened(node)
+
+
+def _inside_unopened(node: Node) -> Iterator[StepView]:
+    if node.inner is None and (node.is_item or node.step.for_each is None):
+        yield from _unopened(node.id, node.step, skipped=node.is_settled)
 
 
 def _step(node: Node, undo: tuple[UndoCall, ...]) -> StepView:
