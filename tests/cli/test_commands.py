@@ -105,8 +105,7 @@ async def test_an_incident_is_repaired_with_other_arguments(starter: Starter) ->
 @pytest.mark.usefixtures("running")
 async def test_a_run_is_given_up_and_cancelled(starter: Starter) -> None:
     given_up, cancelled = await started(starter, UNICORN), await started(starter)
-    while not (await until_waiting(starter, given_up, "attention"))["waiting"]:
-        await asyncio.sleep(0.1)
+    await until_waiting(starter, given_up, "attention")
     await until_waiting(starter, cancelled, "waiting")
     assert (await starter("repair", given_up, "stock", "abort", "--no-undo", "--by", "tom")).status == 0
     assert (await starter("cancel", cancelled, "--reason", "no need", "--json")).status == 0
