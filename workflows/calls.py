@@ -1,5 +1,6 @@
 """Calling activities: retry policies from the process, failures classified for whoever decides about them."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -192,11 +193,11 @@ def failure(error: ActivityError, name: str) -> Failure:
     """Classify an activity's failure.
 
     Raises:
-        CancelledError: the workflow itself cancelled the activity.
+        asyncio.CancelledError: the workflow itself cancelled the activity.
     """
     cause = error.cause
     if isinstance(cause, CancelledError):
-        raise cause
+        raise asyncio.CancelledError from error
     if isinstance(cause, exceptions.TimeoutError):
         return Failure(ToolFailed, _timed_out(cause, name), may_pass=True, uncertain=True, attempts=1)
     if not isinstance(cause, ApplicationError):

@@ -256,8 +256,8 @@ class Engine:
         if node.step.on_failure == "continue" or (self.ending is not None and not must_be_undone):
             self.settle(node, "failed", error=info)
         elif node.step.on_failure == "fail":
-            self.settle(node, "failed", error=info)
             self.end(Ending("failed", _of_step(node, info)))
+            self.settle(node, "failed", error=info)
         else:
             self._mend(node, await self.park(node, info))
 
@@ -283,11 +283,11 @@ class Engine:
                 amended = node.record.amended + 1
                 node.update(status="pending", error=None, input=repair.value, amended=amended, by=repair.by)
             case "abort":
-                self.settle(node, "failed", error=error, by=repair.by)
                 undo = not (isinstance(repair.value, dict) and repair.value.get("undo") is False)
                 reason = f"aborted by {repair.by}" + (f": {repair.reason}" if repair.reason else "")
                 cause = f"; {node.id} had failed: {error.message}" if error else ""
                 self.end(Ending("failed", ErrorInfo(type=Cancelled.type_name(), message=reason + cause), undo=undo))
+                self.settle(node, "failed", error=error, by=repair.by)
             case _:
                 node.update(status="pending", error=None, tries=node.record.tries + 1, by=repair.by)
 

@@ -224,8 +224,9 @@ async def run_approval(engine: Engine, node: Node) -> Json:
     if outcome == "rejected" and step.approval.on_reject == "stop":
         said = f"rejected by {last.by}: {last.comment}" if last else "nobody decided in time, which is a rejection"
         error = ErrorInfo(type=Rejected.type_name(), message=f"{state.title} — {said}")
-        engine.settle(node, "failed", error=error)
+        # First: what needs this step would start the moment it settles.
         engine.end(Ending("failed", error.model_copy(update={"message": f"{node.id}: {error.message}"})))
+        engine.settle(node, "failed", error=error)
         return None
     return {
         "decision": "approve" if outcome == "approved" else "reject",

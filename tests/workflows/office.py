@@ -77,6 +77,12 @@ class Office:
             self.ledger.append(("do", ctx.step, "held"))
             return {"id": ctx.step}
 
+        @tool(name="do.watch", effect="read")
+        async def watch(ctx: ToolContext) -> None:
+            """Look on until told to stop."""
+            self.started[ctx.step].set()
+            await self.gates[ctx.step].wait()
+
         @tool(name="do.look", effect="read")
         async def look(ctx: ToolContext, fail_times: int = 0) -> int:
             """Fail a few times, then say which attempt it is."""
@@ -106,7 +112,7 @@ class Office:
             self.calls[ctx.step] += 1
             raise ConnectionError("line lost")
 
-        return [work, undo, held, look, happened, checked, blind]
+        return [work, undo, held, watch, look, happened, checked, blind]
 
     def definition(self, text: str) -> Definition:
         specs = {made.spec.name: made.spec for made in self.tools()}

@@ -408,6 +408,44 @@ async def test_on_failure_fail_undoes_and_waits_for_effects_on_their_way(office:
     assert office.ledger == [("do", "slow", "held"), ("undo", "slow", "slow")]
 
 
+async def test_what_needs_a_step_that_fails_the_run_never_starts(office: Office) -> None:
+    run = await office.start("""
+        process: never-started
+        steps:
+          bad: {tool: do.work, with: {fails: true}, on_failure: fail}
+          parked: {tool: do.work, with: {fails: true}}
+          after_bad: {tool: do.work, needs: [bad]}
+          after_parked: {tool: do.work, needs: [parked]}
+    """)
+    with pytest.raises(WorkflowFailureError):
+        await run.handle.result()
+    assert office.ledger == []
+    aborted = await office.start("""
+        process: never-started-either
+        steps: {parked: {tool: do.work, with: {fails: true}}, after_parked: {tool: do.work, needs: [parked]}}
+    """)
+    await aborted.parked("parked")
+    await aborted.repair("parked", "abort")
+    with pytest.raises(WorkflowFailureError):
+        await aborted.handle.result()
+    assert office.ledger == []
+
+
+async def test_a_read_in_flight_is_interrupted_when_the_run_stops_and_effects_are_undone(office: Office) -> None:
+    run = await office.start(f"""
+        process: interrupted
+        steps:
+          a: {{tool: do.work, {UNDO}}}
+          read: {{tool: do.watch, needs: [a]}}
+    """)
+    await office.started["read"].wait()
+    await run.cancel()
+    with pytest.raises(WorkflowFailureError):
+        await run.handle.result()
+    assert effects(office, "undo") == ["a"]
+    assert await run.status_of("read") == "cancelled"
+
+
 @pytest.mark.parametrize("undo", [True, False])
 async def test_cancel_undoes_when_told_to(office: Office, undo: bool) -> None:
     run = await office.start(f"""
@@ -574,6 +612,8 @@ async def test_a_rejection_stops_the_run_as_rejected(office: Office) -> None:
     assert failed.value.cause.type == "Rejected"
     assert "rejected by user:alice: too much" in str(failed.value.cause)
     assert office.ledger == []
+    assert office.calls["pay"] == 0
+    assert await run.status_of("pay") == "pending"
 
 
 async def test_a_rejection_can_be_a_branch(office: Office) -> None:
