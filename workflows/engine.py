@@ -26,6 +26,9 @@ MAX_IN_FLIGHT = 500
 MAX_ITEMS = 10_000
 """Items of one `for_each`."""
 
+_AFRESH: dict[str, Any] = {"status": "pending", "error": None, "started": None, "until": None}
+"""What a repair changes in a step that starts once more: its deadline and its waits begin again."""
+
 Action = Callable[["Engine", Node], Awaitable[Json]]
 
 
@@ -281,7 +284,8 @@ class Engine:
                 self.settle(node, "completed", output=repair.value, by=repair.by)
             case "amend":
                 amended = node.record.amended + 1
-                node.update(status="pending", error=None, input=repair.value, amended=amended, by=repair.by)
+                afresh = {**_AFRESH, "input": repair.value, "amended": amended, "by": repair.by}
+                node.update(**afresh)
             case "abort":
                 undo = not (isinstance(repair.value, dict) and repair.value.get("undo") is False)
                 reason = f"aborted by {repair.by}" + (f": {repair.reason}" if repair.reason else "")
@@ -289,7 +293,7 @@ class Engine:
                 self.end(Ending("failed", ErrorInfo(type=Cancelled.type_name(), message=reason + cause), undo=undo))
                 self.settle(node, "failed", error=error, by=repair.by)
             case _:
-                node.update(status="pending", error=None, tries=node.record.tries + 1, by=repair.by)
+                node.update(**_AFRESH, tries=node.record.tries + 1, by=repair.by)
 
     # Doing something
 

@@ -18,14 +18,16 @@ with workflow.unsafe.imports_passed_through():
 M = TypeVar("M", Decision, Repair, Cancel)
 
 
-def parse(model: type[M], payload: Json) -> M:
-    """The message in a payload.
+def parse(model: type[M], payload: tuple[Json, ...]) -> M:
+    """The message in what was sent.
 
     Raises:
         Refused: it is no such message; every field that is wrong is named.
     """
+    if len(payload) != 1:
+        raise Refused(f"{len(payload)} payloads instead of one; send one {model.__name__.lower()} as a JSON object")
     try:
-        return model.model_validate(payload)
+        return model.model_validate(payload[0])
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'payload'}: {item['msg']}" for item in error.errors())
         raise Refused(f"this is no {model.__name__.lower()}: {wrong}") from error
@@ -112,6 +114,10 @@ def _check_repair(engine: Engine, repair: Repair) -> None:
 def _check_arguments(engine: Engine, node: Node, value: Json) -> None:
     if not isinstance(node.step, ToolStep | AgentStep | ProcessStep):
         raise Refused(f"{node.id} is a {node.record.kind} step and has no arguments to amend; use retry")
+    if node.step.for_each is not None and not node.is_item:
+        raise Refused(
+            f"{node.id} has no arguments of its own; amend its items, or complete it with the list of outputs"
+        )
     if not isinstance(value, dict):
         raise Refused(f"{node.id}: amend needs the new arguments as a JSON object, for example {{...}}; got {value!r}")
     undoing = node.record.order is not None and node.step.undo is not None
@@ -124,6 +130,8 @@ def _check_output(engine: Engine, node: Node, value: Json) -> None:
     schemas = [node.step.output]
     if isinstance(node.step, ToolStep):
         schemas.append(engine.definition.tools[node.step.tool].returns)
+    if node.step.for_each is not None and not node.is_item:
+        schemas = [{"type": "array", "items": schema} for schema in schemas if schema] or [{"type": "array"}]
     wrong = [problem for schema in schemas if schema for problem in violations(schema, value)]
     if wrong:
         raise Refused(f"{node.id}: this output does not fit the step's schema: {'; '.join(wrong)}")

@@ -1,7 +1,9 @@
 """Workflow `Process`: one run of a process, from its input to its output, through people, failures and restarts."""
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import datetime
+from typing import Any
 
 from pydantic import ValidationError
 from temporalio import workflow
@@ -36,8 +38,8 @@ MAX_REFUSED = 20
 
 @workflow.defn(name=PROCESS_WORKFLOW)
 class ProcessWorkflow:
-    """Payloads are taken as plain JSON and read here: one that cannot be read is then refused with what is wrong in
-    it, where a typed handler would fail the workflow task for ever."""
+    """Payloads are taken as plain JSON, however many, and read here: what cannot be read is then refused with what is
+    wrong in it, where a typed handler would fail the workflow task for ever."""
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
@@ -46,9 +48,10 @@ class ProcessWorkflow:
         self._output: Json = None
         self._error: ErrorInfo | None = None
         self._ended: datetime | None = None
+        self._is_cancelled_by_temporal = False
 
     @workflow.run
-    async def run(self, payload: Json) -> RunResult:
+    async def run(self, *payload: Json) -> RunResult:
         request = _read(payload)
         definition = await self._definition(request)
         engine = Engine(workflow.info().workflow_id, request, definition, ACTIONS)
@@ -60,11 +63,11 @@ class ProcessWorkflow:
         if engine.ending is None:
             self._try_output(engine)
         if engine.ending is not None:
-            await self._take_back(engine, engine.ending)
+            await _despite_cancel(self._take_back(engine, engine.ending))
         else:
             self._status = "completed"
         self._ended = workflow.now()
-        await self._finish(engine, publisher)
+        await _despite_cancel(self._finish(engine, publisher))
         return RunResult(
             status=self._status,
             output=self._output,
@@ -90,42 +93,42 @@ class ProcessWorkflow:
         )
 
     @workflow.update(name=DECIDE)
-    async def decide(self, payload: Json) -> Receipt:
+    async def decide(self, *payload: Json) -> Receipt:
         return await self._take(Decision, payload)
 
     @decide.validator
-    def _validate_decide(self, payload: Json) -> None:
+    def _validate_decide(self, *payload: Json) -> None:
         self._check(Decision, payload)
 
     @workflow.update(name=REPAIR)
-    async def repair(self, payload: Json) -> Receipt:
+    async def repair(self, *payload: Json) -> Receipt:
         return await self._take(Repair, payload)
 
     @repair.validator
-    def _validate_repair(self, payload: Json) -> None:
+    def _validate_repair(self, *payload: Json) -> None:
         self._check(Repair, payload)
 
     @workflow.update(name=CANCEL)
-    async def cancel(self, payload: Json) -> Receipt:
+    async def cancel(self, *payload: Json) -> Receipt:
         return await self._take(Cancel, payload)
 
     @cancel.validator
-    def _validate_cancel(self, payload: Json) -> None:
+    def _validate_cancel(self, *payload: Json) -> None:
         self._check(Cancel, payload)
 
     @workflow.signal(name=DECIDE)
-    async def decide_by_signal(self, payload: Json) -> None:
+    async def decide_by_signal(self, *payload: Json) -> None:
         await self._take_signal(Decision, payload)
 
     @workflow.signal(name=REPAIR)
-    async def repair_by_signal(self, payload: Json) -> None:
+    async def repair_by_signal(self, *payload: Json) -> None:
         await self._take_signal(Repair, payload)
 
     @workflow.signal(name=CANCEL)
-    async def cancel_by_signal(self, payload: Json) -> None:
+    async def cancel_by_signal(self, *payload: Json) -> None:
         await self._take_signal(Cancel, payload)
 
-    def _check(self, model: type[messages.M], payload: Json) -> None:
+    def _check(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
         try:
             message = messages.parse(model, payload)
             if self._engine is not None:
@@ -133,7 +136,7 @@ class ProcessWorkflow:
         except Refused as error:
             raise _refusal(error) from error
 
-    async def _take(self, model: type[messages.M], payload: Json) -> Receipt:
+    async def _take(self, model: type[messages.M], payload: tuple[Json, ...]) -> Receipt:
         try:
             message = messages.parse(model, payload)
             engine = await self._loaded()
@@ -142,7 +145,7 @@ class ProcessWorkflow:
         except Refused as error:
             raise _refusal(error) from error
 
-    async def _take_signal(self, model: type[messages.M], payload: Json) -> None:
+    async def _take_signal(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
         try:
             await self._take(model, payload)
         except ApplicationError as error:
@@ -179,6 +182,7 @@ class ProcessWorkflow:
                 if not self._is_through(engine):
                     await self._continue_as_new(engine)
         except asyncio.CancelledError:
+            self._is_cancelled_by_temporal = True
             stopped = ErrorInfo(type=Cancelled.type_name(), message="cancelled through Temporal")
             engine.end(Ending("cancelled", stopped))
 
@@ -211,6 +215,8 @@ class ProcessWorkflow:
         await workflow.wait_condition(workflow.all_handlers_finished)
         publisher.cancel()
         self._show(engine, self._status, [])
+        if self._is_cancelled_by_temporal:
+            raise asyncio.CancelledError
         if self._error is not None:
             # A run that people or failures stopped ends so in Temporal too, whichever effects were taken back.
             usage = view.total_usage(engine)
@@ -248,12 +254,26 @@ class ProcessWorkflow:
         workflow.set_current_details(view.details(engine, status))
 
 
-def _read(payload: Json) -> RunRequest:
+def _read(payload: tuple[Json, ...]) -> RunRequest:
+    if len(payload) != 1:
+        raise _invalid(f'{len(payload)} inputs instead of one; start a run with {{"process": NAME, "input": {{...}}}}')
     try:
-        return RunRequest.model_validate(payload)
+        return RunRequest.model_validate(payload[0])
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'input'}: {item['msg']}" for item in error.errors())
         raise _invalid(f'{wrong}; start a run with {{"process": NAME, "input": {{...}}}}') from error
+
+
+async def _despite_cancel(work: Coroutine[Any, Any, None]) -> None:
+    """Do this to its end, whoever cancels the workflow meanwhile: half an undo is worse than none."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+    await task
 
 
 def _invalid(message: str) -> ApplicationError:

@@ -14,10 +14,10 @@ with workflow.unsafe.imports_passed_through():
     from contracts.activities import AWAIT_PROCESS, RESOLVE_PEOPLE, AwaitRun, ResolvePeople
     from contracts.agent import AgentRequest, AgentResult
     from contracts.base import Json, format_duration
-    from contracts.decisions import subject_hash
+    from contracts.decisions import Cancel, subject_hash
     from contracts.errors import ArgumentsInvalid, ChildFailed, ErrorInfo, Rejected, StepError
     from contracts.model import Usage
-    from contracts.names import AGENT_WORKFLOW, PROCESS_WORKFLOW
+    from contracts.names import AGENT_WORKFLOW, CANCEL, PROCESS_WORKFLOW
     from contracts.process import (
         AgentStep,
         Approval,
@@ -118,7 +118,7 @@ async def run_agent(engine: Engine, node: Node) -> Json:
             )
         except ChildWorkflowError as error:
             _add_usage(node, _usage_of(error))
-            raise _child_error(error, step.agent) from error
+            raise _child_error(engine, error, step.agent) from error
         except WorkflowAlreadyStartedError as error:
             raise _taken(child) from error
     _add_usage(node, result.usage)
@@ -127,11 +127,10 @@ async def run_agent(engine: Engine, node: Node) -> Json:
 
 async def run_process(engine: Engine, node: Node) -> Json:
     step = cast(ProcessStep, node.step)
-    child = f"{engine.run}/{node.id}"
-    was_running = node.record.status == "running"
+    adopted = node.record.child if node.record.status == "running" else None
     async with _deadline(node), engine.working(node, drains=False):
-        if was_running:
-            result = await _adopt(node, child)
+        if adopted is not None:
+            result = await _adopt(engine, node, adopted)
         else:
             request = RunRequest(
                 process=step.process,
@@ -139,16 +138,19 @@ async def run_process(engine: Engine, node: Node) -> Json:
                 started_by=engine.request.started_by,
                 priority=step.priority or engine.request.priority,
             )
-            node.update(child=child, attempts=node.record.attempts + 1)
-            result = await _run_child(node, step.process, request, child)
+            result = await _run_child(engine, node, step.process, request)
     _add_usage(node, result.usage)
     node.update(undo=result.undo)
     return result.output
 
 
-async def _run_child(node: Node, process: str, request: RunRequest, child: str) -> RunResult:
+async def _run_child(engine: Engine, node: Node, process: str, request: RunRequest) -> RunResult:
+    # A run once more is another run with keys of its own: the effects of the one before were taken back.
+    again = node.record.tries + node.record.amended
+    child = f"{engine.run}/{node.id}" + (f"~{again}" if again else "")
+    node.update(child=child, attempts=node.record.attempts + 1)
     try:
-        result: RunResult = await workflow.execute_child_workflow(
+        handle = await workflow.start_child_workflow(
             PROCESS_WORKFLOW,
             request,
             id=child,
@@ -158,26 +160,39 @@ async def _run_child(node: Node, process: str, request: RunRequest, child: str) 
             # Any other policy ends the child when this run continues as new.
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,
         )
+        try:
+            result: RunResult = await asyncio.shield(handle)
+        except asyncio.CancelledError:
+            await handle.signal(CANCEL, _cancel_of(engine))
+            with contextlib.suppress(ChildWorkflowError):
+                await handle
+            raise
     except ChildWorkflowError as error:
         _add_usage(node, _usage_of(error))
-        raise _child_error(error, process) from error
+        raise _child_error(engine, error, process) from error
     except WorkflowAlreadyStartedError as error:
         raise _taken(child) from error
     return result
 
 
-async def _adopt(node: Node, child: str) -> RunResult:
+async def _adopt(engine: Engine, node: Node, child: str) -> RunResult:
     """Wait for a sub-process that was started before this run continued as new."""
     awaited = AwaitRun(workflow_id=child)
     try:
         call = Call(node.id, f"{node.id}: wait for {child}", timeout=ADOPTED_RUN_TIMEOUT)
         return await call_engine(AWAIT_PROCESS, awaited, call)
     except asyncio.CancelledError:
-        await workflow.get_external_workflow_handle(child).cancel()
-        ended = Call(f"{node.id}:cancelled", f"{node.id}: wait until {child} is undone", timeout=ADOPTED_RUN_TIMEOUT)
+        await workflow.get_external_workflow_handle(child).signal(CANCEL, _cancel_of(engine))
+        ended = Call(f"{node.id}:cancelled", f"{node.id}: wait until {child} has ended", timeout=ADOPTED_RUN_TIMEOUT)
         with contextlib.suppress(StepError):
             await call_engine(AWAIT_PROCESS, awaited, ended)
         raise
+
+
+def _cancel_of(engine: Engine) -> Cancel:
+    """What a sub-process is told when its parent ends, or no longer waits for it."""
+    undo = engine.ending.undo if engine.ending else True
+    return Cancel(by="system:parent", reason=f"{engine.run} does not go on with it", undo=undo)
 
 
 async def run_group(engine: Engine, node: Node) -> Json:
@@ -203,7 +218,8 @@ async def run_wait(engine: Engine, node: Node) -> Json:
     engine.await_outside(node, until=until)
     remaining = until - workflow.now()
     if remaining > timedelta(0):
-        await workflow.sleep(remaining, summary=summary(f"{node.id}: wait until {until:%Y-%m-%d %H:%M:%S} UTC"))
+        async with _deadline(node):
+            await workflow.sleep(remaining, summary=summary(f"{node.id}: wait until {until:%Y-%m-%d %H:%M:%S} UTC"))
     return {"until": until.isoformat().replace("+00:00", "Z")}
 
 
@@ -338,15 +354,17 @@ def _usage_of(error: ChildWorkflowError) -> Usage:
     return Usage()
 
 
-def _child_error(error: ChildWorkflowError, name: str) -> StepError:
+def _child_error(engine: Engine, error: ChildWorkflowError, name: str) -> StepError:
     """What a child's failure means for its step.
 
     Raises:
-        CancelledError: it was cancelled with the run.
+        asyncio.CancelledError: it was cancelled with the run.
     """
     cause = error.cause
     if isinstance(cause, CancelledError):
-        raise asyncio.CancelledError from error
+        if engine.ending is not None:
+            raise asyncio.CancelledError from error
+        return ChildFailed(f"{name}: somebody cancelled it through Temporal")
     if isinstance(cause, ApplicationError):
         return step_error(cause.type, f"{name}: {cause.message}", default=ChildFailed)
     return ChildFailed(f"{name}: {cause or error}")

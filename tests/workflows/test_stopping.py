@@ -1,0 +1,165 @@
+"""Ends and second tries that are easy to get half right: cancels during an undo, sub-processes, odd messages."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+
+from contracts.names import DECIDE
+from tests.workflows.office import Office, open_office
+
+UNDO = "undo: {tool: do.undo, with: {of: '${ output.id }'}}"
+
+
+@pytest_asyncio.fixture
+async def office(client: Client) -> AsyncIterator[Office]:
+    async with open_office(client) as opened:
+        yield opened
+
+
+def undone(office: Office) -> list[str]:
+    return [step for effect, step, _ in office.ledger if effect == "undo"]
+
+
+async def test_a_cancel_through_temporal_during_an_undo_does_not_cut_it_short(office: Office) -> None:
+    office.broken.add("undo b")
+    run = await office.start(f"""
+        process: undoing
+        steps:
+          a: {{tool: do.work, {UNDO}}}
+          b: {{tool: do.work, needs: [a], {UNDO}}}
+          w: {{wait: 1d, needs: [b]}}
+    """)
+    await run.waiting("w")
+    await run.cancel()
+    await run.parked("b")
+    await run.handle.cancel()
+    office.broken.clear()
+    await run.repair("b", "retry")
+    with pytest.raises(WorkflowFailureError):
+        await run.handle.result()
+    assert undone(office) == ["b", "a"]
+    assert (await run.view()).status == "cancelled"
+
+
+async def test_a_cancel_through_temporal_ends_the_run_as_cancelled_there_too(office: Office) -> None:
+    run = await office.start(f"""
+        process: cancelled-there
+        steps: {{a: {{tool: do.work, {UNDO}}}, w: {{wait: 1d, needs: [a]}}}}
+    """)
+    await run.waiting("w")
+    await run.handle.cancel()
+    with pytest.raises(WorkflowFailureError):
+        await run.handle.result()
+    assert (await run.handle.describe()).status is WorkflowExecutionStatus.CANCELED
+    assert undone(office) == ["a"]
+
+
+@pytest.mark.parametrize("undo", [True, False])
+async def test_a_sub_process_is_taken_back_or_left_as_its_parent_is(office: Office, undo: bool) -> None:
+    office.children["waiting-child"] = office.definition(f"""
+        process: waiting-child
+        steps: {{x: {{tool: do.work, {UNDO}}}, w: {{wait: 1d, needs: [x]}}}}
+    """)
+    run = await office.start("""
+        process: waiting-parent
+        steps: {sub: {process: waiting-child}}
+    """)
+    await run.until(lambda view: bool(office.ledger))
+    await run.cancel(undo=undo)
+    with pytest.raises(WorkflowFailureError):
+        await run.handle.result()
+    assert undone(office) == (["x"] if undo else [])
+
+
+async def test_a_sub_process_tried_again_is_a_run_of_its_own(office: Office) -> None:
+    office.children["failing-child"] = office.definition(f"""
+        process: failing-child
+        steps:
+          x: {{tool: do.work, {UNDO}}}
+          y: {{tool: do.work, needs: [x], on_failure: fail}}
+        output: ${{ steps.x.output.key }}
+    """)
+    office.broken.add("y")
+    run = await office.start("""
+        process: trying-parent
+        steps: {sub: {process: failing-child}}
+        output: ${ steps.sub.output }
+    """)
+    await run.parked("sub")
+    office.broken.clear()
+    await run.repair("sub", "retry")
+    assert (await run.handle.result()).output == f"{run.id}/sub~1/x"
+
+
+async def test_a_child_that_somebody_cancelled_parks_its_step(office: Office) -> None:
+    office.children["cancelled-child"] = office.definition("""
+        process: cancelled-child
+        steps: {x: {tool: do.work}, w: {wait: 1d, needs: [x]}}
+    """)
+    run = await office.start("""
+        process: bereft-parent
+        steps: {sub: {process: cancelled-child}}
+    """)
+    await run.until(lambda view: bool(office.ledger))
+    await office.client.get_workflow_handle(f"{run.id}/sub").cancel()
+    assert "somebody cancelled it" in (await run.parked("sub")).incidents[0].error.message
+
+
+@pytest.mark.parametrize("arguments", [[], [{"step": "ok"}, {"step": "ok"}]], ids=["none", "two"])
+async def test_messages_with_no_payload_or_two_are_refused_and_the_run_goes_on(
+    office: Office, arguments: list[object]
+) -> None:
+    run = await office.start("""
+        process: odd-messages
+        steps: {ok: {approval: {title: Go?, from: [{any_of: [user:ann]}]}}}
+    """)
+    await run.waiting("ok")
+    await run.handle.signal(DECIDE, args=arguments)
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await run.handle.execute_update(DECIDE, args=arguments)
+    assert f"{len(arguments)} payloads instead of one" in str(refused.value.cause)
+    await run.decide("ok", "approve", "ann")
+    assert (await run.handle.result()).status == "completed"
+    assert f"{len(arguments)} payloads" in (await run.view()).refused[0]
+
+
+async def test_a_start_without_input_fails_with_the_way_out(office: Office) -> None:
+    handle = await office.client.start_workflow("Process", id=f"{office.queue}-no-input", task_queue=office.queue)
+    with pytest.raises(WorkflowFailureError) as failed:
+        await handle.result()
+    assert isinstance(failed.value.cause, ApplicationError)
+    assert "0 inputs instead of one; start a run with" in failed.value.cause.message
+
+
+async def test_a_step_whose_deadline_passed_gets_it_anew_when_retried(office: Office) -> None:
+    run = await office.start("""
+        process: late
+        steps:
+          g: {deadline: 500ms, steps: {a: {tool: do.held}}}
+          w: {deadline: 200ms, wait: 1d, on_failure: continue}
+    """)
+    await office.started["g.a"].wait()
+    office.gates["g.a"].set()
+    view = await run.until(lambda view: all(step.status in ("completed", "failed", "attention") for step in view.steps))
+    states = {step.id: step.status for step in view.steps}
+    assert states["w"] == "failed"
+    if states["g"] == "attention":
+        await run.repair("g", "retry")
+    assert (await run.handle.result()).status == "completed"
+
+
+async def test_a_for_each_that_failed_as_a_whole_is_completed_with_a_list(office: Office) -> None:
+    run = await office.start("""
+        process: whole-list
+        steps: {each: {tool: do.work, for_each: "${ input.nothing }", output: {type: object, required: [id]}}}
+        output: ${ steps.each.output }
+    """)
+    await run.parked("each")
+    for action, value in (("amend", {"what": "x"}), ("complete", {"id": "x"}), ("complete", [{"no": 1}])):
+        with pytest.raises(WorkflowUpdateFailedError):
+            await run.repair("each", action, value=value)
+    await run.repair("each", "complete", value=[{"id": "x"}])
+    assert (await run.handle.result()).output == [{"id": "x"}]
