@@ -13,7 +13,7 @@ setup: ## prepare .venv from uv.lock (PYTHON=... to choose the Python)
 	@PYTHON="$(PYTHON)" sh .ci/setup
 
 demo: setup ## run the sample onboarding: server, worker and console (ARGS="--yes" answers its approval)
-	@$(PY) starter.py demo $(ARGS)
+	@$(PY) starter.py demo $(ARGS) || [ $$? -eq 130 ] # Ctrl-C is a way to leave, not an error
 
 worker: setup ## run a worker, and a server when none is configured
 	@$(PY) worker.py $(ARGS)

@@ -1,5 +1,6 @@
 """The worker: settings -> server -> client -> activities -> Worker. Runs until SIGTERM or SIGINT, then drains."""
 
+import argparse
 import asyncio
 import os
 import signal
@@ -122,6 +123,11 @@ def announce(settings: Settings, connection: Connection, catalog: Catalog) -> No
 
 def run() -> int:
     """The exit status: 0 stopped when told to, 2 something is set wrong, 3 the server cannot be reached."""
+    parser = argparse.ArgumentParser(
+        description="Runs workflows and tools until Ctrl-C or SIGTERM, and a Temporal server when none is configured.",
+        epilog="Settings: surefoot.toml, SUREFOOT_* and TEMPORAL_* variables; see docs/operations.md.",
+    )
+    parser.parse_args()
     try:
         asyncio.run(main())
     except SurefootError as error:

@@ -75,11 +75,12 @@ async def _demo(
             seen = await Attendant(output, connection.client, settings.people, yes=yes, svg=svg).attend(run, header)
         except asyncio.CancelledError:
             again = command("demo") if process == PROCESS else command("demo", "--process", process)
-            output.say(f"\n{run} is safe on the server, nothing is lost; go on with `{again}`. Stopping...")
+            output.say(f"\n{run} is safe on the server, nothing is lost. Stopping... To go on:\n  {again}")
             raise
         print_run(seen, output)
+        stays = not connection.embedded or (output.can_ask and not yes)
         if not output.as_json:
-            output.out.print(_links(connection, run), crop=False)
+            output.out.print(_links(connection, run, stays=stays), crop=False)
         status = Exit.HOLDS if seen.view.status == "completed" else Exit.RUN_FAILED
         if output.can_ask and not yes:
             await _until_interrupted(output)
@@ -135,8 +136,9 @@ def _header(settings: Settings, connection: Connection, run: str, *, fresh: bool
     return text
 
 
-def _links(connection: Connection, run: str) -> Text:
-    lines = ["", command("status", run)]
+def _links(connection: Connection, run: str, *, stays: bool) -> Text:
+    """`stays`: whether there is a server to ask when this program has ended."""
+    lines = ["", *([] if stays else ["While a worker runs (make worker, or worker.py):"]), command("status", run)]
     lines += [link] if (link := connection.link(run)) else []
     return Text("\n".join(lines), no_wrap=True, overflow="ignore")
 

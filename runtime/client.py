@@ -77,8 +77,8 @@ async def connect(settings: Settings) -> Connection:
     server = find_server(settings)
     if server is None:
         raise ServerUnreachable(
-            f"no Temporal server is running for {settings.home}; start one with `uv run worker.py` or `make demo`, "
-            "or set TEMPORAL_ADDRESS to yours"
+            f"no Temporal server is running for {settings.home}; start one with `make worker` (worker.py) or "
+            "`make demo`, or set TEMPORAL_ADDRESS to yours"
         )
     embedded = ClientConnectConfig(target_host=server.address, namespace=config.get("namespace", DEFAULT_NAMESPACE))
     return Connection(await _connect(embedded, server.address), server.address, server.ui, embedded=True)

@@ -236,7 +236,7 @@ def _write(settings: Settings, server: Server) -> None:
 @contextlib.asynccontextmanager
 async def _locked(file: Path) -> AsyncIterator[None]:
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # runs hold what is nobody else's business
         handle = file.open("w")
     except OSError as error:
         raise SettingsInvalid(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from temporalio import exceptions, workflow
 from temporalio.common import Priority, RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, TimeoutType
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, RetryState, TimeoutType
 
 with workflow.unsafe.imports_passed_through():
     from contracts.activities import ActivityStub
@@ -121,11 +121,12 @@ async def call_tool(spec: ToolSpec, arguments: ToolCall, call: Call) -> ToolResu
     if wrong := violations(spec.parameters, arguments.args):
         raise ArgumentsInvalid(f"{spec.name} cannot be called: {'; '.join(wrong)}", {"arguments": arguments.args})
     if spec.repeatable:
-        options = call.options(call.retry or spec.retry or Retry(), call.timeout or spec.timeout or DEFAULT_TIMEOUT)
+        retry = call.retry or spec.retry or Retry()
+        options = call.options(retry, call.timeout or spec.timeout or DEFAULT_TIMEOUT)
         try:
             return await _execute(spec.name, arguments, ToolResult, options)
         except ActivityError as error:
-            raise failure(error, spec.name).as_error() from error
+            raise failure(error, spec.name, retry.attempts).as_error() from error
     return await _call_once(spec, arguments, call)
 
 
@@ -189,8 +190,8 @@ class Failure:
         return self.kind(self.message, {"attempts": self.attempts, "uncertain": self.uncertain, "type": self.type})
 
 
-def failure(error: ActivityError, name: str) -> Failure:
-    """Classify an activity's failure.
+def failure(error: ActivityError, name: str, allowed: int = 1) -> Failure:
+    """Classify an activity's failure. `allowed`: the attempts it had, since a timeout does not say how many it took.
 
     Raises:
         asyncio.CancelledError: the workflow itself cancelled the activity.
@@ -199,7 +200,9 @@ def failure(error: ActivityError, name: str) -> Failure:
     if isinstance(cause, CancelledError):
         raise asyncio.CancelledError from error
     if isinstance(cause, exceptions.TimeoutError):
-        return Failure(ToolFailed, _timed_out(cause, name), may_pass=True, uncertain=True, attempts=1)
+        is_last = error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED
+        attempts = allowed if is_last else 1
+        return Failure(ToolFailed, _timed_out(cause, name), may_pass=True, uncertain=True, attempts=attempts)
     if not isinstance(cause, ApplicationError):
         return Failure(ToolFailed, f"{name}: {cause or error}", may_pass=True, uncertain=True, attempts=1)
     detail: Mapping[str, Any] = next((item for item in cause.details if isinstance(item, Mapping)), {})

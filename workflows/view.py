@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
         UndoCall,
         Waiting,
     )
+    from language.expressions import as_text
     from workflows import approvals
     from workflows.engine import Engine
     from workflows.plan import Node
@@ -131,16 +132,16 @@ def details(engine: Engine, status: RunStatus) -> str:
         message = node.record.error.message if node.record.error else ""
         lines.append(f"- **⚠ {node.id} needs an operator**: {message}")
     lines += ["", "| | step | | |", "|-|-|-|-|"]
-    lines += (_rows(node) for node in islice(engine.plan.walk(), MAX_DETAIL_LINES))
+    lines += (_rows(engine, node) for node in islice(engine.plan.walk(), MAX_DETAIL_LINES))
     if len(engine.plan.nodes) > MAX_DETAIL_LINES:
         lines.append(f"\n… the whole run: `starter.py status {engine.run}`")
     return "\n".join(lines)
 
 
-def _rows(node: Node) -> str:
+def _rows(engine: Engine, node: Node) -> str:
     """A node's lines of the table; made again only when its record changed, since every step asks for all of them."""
     if node.rows is None or node.rows[0] is not node.record:
-        views = [_step(node, ()), *_inside_unopened(node)]
+        views = [_step(engine, node, ()), *_inside_unopened(node)]
         node.rows = (node.record, "\n".join(_row(view) for view in views))
     return node.rows[1]
 
@@ -152,8 +153,21 @@ def _row(view: StepView) -> str:
 
 def _steps(engine: Engine) -> Iterator[StepView]:
     for node in engine.plan.walk():
-        yield _step(node, _undo(engine, node))
+        yield _step(engine, node, _undo(engine, node))
         yield from _inside_unopened(node)
+
+
+def _title(engine: Engine, node: Node) -> str:
+    """An approval's question filled in as far as that can be done by now."""
+    if node.record.approval is not None:
+        return node.record.approval.title
+    text = title(node.step)
+    if not isinstance(node.step, ApprovalStep) or "${" not in text:
+        return text
+    try:
+        return as_text(engine.evaluate(node, text))
+    except ExpressionFailed:
+        return text
 
 
 def _inside_unopened(node: Node) -> Iterator[StepView]:
@@ -161,13 +175,13 @@ def _inside_unopened(node: Node) -> Iterator[StepView]:
         yield from _unopened(node.id, node.step, skipped=node.is_settled)
 
 
-def _step(node: Node, undo: tuple[UndoCall, ...]) -> StepView:
+def _step(engine: Engine, node: Node, undo: tuple[UndoCall, ...]) -> StepView:
     record = node.record
     usage = record.usage or Usage()
     return StepView(
         id=record.id,
         kind=record.kind,
-        title=record.approval.title if record.approval else title(node.step),
+        title=_title(engine, node),
         status=record.status,
         output=record.output,
         error=record.error,

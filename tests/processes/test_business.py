@@ -73,8 +73,8 @@ def test_two_processes_at_once_make_each_effect_once(tmp_path: Path) -> None:
             assert worker.stdin is not None
             worker.stdin.write("go\n")
             worker.stdin.flush()
-        # The last line; the log is before it.
-        outputs = [json.loads(worker.communicate(timeout=60)[0].splitlines()[-1]) for worker in workers]
+        lines = [worker.communicate(timeout=60)[0].splitlines() for worker in workers]
+        outputs = [json.loads(next(line for line in said if line.startswith("["))) for said in lines]  # the rest is log
     finally:
         for worker in workers:
             worker.kill()

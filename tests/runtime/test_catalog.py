@@ -179,7 +179,7 @@ def test_a_copy_of_a_process_may_bring_copies_of_its_tools_but_no_other_ones(tmp
     catalog = Catalog.load([tmp_path / "known"])
     copy = process(tmp_path / "copy", "order-goods", "shop.look")
     assert set(catalog.definition_of_file(copy).tools) == {"shop.look"}
-    write(tmp_path / "copy" / "tools.py", TOOLS.format(name="shop.look").replace("item: str", "item: int"))
+    write(tmp_path / "copy" / "tools.py", TOOLS.format(name="shop.look").replace("item: str", "item: float"))
     other = write(tmp_path / "copy" / "other.yaml", copy.read_text())
     with pytest.raises(DefinitionInvalid, match=r"'shop\.look' is defined in .*known"):
         catalog.definition_of_file(other)

@@ -48,7 +48,7 @@ async def test_without_a_server_the_ways_out_are_named(settings: Settings) -> No
     assert not is_configured()
     with pytest.raises(ServerUnreachable) as caught:
         await connect(settings)
-    for way_out in ("uv run worker.py", "make demo", "TEMPORAL_ADDRESS"):
+    for way_out in ("make worker", "make demo", "TEMPORAL_ADDRESS"):
         assert way_out in str(caught.value)
 
 
