@@ -31,7 +31,7 @@ async def main():
     calls = [ToolCall(args={"to": "Halden Office", "amount": 5}, key=f"run-{n}/pay", run=f"run-{n}", step="pay")
              for n in range(20)]
     results = await asyncio.gather(*(ActivityEnvironment().run(run, call) for call in calls))
-    print(json.dumps([result.output["transfer_id"] for result in results]))
+    print(json.dumps([result.output["transfer_id"] for result in results]), flush=True)
 
 print("ready", flush=True)
 sys.stdin.readline()
