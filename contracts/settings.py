@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -41,4 +42,11 @@ def describe_model(aliases: Mapping[str, ModelAlias], environment: Mapping[str, 
     if answers_by_script(alias, environment):
         return "rehearsal model (answers are scripted; set OPENAI_API_KEY or OPENAI_BASE_URL for a real one)"
     model = alias.model or environment.get("OPENAI_MODEL") or DEFAULT_MODEL
-    return f"{model} at {alias.base_url or environment.get('OPENAI_BASE_URL') or 'OpenAI'}"
+    url = alias.base_url or environment.get("OPENAI_BASE_URL")
+    return f"{model} at {without_credentials(url) if url else 'OpenAI'}"
+
+
+def without_credentials(url: str) -> str:
+    """The URL as it may be shown: no user, password or query."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

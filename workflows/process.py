@@ -49,11 +49,16 @@ class ProcessWorkflow:
         self._error: ErrorInfo | None = None
         self._ended: datetime | None = None
         self._is_cancelled_by_temporal = False
+        self._not_started: str | None = None
 
     @workflow.run
     async def run(self, *payload: Json) -> RunResult:
-        request = _read(payload)
-        definition = await self._definition(request)
+        try:
+            request = _read(payload)
+            definition = await self._definition(request)
+        except ApplicationError as error:
+            self._not_started = error.message
+            raise
         engine = Engine(workflow.info().workflow_id, request, definition, ACTIONS)
         self._engine = engine
         publisher = asyncio.create_task(self._publish(engine))
@@ -81,7 +86,8 @@ class ProcessWorkflow:
     @workflow.query(name=VIEW_QUERY)
     def view(self) -> RunView:
         if self._engine is None:
-            raise ApplicationError("the run is still loading its process; ask again in a moment", type="Loading")
+            loading = "the run is still loading its process; ask again in a moment"
+            raise ApplicationError(self._not_started or loading, type="Loading")
         status = self._status if self._ended else view.live_status(self._engine)
         return view.run_view(
             self._engine,

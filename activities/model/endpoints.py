@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from contracts.errors import ModelFailed
-from contracts.settings import DEFAULT_MODEL, ModelAlias, ModelApi, answers_by_script
+from contracts.settings import DEFAULT_MODEL, ModelAlias, ModelApi, answers_by_script, without_credentials
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "not-needed"
@@ -26,8 +25,7 @@ class Endpoint:
 
     def __str__(self) -> str:
         """As it may be shown: the URL without credentials or query."""
-        parts = urlsplit(self.url)
-        return f"{self.model} at {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return f"{self.model} at {without_credentials(self.url)}"
 
 
 def resolve(

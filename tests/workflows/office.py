@@ -35,6 +35,9 @@ from runtime.sandbox import workflow_runner
 from workflows.agent import AgentWorkflow
 from workflows.process import ProcessWorkflow
 
+UNDO = "undo: {tool: do.undo, with: {of: '${ output.id }'}}"
+"""What most steps of these tests carry."""
+
 GROUPS = {"group:finance": ("user:alice", "user:bob"), "group:controllers": ("user:carol",)}
 
 
@@ -213,3 +216,12 @@ async def open_office(
             )
         )
         yield office
+
+
+def statuses(view: RunView) -> dict[str, str]:
+    return {step.id: step.status for step in view.steps}
+
+
+def effects(office: Office, kind: str = "do") -> list[str]:
+    """The steps that did, or undid, something, in order."""
+    return [step for effect, step, _ in office.ledger if effect == kind]

@@ -11,7 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 from contracts.names import SEARCH_ATTRIBUTES
 from runtime.client import data_converter
 from runtime.server import temporal_binary
-from tests.workflows.office import Office, Run, open_office
+from tests.workflows.office import UNDO, Office, Run, open_office
 
 SUGGESTED_AFTER_EVENTS = 40
 
@@ -38,7 +38,6 @@ async def office(hasty_client: Client) -> AsyncIterator[Office]:
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-UNDO = "undo: {tool: do.undo, with: {of: '${ output.id }'}}"
 
 
 async def continued(run: Run) -> None:

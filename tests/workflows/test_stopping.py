@@ -1,26 +1,11 @@
 """Ends and second tries that are easy to get half right: cancels during an undo, sub-processes, odd messages."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from contracts.names import DECIDE
-from tests.workflows.office import Office, open_office
-
-UNDO = "undo: {tool: do.undo, with: {of: '${ output.id }'}}"
-
-
-@pytest_asyncio.fixture
-async def office(client: Client) -> AsyncIterator[Office]:
-    async with open_office(client) as opened:
-        yield opened
-
-
-def undone(office: Office) -> list[str]:
-    return [step for effect, step, _ in office.ledger if effect == "undo"]
+from tests.workflows.office import UNDO, Office, effects
 
 
 async def test_a_cancel_through_temporal_during_an_undo_does_not_cut_it_short(office: Office) -> None:
@@ -40,7 +25,7 @@ async def test_a_cancel_through_temporal_during_an_undo_does_not_cut_it_short(of
     await run.repair("b", "retry")
     with pytest.raises(WorkflowFailureError):
         await run.handle.result()
-    assert undone(office) == ["b", "a"]
+    assert effects(office, "undo") == ["b", "a"]
     assert (await run.view()).status == "cancelled"
 
 
@@ -54,7 +39,7 @@ async def test_a_cancel_through_temporal_ends_the_run_as_cancelled_there_too(off
     with pytest.raises(WorkflowFailureError):
         await run.handle.result()
     assert (await run.handle.describe()).status is WorkflowExecutionStatus.CANCELED
-    assert undone(office) == ["a"]
+    assert effects(office, "undo") == ["a"]
 
 
 @pytest.mark.parametrize("undo", [True, False])
@@ -71,7 +56,7 @@ async def test_a_sub_process_is_taken_back_or_left_as_its_parent_is(office: Offi
     await run.cancel(undo=undo)
     with pytest.raises(WorkflowFailureError):
         await run.handle.result()
-    assert undone(office) == (["x"] if undo else [])
+    assert effects(office, "undo") == (["x"] if undo else [])
 
 
 async def test_a_sub_process_tried_again_is_a_run_of_its_own(office: Office) -> None:

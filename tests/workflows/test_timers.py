@@ -90,7 +90,7 @@ async def test_a_wait_until_what_is_no_time_is_an_incident(office: Office) -> No
     assert "no RFC 3339 time" in (await run.parked("a")).incidents[0].error.message
 
 
-async def test_a_group_that_is_not_done_by_its_deadline_parks_and_goes_on_when_retried(office: Office) -> None:
+async def test_a_group_that_is_not_done_by_its_deadline_fails_as_its_step_says(office: Office) -> None:
     run = await office.start("""
         process: late
         steps:

@@ -1,0 +1,14 @@
+"""The office of the engine's tests, on the server that all tests share."""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from temporalio.client import Client
+
+from tests.workflows.office import Office, open_office
+
+
+@pytest_asyncio.fixture
+async def office(client: Client) -> AsyncIterator[Office]:
+    async with open_office(client) as opened:
+        yield opened
