@@ -29,8 +29,12 @@ def parse(model: type[M], payload: tuple[Json, ...]) -> M:
     try:
         return model.model_validate(payload[0])
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'payload'}: {item['msg']}" for item in error.errors())
-        raise Refused(f"this is no {model.__name__.lower()}: {wrong}") from error
+        raise Refused(f"this is no {model.__name__.lower()}: {in_words(error)}") from error
+
+
+def in_words(error: ValidationError) -> str:
+    """Every field that is wrong, and how."""
+    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'input'}: {item['msg']}" for item in error.errors())
 
 
 def check(engine: Engine, message: Contract) -> None:

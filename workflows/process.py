@@ -266,8 +266,7 @@ def _read(payload: tuple[Json, ...]) -> RunRequest:
     try:
         return RunRequest.model_validate(payload[0])
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'input'}: {item['msg']}" for item in error.errors())
-        raise _invalid(f'{wrong}; start a run with {{"process": NAME, "input": {{...}}}}') from error
+        raise _invalid(f'{messages.in_words(error)}; start a run with {{"process": NAME, "input": {{...}}}}') from error
 
 
 async def _despite_cancel(work: Coroutine[Any, Any, None]) -> None:
