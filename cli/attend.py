@@ -4,14 +4,13 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import yaml
 from rich.text import Text
 from temporalio.client import Client
 
 from cli.decide import new_id, send
 from cli.follow import follow, marks_of, print_run, screen_for
 from cli.output import Output
-from cli.panels import approval
+from cli.panels import approval, first_asked
 from cli.picture import save_picture
 from cli.prompt import Answer, ask_decision, question
 from cli.runs import Observation, Watch
@@ -26,11 +25,10 @@ PATIENCE = timedelta(seconds=8)
 class Attendant:
     """Shows a run until it has ended, and has its approvals decided on the way."""
 
-    def __init__(self, output: Output, client: Client, people: Path, *, yes: bool, svg: str | None) -> None:
+    def __init__(self, output: Output, client: Client, *, yes: bool, svg: str | None) -> None:
         self._output = output
         self._screen = screen_for(output)
         self._client = client
-        self._people = people
         self._yes = yes
         self._svg = svg
         self._postponed: set[str] = set()
@@ -43,7 +41,7 @@ class Attendant:
                 return seen
             waiting = self._open(seen.view)[0]
             if self._svg is not None:
-                asked = question(next(iter(self._candidates(seen.view, waiting)), "user:NAME"))
+                asked = question(first_asked(waiting))
                 save_picture(seen, header, asked, Path(self._svg))
             if self._output.can_ask:
                 self._show(seen, waiting)
@@ -69,7 +67,7 @@ class Attendant:
     async def _approve(self, view: RunView, waiting: Waiting) -> None:
         """--yes: as the first who may."""
         refused = "nobody is left who may"
-        for person in self._candidates(view, waiting):
+        for person in waiting.people:
             self._output.say(f"--yes: approving {waiting.step} as {person}")
             try:
                 await self._send(view, waiting, person, Answer("approve", "demo --yes"))
@@ -81,7 +79,7 @@ class Attendant:
         self._output.say(f"{waiting.step} could not be approved: {refused}")
 
     async def _ask(self, view: RunView, waiting: Waiting) -> None:
-        person = next(iter(self._candidates(view, waiting)), "user:NAME")
+        person = first_asked(waiting)
         asking = asyncio.create_task(ask_decision(self._output.out, person))
         elsewhere = asyncio.create_task(self._until_decided(view.run, _key(waiting)))
         try:
@@ -119,21 +117,6 @@ class Attendant:
         )
         receipt = await send(self._client, view.run, decision)
         self._output.say(receipt.outcome)
-
-    def _candidates(self, view: RunView, waiting: Waiting) -> list[str]:
-        """Who may decide and has not; who started the run last, since rules often exclude them."""
-        voted = {vote.by for vote in waiting.votes}
-        people = [person for name in waiting.who for person in _members(self._people, name) if person not in voted]
-        return sorted(dict.fromkeys(people), key=lambda person: person == view.started_by)
-
-
-def _members(directory: Path, name: str) -> list[str]:
-    """The users a `user:` or `group:` name stands for, as the directory of people has it."""
-    kind, _, short = name.partition(":")
-    if kind != "group":
-        return [name]
-    groups = (yaml.safe_load(directory.read_text("utf-8")) or {}).get("groups", {})
-    return [f"user:{member}" for member in groups.get(short, ())]
 
 
 def _key(waiting: Waiting) -> str:

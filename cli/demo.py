@@ -72,7 +72,7 @@ async def _demo(
         if not output.as_json:
             output.out.print(header, soft_wrap=True)
         try:
-            seen = await Attendant(output, connection.client, settings.people, yes=yes, svg=svg).attend(run, header)
+            seen = await Attendant(output, connection.client, yes=yes, svg=svg).attend(run, header)
         except asyncio.CancelledError:
             again = command("demo") if process == PROCESS else command("demo", "--process", process)
             output.say(f"\n{run} is safe on the server, nothing is lost. Stopping... To go on:\n  {again}")

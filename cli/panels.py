@@ -95,10 +95,14 @@ def approval(
     return Group(title, _facts(facts), _commands([(line, "") for line in deciding(view.run, waiting)], live=live))
 
 
+def first_asked(waiting: Waiting) -> str:
+    """Somebody whose decision would count now."""
+    return next(iter(waiting.people), "user:NAME")
+
+
 def deciding(run: str, waiting: Waiting) -> tuple[str, str]:
     """The commands that approve and reject."""
-    by = next((name for name in waiting.who if name.startswith("user:")), "user:NAME")
-    words = (run, waiting.step, "--by", by)
+    words = (run, waiting.step, "--by", first_asked(waiting))
     return command("approve", *words), command("reject", *words, "--comment", "WHY")
 
 

@@ -133,7 +133,8 @@ class Waiting(Contract):
     title: str
     since: datetime
     until: datetime | None = None
-    who: tuple[str, ...] = ()
+    who: tuple[str, ...] = Field(default=(), description="users and groups who are asked, as written")
+    people: tuple[str, ...] = Field(default=(), description="users who may decide now and have not")
     needed: int = 0
     votes: tuple[Vote, ...] = ()
     reminded: int = 0

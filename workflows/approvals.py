@@ -53,6 +53,13 @@ def deciders(state: ApprovalState) -> dict[str, tuple[str, ...]]:
     return {**current_stage(state).asked, **(state.escalate_to if state.escalated else {})}
 
 
+def candidates(state: ApprovalState) -> tuple[str, ...]:
+    """The users whose decision would count now."""
+    spent = {*state.not_by, *(vote.by for vote in state.votes)}
+    people = dict.fromkeys(user for users in deciders(state).values() for user in users)
+    return tuple(user for user in people if user not in spent)
+
+
 def refusal(state: ApprovalState, decision: Decision) -> str | None:
     """Why this decision does not count, with what holds instead; None when it counts."""
     if decision.hash is not None and decision.hash != state.hash:

@@ -229,6 +229,7 @@ def _waiting(node: Node) -> Waiting:
         since=state.since,
         until=node.record.until,
         who=tuple(approvals.deciders(state)),
+        people=approvals.candidates(state),
         needed=approvals.missing(state),
         votes=state.votes,
         reminded=state.reminded,

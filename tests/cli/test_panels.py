@@ -17,6 +17,7 @@ WAITING = Waiting(
     since=START,
     until=START + timedelta(days=3),
     who=("group:finance", "user:cfo"),
+    people=("user:cfo",),
     needed=1,
     votes=(Vote(by="user:alice", decision="approve", comment="fine", at=START),),
     show={"amount": 1840.0, "audit": {"risk": "low", "notes": ["a", "b"]}, "urgent": True},

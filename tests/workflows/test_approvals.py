@@ -10,7 +10,7 @@ from contracts.decisions import Decision
 from contracts.errors import StepError
 from contracts.process import Stage
 from contracts.run import ApprovalState
-from workflows.approvals import Outcome, count, deciders, missing, open_stages, refusal
+from workflows.approvals import Outcome, candidates, count, deciders, missing, open_stages, refusal
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 USERS = {
@@ -84,6 +84,12 @@ def test_not_by_keeps_out_who_would_be_asked() -> None:
     state = approval(Stage(any_of=("group:finance",)), not_by=("user:alice",))
     assert "may not decide here" in (refusal(state, says("alice")) or "")
     assert refusal(state, says("bob")) is None
+
+
+def test_candidates_are_those_whose_decision_would_count() -> None:
+    state = approval(Stage(any_of=("group:finance", "user:dan"), count=2), not_by=("user:bob",))
+    assert candidates(state) == ("user:alice", "user:dan")
+    assert candidates(decide(state, says("dan"))[0]) == ("user:alice",)
 
 
 def test_edits_make_a_new_hash_and_void_earlier_votes() -> None:

@@ -31,6 +31,7 @@ PAY = """
 async def test_the_first_matching_row_decides_and_stages_follow_each_other(office: Office) -> None:
     run = await office.start(PAY, {"amount": 60000})
     view = await run.waiting("ok")
+    assert view.waiting[0].people == ("user:carol",)
     assert (view.status, view.waiting[0].title, view.waiting[0].who) == (
         "waiting",
         "Pay 60000?",
