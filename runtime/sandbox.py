@@ -10,7 +10,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxM
 PASSED_THROUGH = ("contracts", "language", "cel", "jsonschema_rs", "structlog")
 """Pure, or made safe for replay. Passing them through also saves importing them again for every run."""
 
-FORBIDDEN = frozenset({"activities", "api", "cli", "httpx2", "openai", "processes", "runtime", "yaml"})
+FORBIDDEN = frozenset({"activities", "api", "cli", "httpx2", "openai", "processes", "runtime", "sqlite3", "yaml"})
 """Clients and settings: a workflow that imports one of these is refused when the worker starts."""
 
 

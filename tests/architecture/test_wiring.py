@@ -1,5 +1,6 @@
 """The worker registers everything that the workflows name, as they name it."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from contracts.tools import ToolCall, ToolResult
 from runtime.catalog import Catalog
 from runtime.client import Connection
 from runtime.settings import PROJECT, Settings
+from workflows.process import ProcessWorkflow
 
 STUBS = [value for value in vars(contracts.activities).values() if isinstance(value, ActivityStub)]
 ENGINE_PREFIX = "surefoot."
@@ -68,4 +70,8 @@ def test_every_workflow_and_activity_takes_one_argument(registered: Definitions)
     to refuse it in words when that is not one argument."""
     assert {name for name, definition in registered.items() if len(definition.arg_types or []) != 1} == set()
     for each in worker.WORKFLOWS:
-        assert len(workflow._Definition.must_from_class(each).arg_types or ["any"]) == 1
+        taken = inspect.signature(workflow._Definition.must_from_class(each).run_fn).parameters.values()
+        kinds = [parameter.kind for parameter in taken if parameter.name != "self"]
+        any_number = each is ProcessWorkflow
+        expected = inspect.Parameter.VAR_POSITIONAL if any_number else inspect.Parameter.POSITIONAL_OR_KEYWORD
+        assert kinds == [expected], each
