@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from temporalio.testing import WorkflowEnvironment
 from contracts.names import SEARCH_ATTRIBUTES
 from runtime.client import data_converter, ensure_search_attributes
 from runtime.server import server_options, temporal_binary, time_skipping_binary
+from tests.business import Business
 
 for name in list(os.environ):
     if name.startswith(("OPENAI_", "SUREFOOT_", "TEMPORAL_")):
@@ -55,3 +57,12 @@ async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
     ) as environment:
         await ensure_search_attributes(environment.client)
         yield environment
+
+
+@pytest_asyncio.fixture
+async def business(tmp_path: Path) -> AsyncIterator[Business]:
+    """Worker and server as processes of their own, in a home of their own."""
+    opened = Business(tmp_path)
+    opened.start_worker()
+    yield opened
+    opened.stop()

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
 import yaml
 from temporalio.client import WorkflowQueryFailedError
 
@@ -22,14 +21,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 SAMPLE = yaml.safe_load((PROJECT / "processes/employee-onboarding/sample.yaml").read_text())
 RUN = "employee-onboarding-web"
-
-
-@pytest_asyncio.fixture
-async def business(tmp_path: Path) -> AsyncIterator[Business]:
-    opened = Business(tmp_path)
-    opened.start_worker()
-    yield opened
-    opened.stop()
 
 
 @asynccontextmanager

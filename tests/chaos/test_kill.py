@@ -3,12 +3,9 @@
 Real processes, the real server, the real sample database.
 """
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import yaml
 from temporalio.client import WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError
@@ -22,14 +19,6 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 SAMPLE = yaml.safe_load((PROJECT / "processes/employee-onboarding/sample.yaml").read_text())
 EFFECTS = 11
 """Of the sample: a record, three courses, four accounts, a meeting, a machine, a mail."""
-
-
-@pytest_asyncio.fixture
-async def business(tmp_path: Path) -> AsyncIterator[Business]:
-    opened = Business(tmp_path)
-    opened.start_worker()
-    yield opened
-    opened.stop()
 
 
 async def start(business: Business) -> WorkflowHandle[Any, RunResult]:
