@@ -10,7 +10,7 @@ from contracts.decisions import Receipt
 from contracts.errors import ErrorInfo
 from contracts.events import Event
 from contracts.model import Usage
-from contracts.plans import PlanRecord
+from contracts.plans import PlanRecord, Revision
 from contracts.process import Process
 from contracts.state import StateEntry, StateValue
 from contracts.tools import ToolSpec
@@ -185,6 +185,7 @@ class StepView(Contract):
     tokens: int = 0
     child: str | None = None
     by: str | None = None
+    plan: tuple[Revision, ...] = Field(default=(), description="of a goal: its plan and each change of it")
     undo: tuple[UndoCall, ...] = Field(default=(), description="what an abort would call to take this step back")
 
 
@@ -236,6 +237,7 @@ class RunView(Contract):
     steps: tuple[StepView, ...]
     waiting: tuple[Waiting, ...] = ()
     incidents: tuple[Incident, ...] = ()
+    state: dict[str, StateEntry] = {}
     refused: tuple[str, ...] = Field(default=(), description="the last signals that did not hold, and why")
 
 

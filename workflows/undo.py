@@ -100,9 +100,7 @@ async def undo_run(engine: Engine) -> int:
 
 
 def _has_effect(node: Node) -> bool:
-    if node.record.order is None or node.has_items or node.has_rounds:
-        return False
-    return node.step.undo is not None or bool(node.record.undo)
+    return node.record.order is not None and (node.step.undo is not None or bool(node.record.undo))
 
 
 def _order(node: Node) -> int:

@@ -90,6 +90,7 @@ def run_view(
         steps=tuple(_steps(engine)),
         waiting=tuple(_waiting(node) for node in engine.waiting.values()),
         incidents=tuple(_incident(engine, node) for node in engine.parked.values()),
+        state=engine.state.entries,
         refused=refused,
     )
 
