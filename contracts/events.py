@@ -6,7 +6,7 @@ who waits with a key waits in one shard, who waits without in all of them.
 
 import hashlib
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -45,7 +45,7 @@ class Subscription(Contract):
     run: str | None = None
     step: str | None = None
     process: str | None = None
-    with_: Json = None
+    with_: Annotated[Json, Field(alias="with")] = None
 
 
 class Delivery(Contract):
