@@ -258,7 +258,7 @@ def _incident(engine: Engine, node: Node) -> Incident:
         actions.insert(-1, "replan")
     return Incident(
         step=node.id,
-        title=title(node.step),
+        title=_title(engine, node),
         error=record.error or ErrorInfo(type="StepError", message="unknown"),
         since=record.started or engine.started,
         attempts=record.attempts,

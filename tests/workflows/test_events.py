@@ -43,7 +43,8 @@ async def ended(office: Office, run: str) -> None:
     async with asyncio.timeout(20):
         while True:
             try:
-                return await office.client.get_workflow_handle(run).result()
+                await office.client.get_workflow_handle(run).result()
+                return
             except RPCError as error:
                 if error.status != RPCStatusCode.NOT_FOUND:
                     raise
