@@ -80,7 +80,7 @@ class Unsubscribe(Contract):
 
 
 class PublishEvent(Contract):
-    """Publish an event; `at` is the time of the first attempt."""
+    """Publish an event; also signal `publish` of a topic. Its time is when the topic gets it, by the server's clock."""
 
     id: str
     topic: Topic

@@ -19,7 +19,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
     from contracts.errors import ExpressionFailed
-    from contracts.events import Delivery, Event, Subscription, TopicState, Unsubscribe
+    from contracts.events import Delivery, Event, PublishEvent, Subscription, TopicState, Unsubscribe
     from contracts.names import (
         EVENT_SIGNAL,
         PROCESS_WORKFLOW,
@@ -70,9 +70,10 @@ class TopicWorkflow:
 
     @workflow.signal(name=PUBLISH)
     def publish(self, *payload: Json) -> None:
-        event = self._read(Event, payload)
-        if event is None or event.id in self._recent:
+        published = self._read(PublishEvent, payload)
+        if published is None or published.id in self._recent:
             return
+        event = Event(**published.model_dump(), at=workflow.now())
         self._published += 1
         self._recent[event.id] = event
         self._forget_old()

@@ -9,7 +9,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.events import send
 from contracts.errors import EventMissed
-from contracts.events import SHARDS, Event, Subscription, TopicState, shard_of, topic_workflow_id
+from contracts.events import SHARDS, PublishEvent, Subscription, TopicState, shard_of, topic_workflow_id
 from contracts.names import PUBLISH, SUBSCRIBE, VIEW_QUERY
 from contracts.run import RunView
 from tests.workflows.office import Office, Run, statuses
@@ -22,7 +22,7 @@ def topic() -> str:
 
 
 async def publish(office: Office, topic: str, data: object, *, event_id: str = "", key: str | None = None) -> None:
-    event = Event(id=event_id or uuid4().hex, topic=topic, data=data, key=key, at=datetime.now(UTC))
+    event = PublishEvent(id=event_id or uuid4().hex, topic=topic, data=data, key=key)
     await send(office.client, office.queue, topic, shard_of(event.key or event.id), PUBLISH, event)
 
 
