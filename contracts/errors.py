@@ -9,6 +9,7 @@ SurefootError
 │   ├── SettingsInvalid
 │   └── Refused                 a decision, repair or cancel that does not hold, with what holds instead
 ├── ServerUnreachable           no Temporal server answers (exit status 3)
+├── PayloadUnavailable          a large payload cannot be stored, or is not where it was stored
 └── StepError                   a step failed; its `on_failure` decides
     ├── ExpressionFailed        a `${ }` could not be evaluated
     ├── ArgumentsInvalid        arguments do not fit the tool's schema; nothing was called
@@ -87,6 +88,10 @@ class Refused(CallerError):
 
 
 class ServerUnreachable(SurefootError):
+    pass
+
+
+class PayloadUnavailable(SurefootError):
     pass
 
 
