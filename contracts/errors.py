@@ -7,9 +7,9 @@ SurefootError
 │   ├── UnknownProcess
 │   ├── UnknownRun
 │   ├── SettingsInvalid
+│   ├── PayloadUnavailable      a large payload cannot be stored, or is not where it was stored
 │   └── Refused                 a decision, repair or cancel that does not hold, with what holds instead
 ├── ServerUnreachable           no Temporal server answers (exit status 3)
-├── PayloadUnavailable          a large payload cannot be stored, or is not where it was stored
 └── StepError                   a step failed; its `on_failure` decides
     ├── ExpressionFailed        a `${ }` could not be evaluated
     ├── ArgumentsInvalid        arguments do not fit the tool's schema; nothing was called
@@ -91,8 +91,8 @@ class ServerUnreachable(SurefootError):
     pass
 
 
-class PayloadUnavailable(SurefootError):
-    pass
+class PayloadUnavailable(CallerError):
+    """Wherever a worker meets it, Temporal tries again, so that the run goes on once the payload is back."""
 
 
 class StepError(SurefootError):

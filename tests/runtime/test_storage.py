@@ -1,9 +1,11 @@
 """Large payloads lie outside the server and come back whole; small ones do not notice."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,12 @@ from temporalio.worker import Replayer, Worker
 from uuid_utils import uuid7
 
 from contracts.errors import PayloadUnavailable, SettingsInvalid
+from contracts.run import Cost, RunView
 from runtime.client import data_converter
 from runtime.files import Files
 from runtime.sandbox import workflow_runner
 from runtime.settings import PROJECT, Settings, StorageSettings, load_settings
+from runtime.storage import PayloadConverter
 from tests.runtime.large import Echo, Large, beat, fail, make, measure
 from tests.workflows.office import open_office
 
@@ -181,6 +185,15 @@ async def test_a_program_with_another_home_is_told_so(stored: Client, client: Cl
         await run.result()
     with pytest.raises(PayloadUnavailable, match=r"another home.*SUREFOOT_HOME.*share the folder"):
         await elsewhere.get_workflow_handle(run.id).result()
+
+
+def test_a_view_is_plain_json_for_programs_that_know_only_that() -> None:
+    view = RunView(run="r", process="p", version=1, status="running", cost=Cost(), started=datetime.now(UTC), steps=())
+    converter = PayloadConverter()
+    [payload] = converter.to_payloads([view])
+    assert dict(payload.metadata) == {"encoding": b"json/plain"}, "the Temporal CLI shows base64 when there is more"
+    assert json.loads(payload.data)["run"] == "r"
+    assert converter.from_payloads([payload], [RunView]) == [view]
 
 
 # The files
