@@ -14,13 +14,17 @@ from rich.console import Console
 from temporalio.worker import Worker
 
 from activities.conversations import SqliteConversations
+from activities.events import event_activities
 from activities.heartbeats import INTERVAL
 from activities.model.call import ModelCall
 from activities.people import resolve_people_activity
+from activities.plans import check_plan_activity
 from activities.processes import await_process_activity, load_process_activity
 from activities.tools.runner import tool_activities
+from activities.tools.state import RunState
 from contracts.errors import ServerUnreachable, SurefootError
 from contracts.settings import describe_model
+from contracts.state import state_tools
 from runtime.catalog import Catalog
 from runtime.client import Connection, connect, ensure_search_attributes, is_configured
 from runtime.logging import configure_logging
@@ -29,12 +33,13 @@ from runtime.server import embedded_server
 from runtime.settings import Settings, load_settings
 from workflows.agent import AgentWorkflow
 from workflows.process import ProcessWorkflow
+from workflows.topic import TopicWorkflow
 
 MAX_ACTIVITIES = 200
 GRACE = timedelta(seconds=20)
 """How long activities may go on after the worker was told to stop; those that do not end are tried again elsewhere."""
 
-WORKFLOWS = (ProcessWorkflow, AgentWorkflow)
+WORKFLOWS = (ProcessWorkflow, AgentWorkflow, TopicWorkflow)
 
 
 @asynccontextmanager
@@ -76,11 +81,15 @@ def activities(
 ) -> list[Callable[..., Any]]:
     """Everything the workflows call, with its clients put in."""
     return [
-        *tool_activities(catalog.tools.values(), conversations=conversations),
+        *tool_activities(
+            (*catalog.tools.values(), *state_tools(RunState(connection.client))), conversations=conversations
+        ),
         models.activity(),
         load_process_activity(catalog.definition),
         resolve_people_activity(settings.people),
         await_process_activity(connection.client),
+        check_plan_activity(),
+        *event_activities(connection.client, settings.task_queue),
     ]
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from contracts.base import Contract, Json
+from contracts.events import Published, PublishEvent, Subscribed, Subscription
 from contracts.model import ModelReply, ModelRequest
+from contracts.plans import CheckedPlan, CheckPlan
 from contracts.run import Definition, RunResult
 
 A = TypeVar("A", bound=Contract)
@@ -55,3 +57,6 @@ LOAD_PROCESS: Final = ActivityStub("surefoot.load_process", LoadProcess, Definit
 RESOLVE_PEOPLE: Final = ActivityStub("surefoot.resolve_people", ResolvePeople, People)
 CALL_MODEL: Final = ActivityStub("surefoot.call_model", ModelRequest, ModelReply)
 AWAIT_PROCESS: Final = ActivityStub("surefoot.await_process", AwaitRun, RunResult)
+CHECK_PLAN: Final = ActivityStub("surefoot.check_plan", CheckPlan, CheckedPlan)
+PUBLISH_EVENT: Final = ActivityStub("surefoot.publish_event", PublishEvent, Published)
+SUBSCRIBE_STEP: Final = ActivityStub("surefoot.subscribe", Subscription, Subscribed)

@@ -4,10 +4,14 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 # A value that JSON can hold. `Any` because pydantic's recursive JsonValue costs a Python-level walk per payload.
 Json: TypeAlias = Any
+
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", description="words joined by dots")]
+JsonSchema = Annotated[dict[str, Any], Field(description="JSON Schema")]
+Expression = Annotated[str, Field(description="${ CEL }")]
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SHORT = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")

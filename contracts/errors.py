@@ -14,12 +14,15 @@ SurefootError
     ├── ExpressionFailed        a `${ }` could not be evaluated
     ├── ArgumentsInvalid        arguments do not fit the tool's schema; nothing was called
     ├── OutputInvalid           a result does not fit the step's or tool's schema
-    ├── CriteriaNotMet          `success` does not hold of the output
+    ├── CriteriaNotMet          `success` does not hold of the output, or a `repeat` never came to its end
+    ├── StateConflict           somebody wrote the key of the shared state meanwhile
+    ├── EventMissed             no event came within its time
+    ├── PlanInvalid             a planner gave no plan that holds, also after corrections
     ├── ToolFailed              a tool failed, after its retries
     ├── OutcomeUnknown          a write may or may not have happened
     ├── ModelFailed             a model call failed, after its retries
     ├── AnswerRefused           the model declined, or a content filter cut it off
-    ├── LimitReached            turns, tokens, cost or time of an agent are used up
+    ├── LimitReached            turns, tokens, cost or time of an agent, a goal or a run are used up
     ├── Rejected                people said no, or an approval expired
     ├── ChildFailed             a sub-process failed
     └── Cancelled               the step was cancelled with its run
@@ -116,6 +119,18 @@ class OutputInvalid(StepError):
 
 
 class CriteriaNotMet(StepError):
+    pass
+
+
+class StateConflict(StepError):
+    pass
+
+
+class EventMissed(StepError):
+    pass
+
+
+class PlanInvalid(StepError):
     pass
 
 

@@ -12,6 +12,17 @@ VIEW_QUERY: Final = "view"
 DECIDE: Final = "decide"
 REPAIR: Final = "repair"
 CANCEL: Final = "cancel"
+PUT_STATE: Final = "put_state"
+STATE_QUERY: Final = "state"
+EVENT_SIGNAL: Final = "event"
+
+TOPIC_WORKFLOW: Final = "Topic"
+PUBLISH: Final = "publish"
+SUBSCRIBE: Final = "subscribe"
+UNSUBSCRIBE: Final = "unsubscribe"
+
+PLANNER: Final = "planner"
+"""The agent that plans a goal when the process declares none of this name."""
 
 PROCESS_ATTRIBUTE: Final = SearchAttributeKey.for_keyword("SurefootProcess")
 STATUS_ATTRIBUTE: Final = SearchAttributeKey.for_keyword("SurefootStatus")

@@ -3,17 +3,19 @@
 The published JSON Schema is generated from here. Steps are discriminated by the one key that says what they do.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from contracts.base import Contract, Duration, Json
+from contracts.approval import Approval, Approve
+from contracts.base import Contract, Duration, Expression, Json, JsonSchema, Topic
+from contracts.triggers import Trigger
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", description="kebab-case")]
 StepId = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Who = Annotated[str, Field(pattern=r"^((user|group):[^\s:]+|starter)$", description="user:NAME or group:NAME")]
-Expression = Annotated[str, Field(description="${ CEL }")]
-JsonSchema = Annotated[dict[str, Any], Field(description="JSON Schema")]
+Operation = Literal["set", "merge", "append", "add"]
+WRITES = frozenset(get_args(Operation))
+OnConflict = Literal["reject", "last_wins", "first_wins", "merge"]
 
 
 class Retry(Contract):
@@ -25,13 +27,19 @@ class Retry(Contract):
     max: Duration = Field(default="1m", validate_default=True)
 
 
-class Limits(Contract):
-    """What one agent step may use in all: model turns, tokens in and out, US dollars, wall time."""
+class Budget(Contract):
+    """What a run or a goal may use in all: model turns, tokens in and out, US dollars, wall time."""
 
-    turns: Annotated[int, Field(ge=1, le=10_000)] = 20
+    turns: Annotated[int, Field(ge=1)] | None = None
     tokens: Annotated[int, Field(ge=1)] | None = None
     cost: Annotated[float, Field(gt=0)] | None = None
     time: Duration | None = None
+
+
+class Limits(Budget):
+    """What one agent step may use in all."""
+
+    turns: Annotated[int, Field(ge=1, le=10_000)] = 20
 
 
 class AgentSpec(Contract):
@@ -41,64 +49,6 @@ class AgentSpec(Contract):
     model: str | Annotated[tuple[str, ...], Field(min_length=1)] = "default"
     tools: tuple[str, ...] = ()
     limits: Limits = Limits()
-
-
-class Stage(Contract):
-    """Who decides: `count` of `any_of` (default 1), or all of `all_of`."""
-
-    any_of: Annotated[tuple[Who, ...], Field(min_length=1)] | None = None
-    all_of: Annotated[tuple[Who, ...], Field(min_length=1)] | None = None
-    count: Annotated[int, Field(ge=1)] | None = None
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> "Stage":
-        if (self.any_of is None) == (self.all_of is None):
-            raise ValueError("write exactly one of any_of and all_of")
-        if self.count is not None and self.any_of is None:
-            raise ValueError("count goes with any_of")
-        return self
-
-
-class ApprovalRow(Contract):
-    """A row of the approval matrix: `stages` in order, or one stage written in the row itself."""
-
-    when: Expression | None = None
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] | None = None
-    any_of: Annotated[tuple[Who, ...], Field(min_length=1)] | None = None
-    all_of: Annotated[tuple[Who, ...], Field(min_length=1)] | None = None
-    count: Annotated[int, Field(ge=1)] | None = None
-
-    @model_validator(mode="after")
-    def _stages_or_stage(self) -> "ApprovalRow":
-        if self.stages is None:
-            self.resolved_stages()
-        elif (self.any_of, self.all_of, self.count) != (None, None, None):
-            raise ValueError("write either stages, or any_of / all_of / count, not both")
-        return self
-
-    def resolved_stages(self) -> tuple[Stage, ...]:
-        return self.stages or (Stage(any_of=self.any_of, all_of=self.all_of, count=self.count),)
-
-
-class Escalation(Contract):
-    """After this long, these people may decide too."""
-
-    after: Duration
-    to: Annotated[tuple[Who, ...], Field(min_length=1)]
-
-
-class Approval(Contract):
-    """What people are asked, what they are shown, who they are, and what happens when they do not answer."""
-
-    title: Annotated[str, Field(min_length=1)]
-    show: dict[str, Json] = {}
-    from_: Annotated[tuple[ApprovalRow, ...], Field(alias="from", min_length=1)]
-    not_by: tuple[Who, ...] = ()
-    remind: Duration | None = None
-    escalate: Escalation | None = None
-    expires: Duration | None = None
-    on_expiry: Literal["reject", "approve"] = "reject"
-    on_reject: Literal["stop", "continue"] = "stop"
 
 
 class Undo(Contract):
@@ -114,6 +64,20 @@ class Until(Contract):
     until: str
 
 
+class Repeat(Contract):
+    """Again, `every` so often, until the condition holds of the `output`; at most `max` rounds."""
+
+    until: Expression
+    max: Annotated[int, Field(ge=1, le=10_000)] = 100
+    every: Duration | None = None
+
+
+class Fallback(Contract):
+    """The step that runs instead of one that failed."""
+
+    fallback: StepId
+
+
 class StepBase(Contract):
     """What any step can carry."""
 
@@ -121,40 +85,60 @@ class StepBase(Contract):
 
     description: str | None = None
     needs: tuple[StepId, ...] = ()
+    join: Literal["all", "any"] | Annotated[int, Field(ge=1)] = "all"
+    cancel_rest: bool = False
     when: Expression | bool | None = None
     for_each: Expression | tuple[Json, ...] | None = None
     parallel: Annotated[int, Field(ge=1)] | None = None
+    repeat: Repeat | None = None
     with_: Annotated[dict[str, Json], Field(alias="with")] = {}
     output: JsonSchema | None = None
     success: Expression | None = None
     retry: Retry | None = None
     timeout: Duration | None = None
     deadline: Duration | None = None
-    on_failure: Literal["ask", "fail", "continue"] = "ask"
+    on_failure: Literal["ask", "fail", "continue", "replan"] | Fallback = "ask"
     undo: Undo | None = None
     priority: Annotated[int, Field(ge=1, le=5)] | None = None
 
     @model_validator(mode="after")
-    def _parallel_needs_items(self) -> "StepBase":
+    def _goes_together(self) -> "StepBase":
         if self.parallel is not None and self.for_each is None:
             raise ValueError("parallel goes with for_each")
+        if self.cancel_rest and self.join == "all":
+            raise ValueError("cancel_rest goes with `join: any` or a number: after all needs there is no rest")
         return self
 
 
 class ToolStep(StepBase):
     kind: ClassVar[str] = "tool"
     tool: str
+    approve: Approve | None = None
 
 
 class AgentStep(StepBase):
     kind: ClassVar[str] = "agent"
     agent: str
     task: Annotated[str, Field(min_length=1)]
+    approve: Approve | None = None
 
 
-class ApprovalStep(StepBase):
-    kind: ClassVar[str] = "approval"
-    approval: Approval
+class GoalStep(StepBase):
+    """An objective that a planner agent turns into steps, out of the agents and tools that are granted here.
+
+    `depth`: levels of goals, this one included. `replans`: changes of the plan after failures. `limits`: of the
+    planner and all agents of the plan together.
+    """
+
+    kind: ClassVar[str] = "goal"
+    goal: Annotated[str, Field(min_length=1)]
+    planner: StepId = "planner"
+    agents: tuple[StepId, ...] = ()
+    tools: tuple[str, ...] = ()
+    review: Approve | None = None
+    depth: Annotated[int, Field(ge=1, le=10)] = 2
+    replans: Annotated[int, Field(ge=0, le=100)] = 3
+    limits: Budget = Budget()
 
 
 class GroupStep(StepBase):
@@ -169,13 +153,78 @@ class ProcessStep(StepBase):
     process: Name
 
 
+class ApprovalStep(StepBase):
+    kind: ClassVar[str] = "approval"
+    approval: Approval
+
+
+class EventStep(StepBase):
+    """Waits for an event of a topic; `match` and `key` narrow it, `within` bounds the wait."""
+
+    kind: ClassVar[str] = "event"
+    event: Topic
+    match: Expression | None = None
+    key: str | None = None
+    within: Duration | None = None
+
+
 class WaitStep(StepBase):
     kind: ClassVar[str] = "wait"
     wait: Duration | Until
 
 
+class StateWrite(Contract):
+    """A write to one key of the run's shared state; with `if_version`, as one who saw that version."""
+
+    key: StepId
+    set: Json = None
+    merge: Json = None
+    append: Json = None
+    add: Json = None
+    if_version: Annotated[int, Field(ge=0)] | Expression | None = None
+
+    @model_validator(mode="after")
+    def _one_operation(self) -> "StateWrite":
+        if len(self.model_fields_set & WRITES) != 1:
+            raise ValueError("write exactly one of set, merge, append and add")
+        return self
+
+    @property
+    def operation(self) -> "Operation":
+        return next(name for name in get_args(Operation) if name in self.model_fields_set)
+
+    @property
+    def operand(self) -> Json:
+        return getattr(self, self.operation)
+
+
+class StateStep(StepBase):
+    kind: ClassVar[str] = "state"
+    state: StateWrite
+
+
+class EmitStep(StepBase):
+    """Publishes an event, `with` its data. Those who wait with the same `key` get it, and those who wait without."""
+
+    kind: ClassVar[str] = "emit"
+    emit: Topic
+    key: str | None = None
+
+
 STEP_KINDS: dict[str, type[StepBase]] = {
-    model.kind: model for model in (ToolStep, AgentStep, ApprovalStep, GroupStep, ProcessStep, WaitStep)
+    model.kind: model
+    for model in (
+        ToolStep,
+        AgentStep,
+        GoalStep,
+        GroupStep,
+        ProcessStep,
+        ApprovalStep,
+        EventStep,
+        WaitStep,
+        StateStep,
+        EmitStep,
+    )
 }
 
 
@@ -190,12 +239,24 @@ def step_kind(value: Any) -> str | None:
 Step = Annotated[
     Annotated[ToolStep, Tag("step:tool")]
     | Annotated[AgentStep, Tag("step:agent")]
-    | Annotated[ApprovalStep, Tag("step:approval")]
+    | Annotated[GoalStep, Tag("step:goal")]
     | Annotated[GroupStep, Tag("step:steps")]
     | Annotated[ProcessStep, Tag("step:process")]
-    | Annotated[WaitStep, Tag("step:wait")],
+    | Annotated[ApprovalStep, Tag("step:approval")]
+    | Annotated[EventStep, Tag("step:event")]
+    | Annotated[WaitStep, Tag("step:wait")]
+    | Annotated[StateStep, Tag("step:state")]
+    | Annotated[EmitStep, Tag("step:emit")],
     Discriminator(step_kind),
 ]
+
+
+class StateKey(Contract):
+    """A key of the run's shared state: what it may hold, what it holds at first, what becomes of a late write."""
+
+    schema_: Annotated[JsonSchema, Field(alias="schema")] = {}
+    initial: Json = None
+    on_conflict: OnConflict = "reject"
 
 
 class Value(Contract):
@@ -212,7 +273,10 @@ class Process(Contract):
     process: Name
     version: Annotated[int, Field(ge=1)] = 1
     description: str = ""
+    on: tuple[Trigger, ...] = ()
     input: JsonSchema = {}
+    limits: Budget = Budget()
+    state: dict[StepId, StateKey] = {}
     agents: dict[StepId, AgentSpec] = {}
     steps: Annotated[dict[StepId, Step], Field(min_length=1)]
     output: Json = None

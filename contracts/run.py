@@ -8,16 +8,21 @@ from pydantic import Field, PlainSerializer
 from contracts.base import Contract, Json
 from contracts.decisions import Receipt
 from contracts.errors import ErrorInfo
+from contracts.events import Event
 from contracts.model import Usage
+from contracts.plans import PlanRecord, Revision
 from contracts.process import Process
+from contracts.state import StateEntry, StateValue
 from contracts.tools import ToolSpec
 
 RunStatus = Literal["running", "waiting", "attention", "completed", "failed", "undone", "cancelled"]
 StepStatus = Literal[
     "pending", "running", "waiting", "attention", "completed", "skipped", "failed", "cancelled", "undoing", "undone"
 ]
-SETTLED: frozenset[StepStatus] = frozenset({"completed", "skipped", "failed"})
+SETTLED: frozenset[StepStatus] = frozenset({"completed", "skipped", "failed", "cancelled"})
 """Statuses that let what needs a step go on."""
+IDLE: frozenset[StepStatus] = frozenset({"skipped", "cancelled"})
+"""Statuses of steps that settled without having run to an end."""
 ENDED: frozenset[RunStatus] = frozenset({"completed", "failed", "undone", "cancelled"})
 
 
@@ -79,6 +84,8 @@ class ApprovalState(Contract):
     escalate_to: dict[str, tuple[str, ...]] = {}
     escalated: bool = False
     edits: Json = None
+    outcome: Literal["approved", "rejected"] | None = None
+    asked: str = Field(default="", description="hash of what was first asked, before any edits")
 
 
 class OpenStage(Contract):
@@ -113,6 +120,10 @@ class StepRecord(Contract):
     undo: tuple[UndoCall, ...] = Field(default=(), description="how to take back a sub-process, first one first")
     approval: ApprovalState | None = None
     until: datetime | None = Field(default=None, description="when a wait, an approval's expiry, is due")
+    rounds: int = Field(default=0, description="of a repeat that have begun")
+    called: bool = Field(default=False, description="a fallback that stands in for a step that failed")
+    event: Event | None = Field(default=None, description="what an event step waited for")
+    plan: PlanRecord | None = Field(default=None, description="of a goal")
 
 
 class Snapshot(Contract):
@@ -121,7 +132,8 @@ class Snapshot(Contract):
     started: datetime
     records: tuple[StepRecord, ...]
     completions: int
-    seen: dict[str, Receipt] = Field(default={}, description="answers to decisions, repairs and cancels, by their id")
+    seen: dict[str, Receipt | StateValue] = Field(default={}, description="answers to what people said, by its id")
+    state: dict[str, StateEntry] = {}
     generation: int = 1
 
 
@@ -129,7 +141,7 @@ class Waiting(Contract):
     """Something a run waits for people or time to do."""
 
     step: str
-    kind: Literal["approval", "wait"]
+    kind: Literal["approval", "event", "wait"]
     title: str
     since: datetime
     until: datetime | None = None
@@ -173,6 +185,7 @@ class StepView(Contract):
     tokens: int = 0
     child: str | None = None
     by: str | None = None
+    plan: tuple[Revision, ...] = Field(default=(), description="of a goal: its plan and each change of it")
     undo: tuple[UndoCall, ...] = Field(default=(), description="what an abort would call to take this step back")
 
 
@@ -224,6 +237,7 @@ class RunView(Contract):
     steps: tuple[StepView, ...]
     waiting: tuple[Waiting, ...] = ()
     incidents: tuple[Incident, ...] = ()
+    state: dict[str, StateEntry] = {}
     refused: tuple[str, ...] = Field(default=(), description="the last signals that did not hold, and why")
 
 

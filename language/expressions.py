@@ -124,13 +124,18 @@ def uses_steps_dynamically(expression: str) -> bool:
     return not all(_step_references(expression))
 
 
+@lru_cache(maxsize=32_768)
+def _variables(expression: str) -> frozenset[str]:
+    return frozenset(_program(expression).variables())
+
+
 def names_used(expression: str) -> frozenset[str]:
     """The top-level names an expression uses, without those it binds itself, as the `x` of `list.map(x, ...)`.
 
     Raises:
         ValueError: the expression is no CEL.
     """
-    used = frozenset(_program(expression).variables())
+    used = _variables(expression)
     bare = _STRING.sub("''", expression)
     bound = re.findall(r"\.\s*(?:all|exists|exists_one|filter|map)\s*\(\s*([A-Za-z_]\w*)\s*,", bare)
     return used - frozenset(bound)
@@ -189,7 +194,9 @@ def run(expression: str, names: Mapping[str, Any], step: StepLookup | None = Non
     """
     used = {name: step(name) for name in steps_used(expression)} if step else {}
     try:
-        return _json(_program(expression).execute({**names, "steps": used} if used else dict(names)))
+        # Only what is asked for: a context is converted as a whole, however large the run's input is.
+        context = {name: names[name] for name in _variables(expression) if name in names}
+        return _json(_program(expression).execute({**context, "steps": used} if used else context))
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ExpressionFailed(_explain(expression, error, used), {"expression": expression}) from error
 

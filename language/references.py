@@ -6,16 +6,14 @@ from dataclasses import dataclass, field
 
 import cel
 
-from contracts.base import Json
-from contracts.process import AgentStep, ApprovalStep, GroupStep, Process, Step, Until, WaitStep
+from contracts.process import Fallback, GroupStep, Process, StateStep, Step
 from language import expressions
 from language.source import Path, Place, Source
+from language.strings import CONDITIONS, EVENT, OUTPUT, is_argument, step_strings, strings, trigger_strings
 from language.structure import close
 
-ALWAYS = frozenset({"input", "steps", "run"})
+ALWAYS = frozenset({"input", "steps", "run", "state"})
 ITEM = frozenset({"item", "index"})
-OUTPUT = frozenset({"output"})
-CONDITIONS = frozenset({"when", "success", "for_each"})
 FUNCTIONS = frozenset(
     {"size", "string", "bytes", "double", "int", "uint", "type", "dyn", "timestamp", "duration"}
     | {"contains", "startsWith", "endsWith", "matches"}
@@ -26,6 +24,7 @@ FUNCTIONS = frozenset(
 """What CEL expressions can call; the macros (has, all, exists, map, filter) are gone once compiled."""
 
 _STRING = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""")
+_STATE = re.compile(r"(?<![\w.])state\s*\.\s*(\w+)")
 _FIELD = re.compile(r"(?<![\w.])steps\s*\.\s*(\w+)\s*\.\s*(\w+)(?:\s*\.\s*(\w+))?")
 
 
@@ -52,18 +51,30 @@ class Scope:
 
 @dataclass
 class References:
-    """Checks a process whose shape is right, and finds every step's needs."""
+    """Checks a process whose shape is right, and finds every step's needs.
+
+    `outer`: steps around it, when it is a part of a run; `keys`: of the shared state that are declared around it.
+    """
 
     source: Source
     dropped: set[Path]
+    outer: frozenset[str] = frozenset()
+    keys: frozenset[str] = frozenset()
     needs: dict[Path, tuple[str, ...]] = field(default_factory=dict)
     edges: dict[Path, dict[Path, Path]] = field(default_factory=dict)
+    _instead: dict[Path, Path] = field(default_factory=dict)
 
     def check(self, process: Process) -> None:
-        root = self._scope(("steps",), process.steps, None, None)
+        self.keys |= frozenset(process.state) | frozenset(_written(process.steps))
+        self.keys |= {str(path[1]) for path in self.dropped if path[:1] == ("state",)}
+        around = Scope((), {}, self.outer)
+        root = self._scope(("steps",), process.steps, around, None)
         self._walk(root, frozenset())
-        for path, text in _strings(process.output, ("output",)):
+        for path, text in strings(process.output, ("output",)):
             self._expressions(path, text, root, ALWAYS)
+        for index, trigger in enumerate(process.on):
+            for path, text, names in trigger_strings(("on", index), trigger):
+                self._expressions(path, text, around, names)
         self._report_circles()
 
     def _scope(self, path: Path, steps: Mapping[str, Step], parent: Scope | None, owner: Path | None) -> Scope:
@@ -91,22 +102,47 @@ class References:
                 self.source.report(self.source.place(at), f"there is no step `{name}`", hint)
             else:
                 needs[name] = at
-        for at, text, extra in _step_strings(path, step):
+        for at, text, extra in step_strings(path, step):
             names = ALWAYS | (outer if at[len(path)] == "for_each" else inner) | extra
             for name in self._expressions(at, text, scope, names):
                 needs.setdefault(name, at)
         self.needs[path] = tuple(needs)
+        self._join(path, step, len(needs))
         edges = self.edges.setdefault(path, {})
+        if isinstance(step.on_failure, Fallback):
+            self._fallback(scope, path, step.on_failure.fallback, edges)
         for name, at in needs.items():
             found = scope.find(name)
             if found is not None:
                 edges[(*found.path, name)] = at
         if scope.owner is not None:
-            # A group is done when what is in it is; what is in it starts after what the group needs.
-            self.edges.setdefault(scope.owner, {})[path] = scope.owner
-            for target, at in self.edges.get(scope.owner, {}).items():
-                if target[: len(scope.owner)] != scope.owner or target == scope.owner:
-                    edges.setdefault(target, at)
+            self._inside(scope.owner, path, edges)
+
+    def _inside(self, owner: Path, path: Path, edges: dict[Path, Path]) -> None:
+        """A group is done when what is in it is; what is in it starts after what the group needs."""
+        self.edges.setdefault(owner, {})[path] = owner
+        for target, at in self.edges.get(owner, {}).items():
+            if target[: len(owner)] != owner or target == owner:
+                edges.setdefault(target, at)
+
+    def _join(self, path: Path, step: Step, needs: int) -> None:
+        place = self.source.place((*path, "join"))
+        if step.join != "all" and not needs:
+            self.source.report(place, "`join` says how many needs must settle, and the step has none", "add `needs`")
+        elif isinstance(step.join, int) and step.join > needs:
+            self.source.report(place, f"`join` is {step.join}, but there are {needs} needs", f"write at most {needs}")
+
+    def _fallback(self, scope: Scope, path: Path, name: str, edges: dict[Path, Path]) -> None:
+        at = (*path, "on_failure", "fallback")
+        target = (*scope.path, name)
+        if name not in scope.known:
+            hint = close(name, scope.known - {str(path[-1])})
+            self.source.report(self.source.place(at), f"there is no step `{name}` beside this one", hint)
+        elif (other := self._instead.setdefault(target, path)) != path:
+            message = f"`{name}` is the fallback of `{_name(other)}` already"
+            self.source.report(self.source.place(at), message, "give each step a fallback of its own")
+        else:
+            edges[target] = at
 
     def _expressions(self, path: Path, text: str, scope: Scope, names: frozenset[str]) -> list[str]:
         """The steps that a text refers to; what is wrong with its expressions is reported."""
@@ -117,7 +153,7 @@ class References:
                 self.source.inside(path, error.offset), str(error), "close it, or write $${ for a literal ${"
             )
             return []
-        if path[-1] in CONDITIONS and (len(parts) != 1 or not parts[0][2]) and not _is_argument(path):
+        if path[-1] in CONDITIONS and (len(parts) != 1 or not parts[0][2]) and not is_argument(path):
             whole = "one whole ${ }" if any(part[2] for part in parts) else f"${{ {text} }}"
             self.source.report(self.source.place(path), f"`{path[-1]}` is text, not an expression", f"write {whole}")
         found: list[str] = []
@@ -137,11 +173,16 @@ class References:
             self.source.report(at, f"`{expression}` is no CEL expression: {message}", _syntax_hint(expression))
             return
         for name in sorted(expressions.names_used(expression) - names):
-            self.source.report(place, f"unknown name `{name}`", _scope_hint(name, names))
+            known = names if self.keys else names - {"state"}
+            self.source.report(place, f"unknown name `{name}`", _scope_hint(name, known))
         for name in sorted(name for name in cel.compile(expression).functions() if name.isidentifier()):
             if name not in FUNCTIONS:
                 self.source.report(place, f"unknown function `{name}`", close(name, FUNCTIONS))
         self._fields(place, expression, scope)
+        if "state" in expressions.names_used(expression):
+            for key in sorted(set(_STATE.findall(_STRING.sub("''", expression))) - self.keys):
+                hint = f"declare it under `state`, or write it in a step; {close(key, self.keys)}"
+                self.source.report(place, f"nothing writes `state.{key}`", hint)
         if expressions.uses_steps_dynamically(expression):
             self.source.report(place, "`steps` must be followed by a step's id", "write steps.ID.output")
         for name in sorted(expressions.steps_used(expression)):
@@ -165,7 +206,7 @@ class References:
 
     def _step_hint(self, scope: Scope, name: str) -> str:
         outermost = scope
-        while outermost.parent is not None:
+        while outermost.parent is not None and outermost.parent.steps:
             outermost = outermost.parent
         groups = {key: step for key, step in outermost.steps.items() if isinstance(step, GroupStep)}
         for key, group in groups.items():
@@ -203,45 +244,13 @@ class References:
                 branches.append(iter(self.edges.get(target, {}).items()))
 
 
-def _step_strings(path: Path, step: Step) -> Iterator[tuple[Path, str, frozenset[str]]]:
-    """Every string of a step that may hold expressions, with the names that are in scope there alone."""
-    none: frozenset[str] = frozenset()
-    found: list[tuple[str, Json, frozenset[str]]] = [
-        ("for_each", step.for_each, none),
-        ("when", step.when, none),
-        ("with", step.with_, none),
-        ("success", step.success, OUTPUT),
-    ]
-    if step.undo is not None:
-        found.append(("undo", {"with": step.undo.with_}, OUTPUT))
-    if isinstance(step, AgentStep):
-        found.append(("task", step.task, none))
-    if isinstance(step, WaitStep) and isinstance(step.wait, Until):
-        found.append(("wait", {"until": step.wait.until}, none))
-    if isinstance(step, ApprovalStep):
-        approval = step.approval
-        rows = [{"when": row.when} for row in approval.from_]
-        found.append(("approval", {"title": approval.title, "show": approval.show, "from": rows}, none))
-    for key, value, extra in found:
-        for at, text in _strings(value, (*path, key)):
-            yield at, text, extra
-
-
-def _strings(value: Json, path: Path) -> Iterator[tuple[Path, str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _strings(item, (*path, key))
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from _strings(item, (*path, index))
-
-
-def _is_argument(path: Path) -> bool:
-    """Whether a path is inside `with` or `show`, where a key that is called `when` means nothing."""
-    inside = path[:-1]
-    return any(key in inside for key in ("with", "show", "output"))
+def _written(steps: Mapping[str, Step]) -> Iterator[str]:
+    """The keys of the shared state that steps write."""
+    for step in steps.values():
+        if isinstance(step, StateStep):
+            yield step.state.key
+        elif isinstance(step, GroupStep):
+            yield from _written(step.steps)
 
 
 def _syntax_hint(expression: str) -> str:
@@ -257,7 +266,9 @@ def _scope_hint(name: str, names: frozenset[str]) -> str:
     if name in ITEM:
         return "it is there under for_each only"
     if name in OUTPUT:
-        return "it is there in success and undo only"
+        return "it is there in success, undo and repeat.until only"
+    if name in EVENT:
+        return "it is there in match only, and in `on`"
     return f"in scope here: {', '.join(sorted(names))}; text goes in quotes inside ${{ }}"
 
 

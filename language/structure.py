@@ -7,26 +7,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, to_json
 
+from contracts import approval
 from contracts import process as model
-from contracts.base import Json
+from contracts.base import Contract, Json
 from contracts.process import STEP_KINDS, Process, StepBase
+from contracts.triggers import TRIGGER_KINDS
 from language.source import Path, Source
-
-LATER = {
-    "approve": "an approval step before this one",
-    "cancel_rest": "",
-    "depth": "",
-    "emit": "",
-    "event": "",
-    "goal": "steps written out, or an agent step",
-    "join": "",
-    "on": "",
-    "planner": "",
-    "repeat": "",
-    "review": "",
-    "state": "outputs of steps",
-}
-"""Words of the format that this version does not run, with what can be written instead."""
 
 
 def parse(source: Source) -> tuple[Process | None, set[Path]]:
@@ -58,8 +44,12 @@ def parse(source: Source) -> tuple[Process | None, set[Path]]:
 def _report_all(source: Source, found: list[tuple[ErrorDetails, Path]]) -> None:
     paths = [path for _, path in found]
     explained = {path for detail, path in found if detail["type"] == "value_error"}
-    for detail, path in found:
+    for index, (detail, path) in enumerate(found):
         has_inner = any(len(other) > len(path) and other[: len(path)] == path for other in paths)
+        if path and path[-1] in _CHOICES and detail["type"] != "value_error":
+            if not has_inner and paths.index(path) == index:
+                _report_choice(source, path, detail["input"], _CHOICES[path[-1]])
+            continue
         is_repeated = path in explained and detail["type"] != "value_error"
         is_other_branch = has_inner and "wait" in path and detail["type"] == "value_error"
         if not (has_inner and detail["type"] == "too_short") and not is_repeated and not is_other_branch:
@@ -75,6 +65,10 @@ def close(name: str, known: Iterable[str]) -> str:
     return f"there are: {shown}" if names else "there are none"
 
 
+_TAGS = ("step:", "on:", "function")
+"""What names of alternatives in pydantic's locations begin with."""
+
+
 def _path(data: Json, location: tuple[int | str, ...]) -> Path:
     """pydantic's location without what is not in the data: tags of unions."""
     path: list[int | str] = []
@@ -86,7 +80,9 @@ def _path(data: Json, location: tuple[int | str, ...]) -> Path:
             path.append(part)
             data = data[part]
         elif (
-            position == len(location) - 1 and isinstance(data, dict) and not str(part).startswith(("step:", "function"))
+            position == len(location) - 1
+            and isinstance(data, dict)
+            and not str(part).startswith(("step:", "on:", "function"))
         ):
             path.append(part)
     return tuple(path)
@@ -94,7 +90,7 @@ def _path(data: Json, location: tuple[int | str, ...]) -> Path:
 
 def _owner(path: Path) -> Path:
     """The innermost step, the agent or the top-level key that a path is in."""
-    owner = path[:2] if path[:1] == ("agents",) else path[:1]
+    owner = path[:2] if path[:1] in (("agents",), ("state",)) else path[:1]
     position = 0
     while path[position : position + 1] == ("steps",) and len(path) > position + 1:
         owner = path[: position + 2]
@@ -126,9 +122,6 @@ def _report(source: Source, detail: ErrorDetails, path: Path) -> None:
     match detail["type"]:
         case "missing":
             source.report(source.place(path[:-1]), f"`{name}` is missing", "add it")
-        case "extra_forbidden" if name in LATER:
-            instead = f"; use {LATER[name]}" if LATER[name] else ""
-            source.report(source.key(path), f"`{name}` is not supported by this version", f"leave it out{instead}")
         case "extra_forbidden":
             source.report(source.key(path), f"unknown key `{name}`", close(name, _allowed(source, path[:-1])))
         case "union_tag_not_found" | "union_tag_invalid":
@@ -147,11 +140,7 @@ def _report(source: Source, detail: ErrorDetails, path: Path) -> None:
 
 
 def _report_choice(source: Source, path: Path, value: Json, expected: str) -> None:
-    message = f"`{path[-1]}` is {value!r}"
-    if path[-1] == "on_failure" and (value == "replan" or isinstance(value, dict)):
-        shown = value if isinstance(value, str) else next(iter(value), "{}")
-        message = f"`on_failure: {shown}` is not supported by this version"
-    source.report(source.place(path), message, f"write {expected}")
+    source.report(source.place(path), f"`{path[-1]}` is {_brief(value)}", f"write {expected}")
 
 
 def _report_pattern(source: Source, detail: ErrorDetails, path: Path) -> None:
@@ -178,6 +167,13 @@ def _report_value(source: Source, detail: ErrorDetails, path: Path) -> None:
         source.report(source.place(path), f"{message}: {said}", "")
 
 
+_CHOICES: dict[str | int, str] = {
+    "on_failure": "ask, fail, continue, replan (in a goal's plan) or {fallback: step}",
+    "join": "all, any or how many needs",
+    "if_version": "a version number, or an expression that gives one",
+}
+"""Keys whose value is one of several types."""
+
 _WANTED = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -198,21 +194,19 @@ def _name(path: Path) -> str:
 
 
 def _report_kind(source: Source, path: Path, value: Json) -> None:
-    name = path[-1] if path else "step"
+    is_trigger = path[:1] == ("on",)
+    name = f"on[{path[1]}]" if is_trigger else f"step `{path[-1] if path else 'step'}`"
+    known: Iterable[str] = TRIGGER_KINDS if is_trigger else STEP_KINDS
+    kinds = ", ".join(known)
     if not isinstance(value, dict):
-        source.report(source.place(path), f"step `{name}` is no mapping", "write what it does, such as `tool: name`")
-        return
-    found = [kind for kind in STEP_KINDS if kind in value]
-    later = [key for key in value if key in LATER]
-    kinds = ", ".join(STEP_KINDS)
-    if found:
+        example = "event: order.paid" if is_trigger else "tool: name"
+        source.report(source.place(path), f"{name} is no mapping", f"write what it does, such as `{example}`")
+    elif found := [kind for kind in known if kind in value]:
         both = " and ".join(f"`{kind}`" for kind in found)
-        source.report(source.key(path), f"step `{name}` has {both}", f"a step is exactly one of {kinds}")
-    elif later:
-        key = (*path, later[0])
-        source.report(source.key(key), f"`{later[0]}` is not supported by this version", f"a step is one of {kinds}")
+        what = "a trigger" if is_trigger else "a step"
+        source.report(source.key(path), f"{name} has {both}", f"{what} is exactly one of {kinds}")
     else:
-        source.report(source.key(path), f"step `{name}` does not say what it does", f"give it one of {kinds}")
+        source.report(source.key(path), f"{name} does not say what it does", f"give it one of {kinds}")
 
 
 def _allowed(source: Source, parent: Path) -> list[str]:
@@ -224,18 +218,27 @@ def _allowed(source: Source, parent: Path) -> list[str]:
     chosen: type[BaseModel] = Process
     if owner == parent and owner[:1] == ("steps",) and isinstance(data, dict):
         chosen = next((kind for name, kind in STEP_KINDS.items() if name in data), StepBase)
+    elif parent[:1] == ("on",) and isinstance(data, dict):
+        chosen = next((kind for name, kind in TRIGGER_KINDS.items() if name in data), Contract)
     elif parent:
         chosen = _MODELS.get(str(next((part for part in reversed(parent) if part in _MODELS), "")), StepBase)
     if owner == parent and owner[:1] == ("agents",):
         chosen = model.AgentSpec
+    if parent[:1] == ("state",):
+        chosen = model.StateKey
     return [field.alias or name for name, field in chosen.model_fields.items()]
 
 
 _MODELS: dict[str | int, type[BaseModel]] = {
-    "approval": model.Approval,
-    "from": model.ApprovalRow,
-    "stages": model.Stage,
-    "escalate": model.Escalation,
+    "approval": approval.Approval,
+    "approve": approval.Approve,
+    "review": approval.Approve,
+    "from": approval.ApprovalRow,
+    "stages": approval.Stage,
+    "escalate": approval.Escalation,
+    "on_failure": model.Fallback,
+    "repeat": model.Repeat,
+    "state": model.StateWrite,
     "undo": model.Undo,
     "retry": model.Retry,
     "limits": model.Limits,

@@ -2,19 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Literal
 
+from contracts.approval import Approve, Stage
 from contracts.decisions import Decision, subject_hash
 from contracts.errors import StepError
-from contracts.process import Approval, Stage
 from contracts.run import ApprovalState, OpenStage, Vote
 
-Outcome = Literal["approved", "rejected"]
 Users = Mapping[str, tuple[str, ...]]
 """For each name as written (`group:finance`), the users it stands for."""
 
 
-def names_to_resolve(approval: Approval, stages: Iterable[Stage]) -> tuple[str, ...]:
+def names_to_resolve(approval: Approve, stages: Iterable[Stage]) -> tuple[str, ...]:
     """Every user and group an approval can involve, sorted; `starter` is known to the run itself."""
     names = {name for stage in stages for name in (*(stage.any_of or ()), *(stage.all_of or ()))}
     names.update(approval.not_by)
@@ -79,23 +77,23 @@ def refusal(state: ApprovalState, decision: Decision) -> str | None:
     return None
 
 
-def count(state: ApprovalState, decision: Decision, at: datetime) -> tuple[ApprovalState, Outcome | None]:
-    """The approval after a decision that `refusal` let through, and its outcome when that settled it."""
+def count(state: ApprovalState, decision: Decision, at: datetime) -> ApprovalState:
+    """The approval after a decision that `refusal` let through, with its outcome when that settled it."""
     if decision.edits is not None:
         # What earlier voters agreed to is no longer what is decided on.
         edited = subject_hash({"was": state.hash, "edits": decision.edits})
         state = state.model_copy(update={"edits": decision.edits, "hash": edited, "stage": 0, "votes": ()})
         if not any(decision.by in users for users in deciders(state).values()):
-            return state, None
+            return state
     vote = Vote(by=decision.by, decision=decision.decision, comment=decision.comment, at=at, stage=state.stage)
     state = state.model_copy(update={"votes": (*state.votes, vote)})
     if decision.decision == "reject":
-        return state, "rejected"
+        return state.model_copy(update={"outcome": "rejected"})
     while _satisfied(state):
         if state.stage + 1 == len(state.stages):
-            return state, "approved"
+            return state.model_copy(update={"outcome": "approved"})
         state = state.model_copy(update={"stage": state.stage + 1})
-    return state, None
+    return state
 
 
 def missing(state: ApprovalState) -> int:

@@ -1,10 +1,11 @@
 """Runs a plan: starts each step the moment its needs have settled, and settles it.
 
-What a step of each kind does is in `steps.py`, how a run is taken back in `undo.py`.
+What a step of each kind does is in `steps/`, what its failure leads to in `failures.py`, how a run is taken back in
+`undo.py`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,22 +15,21 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
     from contracts.decisions import Receipt, Repair
-    from contracts.errors import Cancelled, CriteriaNotMet, ErrorInfo, OutcomeUnknown, OutputInvalid, StepError
-    from contracts.run import Definition, RunRequest, Snapshot, StepStatus
+    from contracts.errors import CriteriaNotMet, ErrorInfo, OutputInvalid, StepError
+    from contracts.model import Usage
+    from contracts.run import IDLE, Definition, RunRequest, Snapshot, StepStatus
+    from contracts.state import StateValue
     from language import expressions
     from language.schema import violations
     from workflows.plan import Node, Plan, Scope
+    from workflows.state import SharedState
 
 MAX_IN_FLIGHT = 500
 """Activities and child runs at once. The server fails a workflow task that would make it 2,000."""
 
-MAX_ITEMS = 10_000
-"""Items of one `for_each`."""
-
-_AFRESH: dict[str, Any] = {"status": "pending", "error": None, "started": None, "until": None}
-"""What a repair changes in a step that starts once more: its deadline and its waits begin again."""
-
 Action = Callable[["Engine", Node], Awaitable[Json]]
+OnFailure = Callable[["Engine", Node, StepError], Awaitable[bool]]
+"""Deals with a step's failure; whether the step is to be tried once more."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,14 @@ class Ending:
 class Engine:
     """One run's plan in motion. Everything that must outlive a continue-as-new is in the nodes' records."""
 
-    def __init__(self, run: str, request: RunRequest, definition: Definition, actions: Mapping[str, Action]) -> None:
+    def __init__(
+        self,
+        run: str,
+        request: RunRequest,
+        definition: Definition,
+        actions: Mapping[str, Action],
+        on_failure: OnFailure,
+    ) -> None:
         snapshot = request.snapshot or Snapshot(started=workflow.now(), records=(), completions=0)
         self.run = run
         self.request = request
@@ -52,7 +59,8 @@ class Engine:
         self.started = snapshot.started
         self.generation = snapshot.generation
         self.completions = snapshot.completions
-        self.seen: dict[str, Receipt] = dict(snapshot.seen)
+        self.seen: dict[str, Receipt | StateValue] = dict(snapshot.seen)
+        self.state = SharedState(definition.process.state, snapshot.state)
         self.plan = Plan(definition.process.steps, {record.id: record for record in snapshot.records})
         self.active: set[Node] = set()
         self.waiting: dict[str, Node] = {}
@@ -62,7 +70,10 @@ class Engine:
         self.changes = 0
         self.draining = False
         self.drainable = 0
+        self.replanning: set[Scope] = set()
+        self.usage = sum((record.usage for record in snapshot.records if record.usage), Usage())
         self._actions = actions
+        self._on_failure = on_failure
         self.slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._tasks: set[asyncio.Task[None]] = set()
         self._facts = {
@@ -73,12 +84,13 @@ class Engine:
     # Starting and ending
 
     def begin(self, scope: Scope) -> None:
-        """Start every step of a scope that waits for nothing."""
-        for node in scope.nodes.values():
-            if node.record.status == "cancelled":
-                node.update(status="pending")
-            if not node.is_settled and node.missing == 0:
-                self._launch(node)
+        """Start every step of a scope that waits for nothing, once more after the scope was halted."""
+        scope.recount()
+        self.launch_ready(scope)
+
+    def launch_ready(self, scope: Scope) -> None:
+        for node in list(scope.nodes.values()):
+            self._try_launch(node)
 
     def end(self, ending: Ending) -> None:
         """Stop before the plan is through. The first reason stands."""
@@ -87,17 +99,39 @@ class Engine:
 
     async def stop(self) -> None:
         """Start nothing more; interrupt what can be; wait for effects on their way, which cannot."""
-        self.interrupt(self.plan.root)
+        self._interrupt(self.plan.root.nodes.values())
         await workflow.wait_condition(lambda: not self._tasks or self.crash is not None)
         self.check()
 
-    def interrupt(self, scope: Scope) -> None:
-        nodes = list(scope.nodes.values())
-        while nodes:
-            node = nodes.pop()
-            nodes.extend(node.inside())
+    async def halt(self, scope: Scope) -> None:
+        """Interrupt what goes on in a scope, and wait for effects on their way."""
+        self._interrupt(scope.nodes.values())
+        at_work = [inner for node in scope.nodes.values() for inner in (node, *node.all_inside())]
+        tasks = [node.task for node in at_work if node.task is not None]
+        await workflow.wait_condition(lambda: all(task.done() for task in tasks))
+
+    def drop(self, node: Node) -> None:
+        """Cancel a step that nobody waits for any more, and what is inside it. A write on its way completes."""
+        dropped = [node, *node.all_inside()]
+        for each in dropped:
+            each.dropped = True
+        self._interrupt([node])
+        for each in dropped:
+            if not each.is_settled and (each.task is None or each.task.done()):
+                self.settle(each, "cancelled")
+
+    def _interrupt(self, nodes: Iterable[Node]) -> None:
+        pending = list(nodes)
+        while pending:
+            node = pending.pop()
+            pending.extend(node.inside())
             if node.task is not None and node.interruptible:
                 node.task.cancel()
+
+    def is_through(self) -> bool:
+        """Whether every step has settled and no effect is on its way; or the run is to end."""
+        self.check()
+        return self.ending is not None or (self.plan.root.settled.is_set() and not self._tasks)
 
     def check(self) -> None:
         """Raises what went wrong in the engine itself, so that the workflow task fails and is tried again."""
@@ -106,7 +140,7 @@ class Engine:
 
     def watch(self, task: asyncio.Task[None]) -> None:
         """Notice what goes wrong in a task that nobody awaits."""
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._notice)
 
     def touch(self) -> None:
         """Something changed that readers of the run want to see."""
@@ -126,95 +160,105 @@ class Engine:
             self.definition.process.output, self._names(root, {}), lambda name: _look_up(root, name)
         )
 
+    def names_for(self, node: Node, used: Iterable[str]) -> dict[str, Json]:
+        """The values of these names as a step sees them now."""
+        names = self._names(node.scope, {})
+        return {name: names[name] for name in sorted(used) if name in names}
+
+    def views(self, node: Node, steps: Iterable[str]) -> dict[str, Json]:
+        """What `steps.ID` of each is now."""
+        return {name: _look_up(node.scope, name) for name in sorted(steps)}
+
     def _names(self, scope: Scope, names: Mapping[str, Json]) -> dict[str, Any]:
-        return {**self._facts, **scope.visible_names(), **names}
+        return {**self._facts, "state": self.state.values(), **scope.visible_names(), **names}
 
     # One step
 
-    def _launch(self, node: Node) -> None:
-        if self.ending is None:
-            self._spawn(node, self._perform(node))
+    def _try_launch(self, node: Node) -> None:
+        """Start a step if it can start and has not."""
+        if node.is_settled or node.dropped or not node.is_ready or (node.task is not None and not node.task.done()):
+            return
+        if self.ending is not None or node.holder.failure is not None or node.holder in self.replanning:
+            return
+        self.spawn(node, self.perform(node))
+        if node.step.cancel_rest and node.role == "step":
+            for need in node.needs:
+                if not need.is_settled:
+                    self.drop(need)
 
-    def _spawn(self, node: Node, work: Awaitable[None]) -> None:
+    def spawn(self, node: Node, work: Awaitable[None]) -> None:
+        """Do this as the node's task."""
+
         async def watched() -> None:
             try:
                 await work
             except asyncio.CancelledError:
-                self._leave(node)
-                node.update(status="cancelled", ended=workflow.now())
+                self._interrupted(node)
                 node.done.set()
-                self.touch()
 
         node.done.clear()
         node.task = asyncio.create_task(watched())
         self._tasks.add(node.task)
-        node.task.add_done_callback(self._ended)
+        node.task.add_done_callback(self._notice)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _interrupted(self, node: Node) -> None:
+        self.leave(node)
+        if node.dropped:
+            self.settle(node, "cancelled")
+        elif self.ending is not None:
+            node.update(status="cancelled", ended=workflow.now())
+        else:
+            node.start_afresh()
+        self.touch()
+
+    def _notice(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self.crash = error
 
-    async def _perform(self, node: Node) -> None:
-        parked_with = node.record.error if node.record.status == "attention" else None
+    async def perform(self, node: Node) -> None:
+        """From the start of a step until it has settled, or its failure is its owner's."""
+        error = Known(node.record.error) if node.record.error and node.record.status == "attention" else None
         while not node.is_settled:
             try:
-                if parked_with is not None:
-                    raise _Parked(parked_with)
+                if error is not None:
+                    raise error
                 await self._attempt(node)
-            except StepError as error:
-                parked_with = None
-                await self._failed(node, error)
+            except StepError as failed:
+                error = None
+                if not await self._on_failure(self, node, failed):
+                    return
 
     async def _attempt(self, node: Node) -> None:
         step = node.step
         if node.record.status == "pending" and self._is_skipped(node):
             self.settle(node, "skipped")
-        elif step.for_each is not None and not node.is_item:
-            await self._each(node)
+        elif node.fallback is not None and node.fallback.record.called:
+            await self.fall_back(node, node.fallback, node.record.error)
+        elif node.has_items:
+            self.settle(node, "completed", output=await self._actions["for_each"](self, node))
         else:
-            output = await self._actions[step.kind](self, node)
+            output = await self._actions["repeat" if node.has_rounds else step.kind](self, node)
             if not node.is_settled:
                 self._accept(node, output)
 
     def _is_skipped(self, node: Node) -> bool:
-        if node.needs and all(need.record.status == "skipped" for need in node.needs):
+        if node.role == "round":
+            return False
+        if node.needs and all(need.record.status in IDLE for need in node.needs):
             return True
         condition = node.step.when
-        if condition is None or (node.step.for_each is not None and node.is_item != _is_about_items(condition)):
+        is_of_items = node.step.for_each is not None
+        if condition is None or (is_of_items and (node.role == "item") != _is_about_items(condition)):
             return False
         return not self.holds(node, condition)
 
-    async def _each(self, node: Node) -> None:
-        items = node.record.input
-        if items is None:
-            items = self.evaluate(node, list(each) if isinstance(each := node.step.for_each, tuple) else each)
-            if not isinstance(items, list):
-                raise StepError(f"for_each needs a list; {node.step.for_each} gives {expressions.as_text(items)[:200]}")
-            if len(items) > MAX_ITEMS:
-                raise StepError(f"for_each over {len(items)} items; at most {MAX_ITEMS} are run, split the list")
-        node.update(status="running", input=items, started=node.record.started or workflow.now())
-        self.touch()
-        gate = asyncio.Semaphore(node.step.parallel or max(1, len(items)))
-        if not node.items:
-            for index, item in enumerate(items):
-                self.plan.open_item(node, index, item)
-        for item_node in node.items:
-            if not item_node.is_settled:
-                self._spawn(item_node, self._item(item_node, gate))
-        for item_node in node.items:
-            await item_node.done.wait() if not item_node.is_settled else None
-        self.settle(node, "completed", output=[item_node.record.output for item_node in node.items])
-
-    async def _item(self, node: Node, gate: asyncio.Semaphore) -> None:
-        async with gate:
-            await self._perform(node)
-
     def _accept(self, node: Node, output: Json) -> None:
-        if node.step.output is not None and (wrong := violations(node.step.output, output)):
+        step = node.step
+        if step.output is not None and (wrong := violations(step.output, output)):
             raise OutputInvalid(f"the output does not fit the step's schema: {'; '.join(wrong)}", {"output": output})
-        if node.step.success is not None and not self.holds(node, node.step.success, output=output):
-            raise CriteriaNotMet(f"{node.step.success} does not hold of the output", {"output": output})
+        if step.success is not None and node.role != "round" and not self.holds(node, step.success, output=output):
+            raise CriteriaNotMet(f"{step.success} does not hold of the output", {"output": output})
         self.settle(node, "completed", output=output)
 
     def settle(
@@ -227,7 +271,7 @@ class Engine:
         by: str | None = None,
     ) -> None:
         """A step's end: what needs it can start."""
-        self._leave(node)
+        self.leave(node)
         changes: dict[str, Any] = {"status": status, "output": output, "error": error, "ended": workflow.now()}
         if status == "completed":
             self.completions += 1
@@ -238,31 +282,41 @@ class Engine:
             changes["input"] = None
         node.update(**changes)
         node.done.set()
+        if status != "completed":
+            for inner in node.all_inside():
+                if not inner.is_settled:
+                    inner.update(status="cancelled")
         for dependent in node.dependents:
-            dependent.missing -= 1
-            if dependent.missing == 0:
-                self._launch(dependent)
-        if not node.is_item:
-            node.scope.unsettled -= 1
-            if node.scope.unsettled == 0:
-                node.scope.settled.set()
+            dependent.need_settled(node)
+            self._try_launch(dependent)
+        if node.fallback is not None and not node.fallback.record.called and not node.fallback.is_settled:
+            self.settle(node.fallback, "skipped")
+        node.holder.unsettled -= 1
+        if node.holder.unsettled == 0:
+            node.holder.settled.set()
         self.touch()
 
-    # Failing and parking
+    async def inside(self, scope: Scope) -> None:
+        """Wait until everything in a scope has settled.
 
-    async def _failed(self, node: Node, error: StepError) -> None:
-        self._leave(node)
-        info = error.info if isinstance(error, _Parked) else ErrorInfo.of(error)
-        detail = info.detail if isinstance(info.detail, dict) else {}
-        may_have_happened = info.type == OutcomeUnknown.type_name() or bool(detail.get("uncertain"))
-        must_be_undone = may_have_happened and node.step.undo is not None
-        if node.step.on_failure == "continue" or (self.ending is not None and not must_be_undone):
-            self.settle(node, "failed", error=info)
-        elif node.step.on_failure == "fail":
-            self.end(Ending("failed", _of_step(node, info)))
-            self.settle(node, "failed", error=info)
-        else:
-            self._mend(node, await self.park(node, info))
+        Raises:
+            StepError: something in it failed so that its owner is to deal with it; what else went on has been halted.
+        """
+        await scope.until_settled()
+        if scope.failure is not None:
+            failure = scope.failure
+            await self.halt(scope)
+            raise Known(failure)
+
+    async def fall_back(self, node: Node, fallback: Node, info: ErrorInfo | None) -> None:
+        """Have another step run instead of one that failed; what needs the one gets the other's output."""
+        node.update(status="running", error=info)
+        fallback.update(called=True)
+        self._try_launch(fallback)
+        self.touch()
+        if not fallback.is_settled:
+            await fallback.done.wait()
+        self.settle(node, "failed", output=fallback.record.output, error=info)
 
     async def park(self, node: Node, error: ErrorInfo) -> Repair:
         """Wait for an operator; the rest of the run goes on."""
@@ -274,26 +328,6 @@ class Engine:
         finally:
             del self.parked[node.id]
             self.touch()
-
-    def _mend(self, node: Node, repair: Repair) -> None:
-        error = node.record.error
-        match repair.action:
-            case "skip":
-                self.settle(node, "skipped", error=error, by=repair.by)
-            case "complete":
-                self.settle(node, "completed", output=repair.value, by=repair.by)
-            case "amend":
-                amended = node.record.amended + 1
-                afresh = {**_AFRESH, "input": repair.value, "amended": amended, "by": repair.by}
-                node.update(**afresh)
-            case "abort":
-                undo = not (isinstance(repair.value, dict) and repair.value.get("undo") is False)
-                reason = f"aborted by {repair.by}" + (f": {repair.reason}" if repair.reason else "")
-                cause = f"; {node.id} had failed: {error.message}" if error else ""
-                self.end(Ending("failed", ErrorInfo(type=Cancelled.type_name(), message=reason + cause), undo=undo))
-                self.settle(node, "failed", error=error, by=repair.by)
-            case _:
-                node.update(**_AFRESH, tries=node.record.tries + 1, by=repair.by)
 
     # Doing something
 
@@ -323,7 +357,7 @@ class Engine:
         self.waiting[node.id] = node
         self.touch()
 
-    def _leave(self, node: Node) -> None:
+    def leave(self, node: Node) -> None:
         self.active.discard(node)
         self.waiting.pop(node.id, None)
 
@@ -340,20 +374,17 @@ class Engine:
             records=tuple(node.record for node in self.plan.walk() if not node.is_untouched),
             completions=self.completions,
             seen=self.seen,
+            state=self.state.entries,
             generation=self.generation + 1,
         )
 
 
-class _Parked(StepError):
-    """A step that was parked already when the run continued as new."""
+class Known(StepError):
+    """A failure that is in a record already: of a step that was parked when the run continued as new, or of a part."""
 
     def __init__(self, info: ErrorInfo) -> None:
         super().__init__(info.message, info.detail)
         self.info = info
-
-
-def _of_step(node: Node, error: ErrorInfo) -> ErrorInfo:
-    return error.model_copy(update={"message": f"{node.id}: {error.message}"})
 
 
 def _is_about_items(condition: str | bool) -> bool:

@@ -9,16 +9,20 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Contract, Json
     from contracts.decisions import Cancel, Decision, Receipt, Repair
     from contracts.errors import Cancelled, ErrorInfo, Refused
-    from contracts.process import AgentStep, ProcessStep, ToolStep
+    from contracts.events import Delivery
+    from contracts.process import AgentStep, GoalStep, ProcessStep, ToolStep
+    from contracts.state import PutState, StateValue
     from language.schema import violations
     from workflows import approvals
     from workflows.engine import Ending, Engine
     from workflows.plan import Node
 
-M = TypeVar("M", Decision, Repair, Cancel)
+Message = Decision | Repair | Cancel | PutState
+M = TypeVar("M", Decision, Repair, Cancel, PutState)
+P = TypeVar("P", bound=Contract)
 
 
-def parse(model: type[M], payload: tuple[Json, ...]) -> M:
+def parse(model: type[P], payload: tuple[Json, ...]) -> P:
     """The message in what was sent.
 
     Raises:
@@ -41,7 +45,7 @@ def check(engine: Engine, message: Contract) -> None:
     """Raises:
     Refused: the message does not hold; why, and what holds instead.
     """
-    if isinstance(message, Decision | Repair | Cancel) and message.id is not None and message.id in engine.seen:
+    if isinstance(message, Message) and message.id is not None and message.id in engine.seen:
         return
     if isinstance(message, Decision):
         _check_decision(engine, message)
@@ -51,14 +55,23 @@ def check(engine: Engine, message: Contract) -> None:
         raise Refused(f"the run is ending already: {engine.ending.error.message}")
 
 
-def take(engine: Engine, message: Decision | Repair | Cancel) -> Receipt:
-    """Take a message that `check` let through."""
+def take(engine: Engine, message: Message) -> Receipt | StateValue:
+    """Take a message that `check` let through.
+
+    Raises:
+        StepError: a write to the shared state that came too late, or does not fit.
+    """
     if message.id is not None and message.id in engine.seen:
         return engine.seen[message.id]
+    receipt: Receipt | StateValue
     if isinstance(message, Decision):
         receipt = _decide(engine, message)
     elif isinstance(message, Repair):
         receipt = _repair(engine, message)
+    elif isinstance(message, PutState):
+        receipt = engine.state.write(
+            message.key, "set", message.value, saw=message.version, by=message.by, at=workflow.now()
+        )
     else:
         receipt = _cancel(engine, message)
     if message.id is not None:
@@ -67,21 +80,31 @@ def take(engine: Engine, message: Decision | Repair | Cancel) -> Receipt:
     return receipt
 
 
+def deliver(engine: Engine, delivery: Delivery) -> None:
+    """Hand an event to the step that waits for it; one that waits no more has no use for it."""
+    node = engine.plan.nodes.get(delivery.step)
+    if node is not None and not node.is_settled and node.record.event is None:
+        node.update(event=delivery.event)
+        engine.touch()
+
+
 def _check_decision(engine: Engine, decision: Decision) -> None:
     node = engine.waiting.get(decision.step)
     state = node.record.approval if node else None
-    if node is None or state is None or node.decided is not None:
+    if node is None or state is None or state.outcome is not None:
         raise Refused(_not_waiting(engine, decision.step))
     if reason := approvals.refusal(state, decision):
         raise Refused(f"{decision.step}: {reason}")
+    if decision.edits is not None and isinstance(node.step, ToolStep | AgentStep):
+        _check_arguments(engine, node, decision.edits)
 
 
 def _decide(engine: Engine, decision: Decision) -> Receipt:
     node = engine.waiting[decision.step]
-    state, node.decided = approvals.count(node.approval, decision, workflow.now())
+    state = approvals.count(node.approval, decision, workflow.now())
     node.update(approval=state)
-    if node.decided is not None:
-        return Receipt(outcome=f"{decision.step} is {node.decided} by {decision.by}", status=node.decided)
+    if state.outcome is not None:
+        return Receipt(outcome=f"{decision.step} is {state.outcome} by {decision.by}", status=state.outcome)
     asked = ", ".join(approvals.deciders(state))
     more = approvals.missing(state)
     return Receipt(outcome=f"counted; {decision.step} waits for {more} more of {asked}", status="waiting")
@@ -94,7 +117,7 @@ def _not_waiting(engine: Engine, step: str) -> str:
     if node is None:
         return f"there is no step {step!r} to decide{instead}"
     state = node.record.approval
-    if state is not None and state.votes and (node.is_settled or node.decided):
+    if state is not None and state.votes and (node.is_settled or state.outcome):
         votes = ", ".join(f"{vote.decision} by {vote.by}" for vote in state.votes)
         return f"{step} is decided already: {votes}"
     return f"{step} does not wait for a decision; it is {node.record.status}{instead}"
@@ -107,7 +130,7 @@ def _check_repair(engine: Engine, repair: Repair) -> None:
         state = f"it is {known.record.status}" if known else "there is no such step"
         incidents = f"incidents: {', '.join(engine.parked)}" if engine.parked else "the run has no incident"
         raise Refused(f"{repair.step} has no incident to repair ({state}); {incidents}")
-    if repair.action == "replan":
+    if repair.action == "replan" and not can_replan(node):
         raise Refused(f"{repair.step} was not planned by an agent, so it cannot be replanned; use retry or amend")
     if repair.action == "amend":
         _check_arguments(engine, node, repair.value)
@@ -115,15 +138,20 @@ def _check_repair(engine: Engine, repair: Repair) -> None:
         _check_output(engine, node, repair.value)
 
 
+def can_replan(node: Node) -> bool:
+    """Whether a planner can be asked for another plan: for a goal, or a step of a goal's plan."""
+    return isinstance(node.step, GoalStep) or (node.holder.owner is not None and node.holder.owner is node.goal())
+
+
 def _check_arguments(engine: Engine, node: Node, value: Json) -> None:
     if not isinstance(node.step, ToolStep | AgentStep | ProcessStep):
         raise Refused(f"{node.id} is a {node.record.kind} step and has no arguments to amend; use retry")
-    if node.step.for_each is not None and not node.is_item:
+    if node.has_items:
         raise Refused(
             f"{node.id} has no arguments of its own; amend its items, or complete it with the list of outputs"
         )
     if not isinstance(value, dict):
-        raise Refused(f"{node.id}: amend needs the new arguments as a JSON object, for example {{...}}; got {value!r}")
+        raise Refused(f"{node.id}: the new arguments must be a JSON object, for example {{...}}; got {value!r}")
     undoing = node.record.order is not None and node.step.undo is not None
     tool = node.step.undo.tool if undoing and node.step.undo else getattr(node.step, "tool", None)
     if tool is not None and (wrong := violations(engine.definition.tools[tool].parameters, value)):
@@ -134,7 +162,7 @@ def _check_output(engine: Engine, node: Node, value: Json) -> None:
     schemas = [node.step.output]
     if isinstance(node.step, ToolStep):
         schemas.append(engine.definition.tools[node.step.tool].returns)
-    if node.step.for_each is not None and not node.is_item:
+    if node.has_items:
         schemas = [{"type": "array", "items": schema} for schema in schemas if schema] or [{"type": "array"}]
     wrong = [problem for schema in schemas if schema for problem in violations(schema, value)]
     if wrong:
@@ -149,6 +177,7 @@ def _repair(engine: Engine, repair: Repair) -> Receipt:
         "skip": "is skipped",
         "complete": "is completed with the given output",
         "abort": "is given up, and the run with it",
+        "replan": "is left to the planner, who is asked for another plan",
     }
     return Receipt(outcome=f"{repair.step} {said[repair.action]}", status=repair.action)
 

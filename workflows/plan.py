@@ -1,23 +1,27 @@
 """A run's plan while it runs: scopes of nodes, and who waits for whom.
 
-A node is a step in one scope, or one item of a `for_each`. Each knows how many of its needs are unsettled, so that
-settling a step costs the number of steps that need it, whatever the size of the plan.
+A node is a step in one scope, one item of a `for_each`, or one round of a `repeat`. Each knows how many of its needs
+are unsettled, so that settling a step costs the number of steps that need it, whatever the size of the plan.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from contracts.base import Json
 from contracts.decisions import Repair
-from contracts.process import GroupStep, Step
-from contracts.run import SETTLED, ApprovalState, StepRecord
+from contracts.errors import ErrorInfo
+from contracts.process import Fallback, GoalStep, GroupStep, Step
+from contracts.run import IDLE, SETTLED, ApprovalState, StepRecord
 
 
 @dataclass(eq=False)
 class Scope:
-    """The steps that see each other by name: a run's, a group's, or the single one of a `for_each` item."""
+    """The steps that see each other by name: a run's, a group's or a plan's; or the items or rounds of one step.
+
+    `failure`: one of them failed, and its owner is to deal with it.
+    """
 
     prefix: str
     parent: "Scope | None" = None
@@ -26,6 +30,7 @@ class Scope:
     nodes: "dict[str, Node]" = field(default_factory=dict)
     unsettled: int = 0
     settled: asyncio.Event = field(default_factory=asyncio.Event)
+    failure: ErrorInfo | None = None
 
     def find(self, name: str) -> "Node | None":
         """The step of this name here, else outward."""
@@ -41,26 +46,47 @@ class Scope:
         outer = self.parent.visible_names() if self.parent else {}
         return {**outer, **self.names}
 
+    async def until_settled(self) -> None:
+        """Until every node has settled, those too that a change of the plan adds; or one has failed for the owner."""
+        while self.unsettled and self.failure is None:
+            await self.settled.wait()
+
+    def recount(self) -> None:
+        """How many are to settle, before they are started."""
+        self.failure = None
+        self.unsettled = sum(not node.is_settled for node in self.nodes.values())
+        if self.unsettled:
+            self.settled.clear()
+        else:
+            self.settled.set()
+
 
 @dataclass(eq=False)
 class Node:
-    """A step at run time. `record` is its only state that outlives a continue-as-new."""
+    """A step at run time. `record` is its only state that outlives a continue-as-new.
+
+    `scope` is where its names are looked up, `holder` who counts on it: of a step they are the same.
+    """
 
     step: Step
     scope: Scope
     record: StepRecord
+    holder: Scope
+    role: Literal["step", "item", "round"] = "step"
     needs: "tuple[Node, ...]" = ()
     dependents: "list[Node]" = field(default_factory=list)
     missing: int = 0
+    arrived: int = 0
+    fallback: "Node | None" = None
+    stands_in_for: "Node | None" = None
+    previous: "Node | None" = None
     inner: Scope | None = None
-    items: "list[Node]" = field(default_factory=list)
-    is_item: bool = False
+    dropped: bool = False
     task: asyncio.Task[None] | None = None
     interruptible: bool = True
     done: asyncio.Event = field(default_factory=asyncio.Event)
     repairs: "asyncio.Queue[Repair]" = field(default_factory=asyncio.Queue)
     rows: tuple[StepRecord, str] | None = None
-    decided: Literal["approved", "rejected"] | None = None
 
     @property
     def id(self) -> str:
@@ -73,19 +99,38 @@ class Node:
     @property
     def is_untouched(self) -> bool:
         """Whether a fresh start of the run would make the same record."""
-        return self.record.status == "pending" and not self.record.amended and not self.record.tries
+        record = self.record
+        return record.status == "pending" and not (record.amended or record.tries or record.called)
+
+    @property
+    def has_items(self) -> bool:
+        return self.step.for_each is not None and self.role == "step"
+
+    @property
+    def has_rounds(self) -> bool:
+        return self.step.repeat is not None and self.role != "round" and not self.has_items
 
     @property
     def is_leaf(self) -> bool:
         """Whether it does something itself, rather than hold other steps."""
-        return not isinstance(self.step, GroupStep) and (self.step.for_each is None or self.is_item)
+        return not (isinstance(self.step, GroupStep | GoalStep) or self.has_items or self.has_rounds)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can start: enough of its needs have settled, and it is no fallback that nobody called."""
+        if self.stands_in_for is not None and not self.record.called:
+            return False
+        if not self.missing:
+            return True
+        join = self.step.join
+        return join != "all" and self.arrived >= (1 if join == "any" else join)
 
     @property
     def approval(self) -> ApprovalState:
         """The open approval.
 
         Raises:
-            LookupError: the node has none; only approval steps that have started do.
+            LookupError: the node has none; only steps that ask people have one, once they started.
         """
         if self.record.approval is None:
             raise LookupError(f"{self.id} has no open approval")
@@ -94,86 +139,155 @@ class Node:
     def update(self, **changes: Any) -> None:
         self.record = self.record.model_copy(update=changes)
 
+    def start_afresh(self, **changes: Any) -> None:
+        """Back to where it has not begun: its deadline and its waits begin again. What holds others stays open."""
+        status = "pending" if self.inner is None else "running"
+        self.update(**{"status": status, "error": None, "started": None, "until": None, "event": None, **changes})
+
+    def need_settled(self, need: "Node") -> None:
+        self.missing -= 1
+        self.arrived += need.record.status not in IDLE
+
     def view(self) -> Json:
         """What `steps.ID` is in an expression."""
         return {"output": self.record.output, "status": self.record.status}
 
     def inside(self) -> "Iterator[Node]":
-        """The nodes directly inside: a group's steps, a `for_each`'s items."""
-        yield from self.items
+        """The nodes directly inside: a group's or plan's steps, a `for_each`'s items, a `repeat`'s rounds."""
         if self.inner is not None:
             yield from self.inner.nodes.values()
 
+    def all_inside(self) -> "Iterator[Node]":
+        """All nodes inside, outer before inner."""
+        for node in self.inside():
+            yield node
+            yield from node.all_inside()
+
     def predecessors(self) -> "Iterator[Node]":
-        """What must have been before this: its needs and its group's, and what is inside it."""
+        """What must have been before this: its needs and its group's, what is inside it, the round before."""
         yield from self.inside()
+        if self.fallback is not None:
+            yield self.fallback
+        if self.previous is not None:
+            yield self.previous
         node: Node | None = self
         while node is not None:
             yield from node.needs
             node = node.scope.owner
 
+    def goal(self) -> "Node | None":
+        """The goal whose plan this step is in, if any; the innermost."""
+        owner = self.scope.owner
+        while owner is not None and not isinstance(owner.step, GoalStep):
+            owner = owner.scope.owner
+        return owner
+
 
 class Plan:
-    """All nodes of a run by id, growing as groups and items open."""
+    """All nodes of a run by id, growing as groups, plans, items and rounds open."""
 
     def __init__(self, steps: Mapping[str, Step], records: Mapping[str, StepRecord]) -> None:
         self.nodes: dict[str, Node] = {}
         self._records = records
-        self.root = self._open(Scope(prefix=""), steps)
+        self.root = Scope(prefix="")
+        self.add_steps(self.root, steps)
         self._reopen()
 
-    def open_group(self, node: Node, steps: Mapping[str, Step]) -> Scope:
-        """The scope of a group's steps; opened again after a continue-as-new, it holds what they had come to."""
-        node.inner = self._open(
-            Scope(prefix=f"{node.id}.", parent=node.scope, owner=node),
-            steps,
-        )
+    def open_steps(self, node: Node, steps: Mapping[str, Step]) -> Scope:
+        """The scope of a group's or plan's steps; opened again after a continue-as-new, with what they had come to."""
+        node.inner = Scope(prefix=f"{node.id}.", parent=node.scope, owner=node)
+        self.add_steps(node.inner, steps)
         return node.inner
 
-    def open_item(self, node: Node, index: int, item: Json) -> Node:
-        """The node of one item of a `for_each`."""
-        scope = Scope(prefix="", parent=node.scope, owner=node, names={"item": item, "index": index})
-        made = self._add(scope, f"{node.id}[{index}]", node.step, is_item=True)
-        node.items.append(made)
-        return made
+    def open_items(self, node: Node, items: Iterable[Json]) -> Scope:
+        """One node for each item of a `for_each`."""
+        node.inner = Scope(prefix="", owner=node)
+        for index, item in enumerate(items):
+            scope = Scope(prefix="", parent=node.scope, owner=node, names={"item": item, "index": index})
+            self._add(scope, f"{node.id}[{index}]", node.step, role="item", holder=node.inner)
+        node.inner.recount()
+        return node.inner
 
-    def _reopen(self) -> None:
-        """After a continue-as-new: what had been opened is opened again, the finished too, since it may be undone."""
-        nodes = [node for node in self.nodes.values() if node.record.status not in ("pending", "skipped")]
-        while nodes:
-            node = nodes.pop()
-            if node.step.for_each is not None and not node.is_item:
-                for index, item in enumerate(node.record.input or ()):
-                    self.open_item(node, index, item)
-            elif isinstance(node.step, GroupStep):
-                self.open_group(node, node.step.steps)
-            nodes.extend(inner for inner in node.inside() if inner.record.status not in ("pending", "skipped"))
+    def open_round(self, node: Node, number: int) -> Node:
+        """The node of one round of a `repeat`; the rounds before it stay, for what they did may be undone."""
+        node.inner = node.inner or Scope(prefix="", owner=node)
+        round_id = f"{node.id}#{number}"
+        if round_id not in node.inner.nodes:
+            scope = Scope(prefix="", parent=node.scope, owner=node)
+            previous = next(reversed(node.inner.nodes.values()), None)
+            self._add(scope, round_id, node.step, role="round", holder=node.inner).previous = previous
+        node.inner.recount()
+        return node.inner.nodes[round_id]
+
+    def forget(self, node: Node) -> None:
+        """A node that nobody will ask for again: a step of a plan that changed, a round that left no effect."""
+        for inner in node.all_inside():
+            self.nodes.pop(inner.id, None)
+        self.nodes.pop(node.id, None)
+        held = node.holder.nodes
+        for name in [name for name, other in held.items() if other is node]:
+            del held[name]
+        for need in node.needs:
+            if node in need.dependents:
+                need.dependents.remove(node)
+
+    def add_steps(self, scope: Scope, steps: Mapping[str, Step]) -> None:
+        """More steps for a scope, linked with each other and with those that are there."""
+        added = {name: self._add(scope, f"{scope.prefix}{name}", step) for name, step in steps.items()}
+        scope.nodes.update(added)
+        for node in added.values():
+            found = (scope.find(name) for name in node.step.needs)
+            node.needs = tuple(need for need in found if need is not None)
+            node.missing = len(node.needs)
+            for need in node.needs:
+                if need.is_settled:
+                    node.need_settled(need)
+                else:
+                    need.dependents.append(node)
+            if isinstance(node.step.on_failure, Fallback):
+                node.fallback = scope.nodes[node.step.on_failure.fallback]
+                node.fallback.stands_in_for = node
+        scope.recount()
 
     def walk(self) -> Iterator[Node]:
         """Every node, outer before inner, in the order of the file."""
-        stack = list(reversed(self.root.nodes.values()))
-        while stack:
-            node = stack.pop()
+        for node in self.root.nodes.values():
             yield node
-            stack.extend(reversed(list(node.inside())))
+            yield from node.all_inside()
 
-    def _open(self, scope: Scope, steps: Mapping[str, Step]) -> Scope:
-        for name, step in steps.items():
-            scope.nodes[name] = self._add(scope, f"{scope.prefix}{name}", step)
-        for node in scope.nodes.values():
-            found = (scope.find(name) for name in node.step.needs)
-            node.needs = tuple(need for need in found if need is not None)
-            for need in node.needs:
-                if not need.is_settled:
-                    need.dependents.append(node)
-                    node.missing += 1
-        scope.unsettled = sum(not node.is_settled for node in scope.nodes.values())
-        if not scope.unsettled:
-            scope.settled.set()
-        return scope
+    def _reopen(self) -> None:
+        """After a continue-as-new: what had been opened is opened again, the finished too, since it may be undone."""
+        nodes = [node for node in self.nodes.values() if _was_opened(node)]
+        while nodes:
+            node = nodes.pop()
+            if node.has_items:
+                self.open_items(node, node.record.input or ())
+            elif node.has_rounds:
+                for number in range(1, node.record.rounds + 1):
+                    if f"{node.id}#{number}" in self._records:
+                        self.open_round(node, number)
+            elif isinstance(node.step, GroupStep):
+                self.open_steps(node, node.step.steps)
+            elif node.record.plan is not None:
+                self.open_steps(node, node.record.plan.steps)
+            nodes.extend(inner for inner in node.inside() if _was_opened(inner))
 
-    def _add(self, scope: Scope, node_id: str, step: Step, *, is_item: bool = False) -> Node:
+    def _add(
+        self,
+        scope: Scope,
+        node_id: str,
+        step: Step,
+        *,
+        role: Literal["step", "item", "round"] = "step",
+        holder: Scope | None = None,
+    ) -> Node:
         record = self._records.get(node_id) or StepRecord(id=node_id, kind=step.kind)
-        node = Node(step=step, scope=scope, record=record, is_item=is_item)
+        node = Node(step=step, scope=scope, record=record, role=role, holder=holder or scope)
+        if holder is not None:
+            holder.nodes[node_id] = node
         self.nodes[node_id] = node
         return node
+
+
+def _was_opened(node: Node) -> bool:
+    return node.record.status not in ("pending", "skipped")

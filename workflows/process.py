@@ -14,22 +14,28 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
     from contracts.decisions import Cancel, Decision, Receipt, Repair
     from contracts.errors import Cancelled, ErrorInfo, ExpressionFailed, InputInvalid, Refused, StepError
+    from contracts.events import Delivery
     from contracts.names import (
         CANCEL,
         DECIDE,
+        EVENT_SIGNAL,
         PROCESS_ATTRIBUTE,
         PROCESS_WORKFLOW,
+        PUT_STATE,
         REPAIR,
+        STATE_QUERY,
         STATUS_ATTRIBUTE,
         VIEW_QUERY,
         WAITS_FOR_ATTRIBUTE,
     )
     from contracts.run import Cost, Definition, RunRequest, RunResult, RunStatus, RunView
+    from contracts.state import PutState, StateValue
     from language.schema import violations
-    from workflows import messages, view
+    from workflows import failures, messages, view
     from workflows.calls import Call, call_engine
     from workflows.engine import Ending, Engine
-    from workflows.steps import ACTIONS
+    from workflows.steps import goal
+    from workflows.steps.actions import ACTIONS
     from workflows.undo import undo_by_parent, undo_run
 
 MAX_REFUSED = 20
@@ -59,7 +65,7 @@ class ProcessWorkflow:
         except ApplicationError as error:
             self._not_started = error.message
             raise
-        engine = Engine(workflow.info().workflow_id, request, definition, ACTIONS)
+        engine = Engine(workflow.info().workflow_id, request, definition, ACTIONS, failures.deal_with)
         self._engine = engine
         publisher = asyncio.create_task(self._publish(engine))
         engine.watch(publisher)
@@ -100,7 +106,7 @@ class ProcessWorkflow:
 
     @workflow.update(name=DECIDE)
     async def decide(self, *payload: Json) -> Receipt:
-        return await self._take(Decision, payload)
+        return await self._receipt(Decision, payload)
 
     @decide.validator
     def _validate_decide(self, *payload: Json) -> None:
@@ -108,7 +114,7 @@ class ProcessWorkflow:
 
     @workflow.update(name=REPAIR)
     async def repair(self, *payload: Json) -> Receipt:
-        return await self._take(Repair, payload)
+        return await self._receipt(Repair, payload)
 
     @repair.validator
     def _validate_repair(self, *payload: Json) -> None:
@@ -116,7 +122,7 @@ class ProcessWorkflow:
 
     @workflow.update(name=CANCEL)
     async def cancel(self, *payload: Json) -> Receipt:
-        return await self._take(Cancel, payload)
+        return await self._receipt(Cancel, payload)
 
     @cancel.validator
     def _validate_cancel(self, *payload: Json) -> None:
@@ -134,6 +140,30 @@ class ProcessWorkflow:
     async def cancel_by_signal(self, *payload: Json) -> None:
         await self._take_signal(Cancel, payload)
 
+    @workflow.update(name=PUT_STATE)
+    async def put_state(self, *payload: Json) -> StateValue:
+        taken = await self._take(PutState, payload)
+        return taken if isinstance(taken, StateValue) else StateValue(key="")
+
+    @put_state.validator
+    def _validate_put_state(self, *payload: Json) -> None:
+        self._check(PutState, payload)
+
+    @workflow.query(name=STATE_QUERY)
+    def state(self, key: str) -> StateValue:
+        if self._engine is None:
+            raise ApplicationError("the run is still loading its process; ask again in a moment", type="Loading")
+        return self._engine.state.read(key)
+
+    @workflow.signal(name=EVENT_SIGNAL)
+    async def event(self, *payload: Json) -> None:
+        try:
+            delivery = messages.parse(Delivery, payload)
+        except Refused as error:
+            workflow.logger.warning("no delivery of an event: %s", error)
+            return
+        messages.deliver(await self._loaded(), delivery)
+
     def _check(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
         try:
             message = messages.parse(model, payload)
@@ -142,14 +172,23 @@ class ProcessWorkflow:
         except Refused as error:
             raise _refusal(error) from error
 
-    async def _take(self, model: type[messages.M], payload: tuple[Json, ...]) -> Receipt:
+    async def _take(self, model: type[messages.M], payload: tuple[Json, ...]) -> Receipt | StateValue:
         try:
             message = messages.parse(model, payload)
             engine = await self._loaded()
             messages.check(engine, message)
+            if isinstance(message, Decision):
+                await goal.check_edits(engine, message)
+                messages.check(engine, message)
             return messages.take(engine, message)
         except Refused as error:
             raise _refusal(error) from error
+        except StepError as error:
+            raise ApplicationError(str(error), error.detail, type=error.type_name(), non_retryable=True) from error
+
+    async def _receipt(self, model: type[messages.M], payload: tuple[Json, ...]) -> Receipt:
+        taken = await self._take(model, payload)
+        return taken if isinstance(taken, Receipt) else Receipt(outcome="written", status="completed")
 
     async def _take_signal(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
         try:
@@ -183,24 +222,20 @@ class ProcessWorkflow:
     async def _advance(self, engine: Engine) -> None:
         """Until every step has settled, or the run is to end; continues as new on the way when its history is long."""
         try:
-            while not self._is_through(engine):
-                await workflow.wait_condition(lambda: self._is_through(engine) or _history_is_long())
-                if not self._is_through(engine):
+            while not engine.is_through():
+                await workflow.wait_condition(lambda: engine.is_through() or _history_is_long())
+                if not engine.is_through():
                     await self._continue_as_new(engine)
         except asyncio.CancelledError:
             self._is_cancelled_by_temporal = True
             stopped = ErrorInfo(type=Cancelled.type_name(), message="cancelled through Temporal")
             engine.end(Ending("cancelled", stopped))
 
-    def _is_through(self, engine: Engine) -> bool:
-        engine.check()
-        return engine.plan.root.settled.is_set() or engine.ending is not None
-
     async def _continue_as_new(self, engine: Engine) -> None:
         engine.draining = True
-        await workflow.wait_condition(lambda: self._is_through(engine) or engine.is_drained)
+        await workflow.wait_condition(lambda: engine.is_through() or engine.is_drained)
         await workflow.wait_condition(workflow.all_handlers_finished)
-        if not self._is_through(engine) and engine.is_drained:
+        if not engine.is_through() and engine.is_drained:
             request = engine.request.model_copy(update={"definition": engine.definition, "snapshot": engine.snapshot()})
             workflow.continue_as_new(request)
 

@@ -26,7 +26,7 @@ def undo_calls(engine: Engine, node: Node) -> tuple[UndoCall, ...]:
     """
     if node.record.status not in ("completed", "undoing", "attention") or node.record.order is None:
         return ()
-    if node.record.undo or node.step.undo is None or (node.step.for_each is not None and not node.is_item):
+    if node.record.undo or node.step.undo is None or node.has_items or node.has_rounds:
         return node.record.undo
     undo = node.step.undo
     args = engine.evaluate(node, undo.with_, output=node.record.output)

@@ -90,6 +90,7 @@ def run_view(
         steps=tuple(_steps(engine)),
         waiting=tuple(_waiting(node) for node in engine.waiting.values()),
         incidents=tuple(_incident(engine, node) for node in engine.parked.values()),
+        state=engine.state.entries,
         refused=refused,
     )
 
@@ -171,7 +172,7 @@ def _title(engine: Engine, node: Node) -> str:
 
 
 def _inside_unopened(node: Node) -> Iterator[StepView]:
-    if node.inner is None and (node.is_item or node.step.for_each is None):
+    if node.inner is None and not node.has_items and not node.has_rounds:
         yield from _unopened(node.id, node.step, skipped=node.is_settled)
 
 

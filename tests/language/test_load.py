@@ -11,7 +11,8 @@ from contracts.errors import DefinitionInvalid
 from contracts.process import GroupStep
 from contracts.run import Definition
 from contracts.tools import ToolSpec
-from language.load import load_process, walk
+from language.load import load_process
+from language.names import walk
 
 WHOLE_FILE = Path(__file__).with_name("whole_file.yaml")
 
@@ -76,20 +77,90 @@ MISTAKES = {
     ),
     "no kind": (
         steps("a: {with: {}}"),
-        "f.yaml:3:3: step `a` does not say what it does (give it one of tool, agent, approval, steps, process, wait)",
+        "f.yaml:3:3: step `a` does not say what it does "
+        "(give it one of tool, agent, goal, steps, process, approval, event, wait, state, emit)",
     ),
     "two kinds": (
         steps("a: {tool: a.b, wait: 1s}"),
         "f.yaml:3:3: step `a` has `tool` and `wait` "
-        "(a step is exactly one of tool, agent, approval, steps, process, wait)",
+        "(a step is exactly one of tool, agent, goal, steps, process, approval, event, wait, state, emit)",
     ),
     "no step at all": (
         steps("a: 5"),
         "f.yaml:3:6: step `a` is no mapping (write what it does, such as `tool: name`)",
     ),
-    "a feature of a later version": (
+    "a repeat without an end": (
         steps("a: {tool: a.b, repeat: {max: 3}}"),
-        "f.yaml:3:18: `repeat` is not supported by this version (leave it out)",
+        "f.yaml:3:26: `until` is missing (add it)",
+    ),
+    "a join of more needs than there are": (
+        steps("a: {tool: a.b}", "b: {tool: a.b, needs: [a], join: 2}"),
+        "f.yaml:4:36: `join` is 2, but there are 1 needs (write at most 1)",
+    ),
+    "a join of nothing": (
+        steps("a: {tool: a.b, join: any}"),
+        "f.yaml:3:24: `join` says how many needs must settle, and the step has none (add `needs`)",
+    ),
+    "a join that is no number": (
+        steps("a: {tool: a.b}", "b: {tool: a.b, needs: [a], join: some}"),
+        "f.yaml:4:36: `join` is 'some' (write all, any or how many needs)",
+    ),
+    "a rest to cancel after all": (
+        steps("a: {tool: a.b}", "b: {tool: a.b, needs: [a], cancel_rest: true}"),
+        "f.yaml:4:6: cancel_rest goes with `join: any` or a number: after all needs there is no rest",
+    ),
+    "a fallback that is nowhere": (
+        steps("a: {tool: a.b, on_failure: {fallback: c}}", "b: {tool: a.b}"),
+        "f.yaml:3:41: there is no step `c` beside this one (there are: b)",
+    ),
+    "a fallback of two": (
+        steps(
+            "a: {tool: a.b, on_failure: {fallback: c}}", "b: {tool: a.b, on_failure: {fallback: c}}", "c: {tool: a.b}"
+        ),
+        "f.yaml:4:41: `c` is the fallback of `a` already (give each step a fallback of its own)",
+    ),
+    "a fallback that needs what it stands in for": (
+        steps("a: {tool: a.b, on_failure: {fallback: b}}", "b: {tool: a.b, needs: [a]}"),
+        "f.yaml:4:26: the needs go in a circle: a -> b -> a (remove one of these needs)",
+    ),
+    "state that nothing writes": (
+        steps("a: {state: {key: total, add: 1}}", 'b: {tool: a.b, when: "${ state.totl > 1 }"}'),
+        "f.yaml:4:28: nothing writes `state.totl` (declare it under `state`, or write it in a step; "
+        "did you mean `total`?)",
+    ),
+    "two writes at once": (
+        steps("a: {state: {key: total, add: 1, set: 2}}"),
+        "f.yaml:3:14: write exactly one of set, merge, append and add",
+    ),
+    "a first value that does not fit": (
+        "process: p\nstate: {n: {schema: {type: integer}, initial: x}}\n" + steps("a: {tool: a.b}").partition("\n")[2],
+        'f.yaml:2:47: the first value of `n` does not fit: "x" is not of type "integer"',
+    ),
+    "a schedule that is none": (
+        "process: p\non: [{schedule: 0 25 * * *}]\n" + steps("a: {tool: a.b}").partition("\n")[2],
+        "f.yaml:2:17: `0 25 * * *` is no schedule: bad hour "
+        "(write minute hour day month weekday, such as 0 9 * * MON-FRI, or @daily)",
+    ),
+    "a trigger of no kind": (
+        "process: p\non: [{topic: a}]\n" + steps("a: {tool: a.b}").partition("\n")[2],
+        "f.yaml:2:6: on[0] does not say what it does (give it one of event, schedule, webhook)",
+    ),
+    "a match of what is not there": (
+        steps('a: {event: t, match: "${ evnt.id == 1 }"}'),
+        "f.yaml:3:28: unknown name `evnt` (in scope here: event, input, run, steps; text goes in quotes inside ${ })",
+    ),
+    "an event outside a match": (
+        steps("a: {event: t}", 'b: {tool: a.b, when: "${ event.id == 1 }"}'),
+        "f.yaml:4:28: unknown name `event` (it is there in match only, and in `on`)",
+    ),
+    "a goal without means": (
+        steps("a: {goal: be happy}"),
+        "f.yaml:3:13: goal `a` has neither agents nor tools "
+        "(grant what its plan may use: `agents: [...]`, `tools: [...]`)",
+    ),
+    "a goal with an agent that is not there": (
+        steps("a: {goal: be happy, agents: [me]}"),
+        "f.yaml:3:32: there is no agent `me` (there are none)",
     ),
     "a key that is missing": (
         "process: p\nagents: {x: {instructions: i}}\n" + steps("a: {agent: x}").partition("\n")[2],
@@ -113,11 +184,11 @@ MISTAKES = {
     ),
     "output where there is none yet": (
         steps("a: {tool: a.b, when: '${ output.x }'}"),
-        "f.yaml:3:28: unknown name `output` (it is there in success and undo only)",
+        "f.yaml:3:28: unknown name `output` (it is there in success, undo and repeat.until only)",
     ),
     "output in an approval": (
         steps("a: {approval: {title: '${ output }', from: [{any_of: ['user:x']}]}}"),
-        "f.yaml:3:29: unknown name `output` (it is there in success and undo only)",
+        "f.yaml:3:29: unknown name `output` (it is there in success, undo and repeat.until only)",
     ),
     "a step that does not exist": (
         steps("audit: {tool: a.b}", "b: {tool: a.b, with: {x: '${ steps.audti.output }'}}"),

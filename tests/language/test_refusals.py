@@ -95,7 +95,8 @@ MISTAKES: dict[str, tuple[str | bytes, str]] = {
     ),
     "replanning": (
         steps("a: {tool: a.b, on_failure: replan}"),
-        "f.yaml:3:30: `on_failure: replan` is not supported by this version (write 'ask', 'fail' or 'continue')",
+        "f.yaml:3:30: `on_failure: replan` is for steps that a goal's planner wrote "
+        "(write ask, fail, continue or {fallback: step})",
     ),
     "a check that is not there": (
         steps("a: {tool: a.write}"),

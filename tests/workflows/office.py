@@ -15,9 +15,12 @@ from temporalio.worker import Worker
 from uuid_utils import uuid7
 
 from activities.conversations import SqliteConversations
+from activities.events import event_activities
 from activities.model.call import ModelCall
+from activities.plans import check_plan_activity
 from activities.processes import await_process_activity
 from activities.tools.runner import tool_activities
+from activities.tools.state import RunState
 from contracts.activities import (
     LOAD_PROCESS,
     RESOLVE_PEOPLE,
@@ -29,11 +32,13 @@ from contracts.decisions import Receipt
 from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
 from contracts.run import Definition, RunRequest, RunResult, RunView
 from contracts.settings import ModelAlias
+from contracts.state import state_tools
 from contracts.tools import Tool, ToolContext, ToolError, tool
 from language.load import load_process
 from runtime.sandbox import workflow_runner
 from workflows.agent import AgentWorkflow
 from workflows.process import ProcessWorkflow
+from workflows.topic import TopicWorkflow
 
 UNDO = "undo: {tool: do.undo, with: {of: '${ output.id }'}}"
 """What most steps of these tests carry."""
@@ -195,7 +200,13 @@ async def open_office(
     async def load(request: LoadProcess) -> Definition:
         return office.children[request.process]
 
-    activities: list[Callable[..., Any]] = [resolve, load, await_process_activity(client)]
+    activities: list[Callable[..., Any]] = [
+        resolve,
+        load,
+        await_process_activity(client),
+        check_plan_activity(),
+        *event_activities(client, office.queue),
+    ]
     async with AsyncExitStack() as stack:
         store = None
         if home is not None:
@@ -204,12 +215,12 @@ async def open_office(
             call = ModelCall(store, lambda process: None, models or {}, environment={})
             stack.push_async_callback(call.close)
             activities.append(call.activity())
-        activities += tool_activities(office.tools(), conversations=store)
+        activities += tool_activities([*office.tools(), *state_tools(RunState(client))], conversations=store)
         await stack.enter_async_context(
             Worker(
                 client,
                 task_queue=office.queue,
-                workflows=[ProcessWorkflow, AgentWorkflow],
+                workflows=[ProcessWorkflow, AgentWorkflow, TopicWorkflow],
                 activities=activities,
                 workflow_runner=workflow_runner(),
                 **worker,

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.approval import Stage
 from contracts.decisions import Decision
 from contracts.errors import StepError
-from contracts.process import Stage
 from contracts.run import ApprovalState
-from workflows.approvals import Outcome, candidates, count, deciders, missing, open_stages, refusal
+from workflows.approvals import candidates, count, deciders, missing, open_stages, refusal
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 USERS = {
@@ -31,13 +31,12 @@ def says(by: str, decision: str = "approve", **more: object) -> Decision:
     return Decision.model_validate({"step": "ok", "decision": decision, "by": by, **more})
 
 
-def decide(state: ApprovalState, *decisions: Decision) -> tuple[ApprovalState, Outcome | None]:
-    outcome: Outcome | None = None
+def decide(state: ApprovalState, *decisions: Decision) -> tuple[ApprovalState, str | None]:
     for decision in decisions:
-        assert outcome is None
+        assert state.outcome is None
         assert refusal(state, decision) is None
-        state, outcome = count(state, decision, NOW)
-    return state, outcome
+        state = count(state, decision, NOW)
+    return state, state.outcome
 
 
 def test_any_of_a_group_is_enough_by_default() -> None:
@@ -138,8 +137,8 @@ def test_approved_only_by_enough_different_people_who_were_asked(
     for by, seconds in said:
         if refusal(state, says(by)) is not None:
             continue
-        state, outcome = count(state, says(by), NOW + timedelta(seconds=seconds))
-        if outcome == "approved":
+        state = count(state, says(by), NOW + timedelta(seconds=seconds))
+        if state.outcome == "approved":
             break
     else:
         return

@@ -1,0 +1,73 @@
+"""Who is asked for a decision, how, and what happens when they do not answer: the `approval` of a process."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from contracts.base import Contract, Duration, Expression, Json
+
+Who = Annotated[str, Field(pattern=r"^((user|group):[^\s:]+|starter)$", description="user:NAME or group:NAME")]
+
+
+class Stage(Contract):
+    """Who decides: `count` of `any_of` (default 1), or all of `all_of`."""
+
+    any_of: Annotated[tuple[Who, ...], Field(min_length=1)] | None = None
+    all_of: Annotated[tuple[Who, ...], Field(min_length=1)] | None = None
+    count: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Stage":
+        if (self.any_of is None) == (self.all_of is None):
+            raise ValueError("write exactly one of any_of and all_of")
+        if self.count is not None and self.any_of is None:
+            raise ValueError("count goes with any_of")
+        return self
+
+
+class ApprovalRow(Contract):
+    """A row of the approval matrix: `stages` in order, or one stage written in the row itself."""
+
+    when: Expression | None = None
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] | None = None
+    any_of: Annotated[tuple[Who, ...], Field(min_length=1)] | None = None
+    all_of: Annotated[tuple[Who, ...], Field(min_length=1)] | None = None
+    count: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _stages_or_stage(self) -> "ApprovalRow":
+        if self.stages is None:
+            self.resolved_stages()
+        elif (self.any_of, self.all_of, self.count) != (None, None, None):
+            raise ValueError("write either stages, or any_of / all_of / count, not both")
+        return self
+
+    def resolved_stages(self) -> tuple[Stage, ...]:
+        return self.stages or (Stage(any_of=self.any_of, all_of=self.all_of, count=self.count),)
+
+
+class Escalation(Contract):
+    """After this long, these people may decide too."""
+
+    after: Duration
+    to: Annotated[tuple[Who, ...], Field(min_length=1)]
+
+
+class Approve(Contract):
+    """An approval of what a step is about to do. Without a `title` the question is the call or the plan itself."""
+
+    title: Annotated[str, Field(min_length=1)] | None = None
+    show: dict[str, Json] = {}
+    from_: Annotated[tuple[ApprovalRow, ...], Field(alias="from", min_length=1)]
+    not_by: tuple[Who, ...] = ()
+    remind: Duration | None = None
+    escalate: Escalation | None = None
+    expires: Duration | None = None
+    on_expiry: Literal["reject", "approve"] = "reject"
+    on_reject: Literal["stop", "continue"] = "stop"
+
+
+class Approval(Approve):
+    """What people are asked, what they are shown, who they are, and what happens when they do not answer."""
+
+    title: Annotated[str, Field(min_length=1)]

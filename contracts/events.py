@@ -1,0 +1,112 @@
+"""Events: what is published on a topic, who waits for it, and what the topic's workflows carry over.
+
+A topic is spread over `SHARDS` workflows `Topic`. An event is in the shard of its key, or of its id when it has none;
+who waits with a key waits in one shard, who waits without in all of them.
+"""
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from contracts.base import Contract, Json, Topic
+
+SHARDS = 4
+MAX_EVENT_BYTES = 100_000
+"""Of an event's data as JSON: topics keep events for a while, and hand each to everybody who waits."""
+
+
+class Event(Contract):
+    """`id`: events with the same id are the same event. `data` is what `event` is in a `match`."""
+
+    id: str
+    topic: Topic
+    data: Json = None
+    key: str | None = None
+    at: datetime
+    by: str | None = Field(default=None, description="the run that emitted it, or who published it")
+
+
+class Subscription(Contract):
+    """Who is to get the events of a topic: a step of a run, once, or a process, a run for each.
+
+    `match` is CEL over `event` and the values `names`, which are those of the moment the wait began. Events since
+    `since` count, though published before; after `until` nobody waits any more.
+    """
+
+    id: str
+    topic: Topic
+    key: str | None = None
+    match: str | None = None
+    names: dict[str, Any] = {}
+    since: datetime
+    until: datetime | None = None
+    run: str | None = None
+    step: str | None = None
+    process: str | None = None
+    with_: Json = None
+
+
+class Delivery(Contract):
+    """Signal `event` to a run."""
+
+    step: str
+    subscription: str
+    event: Event
+
+
+class TopicState(Contract):
+    """What a shard of a topic holds; also the input of workflow `Topic`, and its answer to query `view`.
+
+    `recent`: the newest events, kept for those who do not wait yet, and to know an event that comes twice.
+    `due`: deliveries that are still to be made; who waits once has been taken off the subscriptions by then.
+    """
+
+    topic: Topic
+    shard: int
+    subscriptions: dict[str, Subscription] = {}
+    recent: tuple[Event, ...] = ()
+    due: tuple[tuple[Subscription, Event], ...] = ()
+    delivered: int = 0
+    published: int = 0
+
+
+class Unsubscribe(Contract):
+    """Signal `unsubscribe`: everything whose id begins like this, unless it is one of `keep`."""
+
+    prefix: str
+    keep: tuple[str, ...] = ()
+
+
+class PublishEvent(Contract):
+    """Publish an event; `at` is the time of the first attempt."""
+
+    id: str
+    topic: Topic
+    data: Json = None
+    key: str | None = None
+    by: str | None = None
+
+
+class Published(Contract):
+    id: str
+    topic: str
+
+
+class Subscribed(Contract):
+    shards: tuple[int, ...]
+
+
+def shard_of(key: str) -> int:
+    """The shard of a key; the same in every process and version."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") % SHARDS
+
+
+def shards_for(key: str | None) -> tuple[int, ...]:
+    """Where somebody waits who wants events with this key; None: with any, or none."""
+    return tuple(range(SHARDS)) if key is None else (shard_of(key),)
+
+
+def topic_workflow_id(topic: str, shard: int) -> str:
+    return f"surefoot-topic/{topic}/{shard}"

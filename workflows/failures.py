@@ -1,0 +1,87 @@
+"""What a step's failure leads to: its `on_failure`, an incident, and what an operator does about one."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.decisions import Repair
+    from contracts.errors import Cancelled, ErrorInfo, OutcomeUnknown, StepError
+    from contracts.process import Fallback
+    from workflows.engine import Ending, Engine, Known
+    from workflows.plan import Node
+    from workflows.steps import goal
+
+
+async def deal_with(engine: Engine, node: Node, error: StepError) -> bool:
+    """Settle a step that failed, have it mended, or leave the failure to its owner.
+
+    Returns:
+        Whether the step, unless it has settled, is to be tried once more.
+    """
+    engine.leave(node)
+    info = error.info if isinstance(error, Known) else ErrorInfo.of(error)
+    policy = node.step.on_failure
+    if (engine.ending is not None or node.dropped) and not _must_be_undone(node, info):
+        engine.settle(node, "failed", error=info)
+    elif goal.misses_itself(node, info):
+        if (unplanned := await goal.replan(engine, node, info)) is not None:
+            await _ask(engine, node, unplanned)
+    elif policy == "continue":
+        engine.settle(node, "failed", error=info)
+    elif policy == "fail":
+        named = info.model_copy(update={"message": f"{node.id}: {info.message}"})
+        engine.end(Ending("failed", named))
+        engine.settle(node, "failed", error=info)
+    elif policy == "ask" or info.type == OutcomeUnknown.type_name():
+        await _ask(engine, node, info)
+    elif node.role != "step" or _is_its_owners(node):
+        node.start_afresh(error=info)
+        node.holder.failure = info
+        node.holder.settled.set()
+        return False
+    elif node.fallback is not None:
+        await engine.fall_back(node, node.fallback, info)
+    elif (unplanned := await goal.replan(engine, node, info)) is not None:
+        await _ask(engine, node, unplanned)
+    return True
+
+
+def _must_be_undone(node: Node, info: ErrorInfo) -> bool:
+    """Whether it may have had an effect that nobody would take back if it just settled."""
+    detail = info.detail if isinstance(info.detail, dict) else {}
+    may_have_happened = info.type == OutcomeUnknown.type_name() or bool(detail.get("uncertain"))
+    return may_have_happened and node.step.undo is not None
+
+
+def _is_its_owners(node: Node) -> bool:
+    """Whether a step of a plan is inside a group of it: the plan changes by its own steps, not by parts of them."""
+    return not isinstance(node.step.on_failure, Fallback) and node.holder.owner is not node.goal()
+
+
+async def _ask(engine: Engine, node: Node, info: ErrorInfo) -> None:
+    repair = await engine.park(node, info)
+    if repair.action == "replan":
+        reason = f"{repair.by} wants another plan" + (f": {repair.reason}" if repair.reason else "")
+        unplanned = await goal.replan(engine, node, info, ordered=reason)
+        if unplanned is not None:
+            await _ask(engine, node, unplanned)
+    else:
+        _mend(engine, node, repair)
+
+
+def _mend(engine: Engine, node: Node, repair: Repair) -> None:
+    error = node.record.error
+    match repair.action:
+        case "skip":
+            engine.settle(node, "skipped", error=error, by=repair.by)
+        case "complete":
+            engine.settle(node, "completed", output=repair.value, by=repair.by)
+        case "amend":
+            node.start_afresh(status="pending", input=repair.value, amended=node.record.amended + 1, by=repair.by)
+        case "abort":
+            undo = not (isinstance(repair.value, dict) and repair.value.get("undo") is False)
+            reason = f"aborted by {repair.by}" + (f": {repair.reason}" if repair.reason else "")
+            cause = f"; {node.id} had failed: {error.message}" if error else ""
+            engine.end(Ending("failed", ErrorInfo(type=Cancelled.type_name(), message=reason + cause), undo=undo))
+            engine.settle(node, "failed", error=error, by=repair.by)
+        case _:
+            node.start_afresh(tries=node.record.tries + 1, by=repair.by)

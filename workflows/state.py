@@ -1,0 +1,123 @@
+"""The run's shared state: every write sees a version, and one that saw an old one is settled by the key's policy."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import to_json
+
+from contracts.base import Json
+from contracts.errors import OutputInvalid, StateConflict, StepError
+from contracts.process import OnConflict, Operation, StateKey
+from contracts.state import Conflict, StateEntry, StateValue
+from language.schema import violations
+
+REMEMBERED_CONFLICTS = 10
+
+
+class SharedState:
+    """`entries`: what was declared or written, by key."""
+
+    def __init__(self, declared: Mapping[str, StateKey], entries: Mapping[str, StateEntry]) -> None:
+        self._declared = declared
+        self.entries = {key: StateEntry(value=made.initial) for key, made in declared.items()} | dict(entries)
+
+    def values(self) -> dict[str, Json]:
+        return {key: entry.value for key, entry in self.entries.items()}
+
+    def read(self, key: str) -> StateValue:
+        entry = self.entries.get(key, StateEntry())
+        return StateValue(key=key, value=entry.value, version=entry.version)
+
+    def write(
+        self, key: str, operation: Operation, operand: Json, *, saw: int | None, by: str, at: datetime
+    ) -> StateValue:
+        """Write a key. `saw`: the version the writer had seen; None writes whatever the version is.
+
+        Raises:
+            StateConflict: somebody was faster, and the key's policy is `reject`; `detail` has the newer value.
+            OutputInvalid: the new value does not fit the key's schema.
+            StepError: the operation does not go with what the key holds.
+        """
+        entry = self.entries.get(key, StateEntry())
+        is_late = saw is not None and saw != entry.version
+        policy = self._declared[key].on_conflict if key in self._declared else "reject"
+        if is_late:
+            kept = _kept(policy, entry.value, operand, operation)
+            entry = self.entries[key] = _with_conflict(entry, by, saw or 0, at, kept)
+            if kept == "rejected":
+                detail = {"key": key, "value": entry.value, "version": entry.version, "saw": saw}
+                raise StateConflict(
+                    f"state.{key} is at version {entry.version}, and the write saw version {saw}; it holds "
+                    f"{_shown(entry.value)} now. Write with version {entry.version} if it still should be",
+                    detail,
+                )
+            if kept == "kept the first":
+                return StateValue(key=key, value=entry.value, version=entry.version)
+            if kept == "merged":
+                operation = "merge"
+        value = _applied(key, operation, entry.value, operand)
+        if key in self._declared and (wrong := violations(self._declared[key].schema_, value)):
+            raise OutputInvalid(f"state.{key} cannot be {_shown(value)}: {'; '.join(wrong)}", {"value": value})
+        version = entry.version + 1
+        self.entries[key] = entry.model_copy(update={"value": value, "version": version, "by": by, "at": at})
+        return StateValue(key=key, value=value, version=version, written=True)
+
+
+def _kept(policy: OnConflict, held: Json, operand: Json, operation: Operation) -> str:
+    """What becomes of a late write."""
+    match policy:
+        case "last_wins":
+            return "written over"
+        case "first_wins":
+            return "kept the first"
+        case "merge" if operation != "set" or _can_merge(held, operand):
+            return "merged" if operation == "set" else "written over"
+    return "rejected"
+
+
+def _with_conflict(entry: StateEntry, by: str, saw: int, at: datetime, outcome: str) -> StateEntry:
+    conflict = Conflict(at=at, by=by, saw=saw, was=entry.version, outcome=outcome)
+    last = (*entry.last_conflicts, conflict)[-REMEMBERED_CONFLICTS:]
+    return entry.model_copy(update={"conflicts": entry.conflicts + 1, "last_conflicts": last})
+
+
+def _applied(key: str, operation: Operation, held: Json, operand: Json) -> Json:
+    match operation:
+        case "set":
+            return operand
+        case "merge":
+            if held is not None and not _can_merge(held, operand):
+                raise StepError(f"state.{key} holds {_shown(held)}, which cannot be merged with {_shown(operand)}")
+            return operand if held is None else merged(held, operand)
+        case "append":
+            if not isinstance(held, list | None):
+                raise StepError(f"state.{key} holds {_shown(held)}, which is no list to append to")
+            return [*(held or ()), operand]
+        case "add":
+            if not _is_number(operand) or not (held is None or _is_number(held)):
+                raise StepError(f"state.{key} holds {_shown(held)}, to which {_shown(operand)} cannot be added")
+            return operand if held is None else held + operand
+
+
+def merged(held: Json, other: Json) -> Json:
+    """Objects key by key, deeply; lists united in order; of anything else the second."""
+    if isinstance(held, Mapping) and isinstance(other, Mapping):
+        return {**held, **{key: merged(held[key], value) if key in held else value for key, value in other.items()}}
+    if isinstance(held, list) and isinstance(other, list):
+        return [*held, *(item for item in other if item not in held)]
+    return other
+
+
+def _can_merge(held: Json, other: Json) -> bool:
+    both: tuple[Any, Any] = (held, other)
+    return all(isinstance(value, Mapping) for value in both) or all(isinstance(value, list) for value in both)
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _shown(value: Json) -> str:
+    text = to_json(value).decode()
+    return text if len(text) <= 200 else f"{text[:197]}..."

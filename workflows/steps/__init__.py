@@ -1,0 +1,1 @@
+"""What a step of each kind does: one file for each, one action for the engine to call."""

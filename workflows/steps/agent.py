@@ -1,0 +1,118 @@
+"""An agent step: one agent works on a task, as a child workflow."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import cast
+
+from temporalio import workflow
+from temporalio.common import Priority
+from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.agent import AgentRequest, AgentResult
+    from contracts.base import Json
+    from contracts.names import AGENT_WORKFLOW
+    from contracts.process import AgentSpec, AgentStep
+    from contracts.tools import granted
+    from language.expressions import as_text
+    from workflows.calls import summary
+    from workflows.engine import Engine
+    from workflows.plan import Node
+    from workflows.planning import BUILT_IN_PLANNER
+    from workflows.steps.approval import approved
+    from workflows.steps.budget import limits_of
+    from workflows.steps.common import add_usage, arguments, child_error, taken, usage_of
+
+
+async def run_agent(engine: Engine, node: Node) -> Json:
+    step = cast(AgentStep, node.step)
+    task = as_text(engine.evaluate(node, step.task))
+    args = arguments(engine, node)
+    if step.approve is not None:
+        agreed = await approved(engine, node, step.approve, title=f"{step.agent}: {task}", arguments=args)
+        if agreed is None:
+            return None
+        args = agreed
+    return await ask_agent(
+        engine,
+        node,
+        step.agent,
+        child=f"{engine.run}/{node.id}",
+        task=task,
+        context={**args, **_of_goal(engine, node)} or None,
+        output=step.output,
+        bounds=(step.timeout, step.deadline),
+    )
+
+
+def agent_of(engine: Engine, name: str) -> AgentSpec:
+    """The agent that the process declares under a name; `planner` there is without saying."""
+    return engine.definition.process.agents.get(name, BUILT_IN_PLANNER)
+
+
+async def ask_agent(
+    engine: Engine,
+    node: Node,
+    name: str,
+    *,
+    child: str,
+    task: str,
+    context: Json,
+    output: dict[str, Json] | None,
+    bounds: tuple[timedelta | None, ...] = (),
+) -> Json:
+    """The answer of an agent that works for a node, as a child workflow of this id.
+
+    Raises:
+        StepError: it gave none; why.
+    """
+    tools = engine.definition.tools
+    spec = agent_of(engine, name)
+    priority = node.step.priority or engine.request.priority
+    async with engine.working(node):
+        request = AgentRequest(
+            run=engine.run,
+            step=node.id,
+            process=engine.request.process,
+            agent=name,
+            instructions=spec.instructions,
+            models=(spec.model,) if isinstance(spec.model, str) else spec.model,
+            task=task,
+            context=context,
+            output=output,
+            tools={tool: tools[tool] for tool in granted(spec.tools, tools)},
+            limits=limits_of(engine, node, spec.limits, bounds),
+            priority=priority,
+        )
+        node.update(child=child, attempts=node.record.attempts + 1)
+        try:
+            result = await workflow.execute_child_workflow(
+                AGENT_WORKFLOW,
+                request,
+                id=child,
+                result_type=AgentResult,
+                static_summary=summary(f"{node.id}: {name}"),
+                static_details=f"**{name}** for step `{node.id}` of `{engine.run}`\n\n{task}",
+                priority=Priority(priority_key=priority),
+            )
+        except ChildWorkflowError as error:
+            add_usage(engine, node, usage_of(error))
+            raise child_error(engine, node, error, name) from error
+        except WorkflowAlreadyStartedError as error:
+            raise taken(child) from error
+    add_usage(engine, node, result.usage)
+    return result.output
+
+
+def _of_goal(engine: Engine, node: Node) -> Mapping[str, Json]:
+    """What a step of a plan sees besides its arguments: the objective, what it needs, the shared state."""
+    goal = node.goal()
+    if goal is None or goal.record.plan is None:
+        return {}
+    needed = {need.id.removeprefix(f"{goal.id}."): need.record.output for need in node.needs}
+    seen: dict[str, Json] = {"objective": goal.record.plan.objective}
+    if needed:
+        seen["completed"] = needed
+    if state := engine.state.values():
+        seen["state"] = state
+    return seen

@@ -1,0 +1,162 @@
+"""Asking people: approval steps, and approvals of what a step is about to do."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, cast
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.activities import RESOLVE_PEOPLE, ResolvePeople
+    from contracts.approval import Approve
+    from contracts.base import Json
+    from contracts.decisions import subject_hash
+    from contracts.errors import ErrorInfo, Rejected, StepError
+    from contracts.process import ApprovalStep
+    from contracts.run import ApprovalState, Vote
+    from language.expressions import as_text
+    from workflows import approvals
+    from workflows.calls import Call, call_engine, summary
+    from workflows.engine import Ending, Engine
+    from workflows.plan import Node
+    from workflows.steps.common import deadline_of
+
+
+async def run_approval(engine: Engine, node: Node) -> Json:
+    approval = cast(ApprovalStep, node.step).approval
+    if node.record.status != "waiting":
+        node.update(approval=None, until=None)
+    title = as_text(engine.evaluate(node, approval.title))
+    state = await ask_people(engine, node, approval, title=title, show={}, subject={})
+    if state.outcome == "rejected" and approval.on_reject == "stop":
+        stop_as_rejected(engine, node)
+        return None
+    last = _decider(state)
+    return {
+        "decision": "approve" if state.outcome == "approved" else "reject",
+        "by": last.by if last else None,
+        "comment": last.comment if last else "expired",
+        "at": workflow.now().isoformat().replace("+00:00", "Z"),
+        "edits": state.edits,
+    }
+
+
+async def approved(
+    engine: Engine, node: Node, approval: Approve, *, title: str, arguments: dict[str, Json]
+) -> dict[str, Json] | None:
+    """The arguments that people agreed to, perhaps after edits; None when they did not, and the step has settled."""
+    show = {"arguments": arguments}
+    state = await ask_people(engine, node, approval, title=title, show=show, subject={"arguments": arguments})
+    if state.outcome == "approved":
+        agreed = arguments if state.edits is None else cast(dict[str, Json], state.edits)
+        node.update(input=agreed)
+        return agreed
+    if approval.on_reject == "stop":
+        stop_as_rejected(engine, node)
+    else:
+        engine.settle(node, "skipped", error=_rejection(state), by=node.record.by)
+    return None
+
+
+async def ask_people(
+    engine: Engine, node: Node, approval: Approve, *, title: str, show: dict[str, Json], subject: dict[str, Json]
+) -> ApprovalState:
+    """Wait until people have decided, or the time they have is over. What was decided on already is not asked again.
+
+    Raises:
+        StepError: nobody can decide, or the step's deadline passed.
+    """
+    if approval.title is not None:
+        title = as_text(engine.evaluate(node, approval.title))
+    shown = {**show, **cast(dict[str, Any], engine.evaluate(node, approval.show))}
+    asked = subject_hash({"run": engine.run, "step": node.id, "title": title, "show": shown, **subject})
+    known = node.record.approval
+    if known is None or (known.asked != asked and known.outcome is not None):
+        opened = await _open(engine, node, approval, title, shown, asked)
+        expires = opened.since + approval.expires if approval.expires else None
+        node.update(approval=opened, until=expires)
+    if node.approval.outcome is None:
+        engine.await_outside(node)
+        async with deadline_of(node):
+            await _until_decided(engine, node, approval)
+        engine.leave(node)
+        last = _decider(node.approval)
+        node.update(by=last.by if last else None, until=None)
+    return node.approval
+
+
+def stop_as_rejected(engine: Engine, node: Node) -> None:
+    """End the run for a decision against it."""
+    error = _rejection(node.approval)
+    # First: what needs this step would start the moment it settles.
+    engine.end(Ending("failed", error.model_copy(update={"message": f"{node.id}: {error.message}"})))
+    engine.settle(node, "failed", error=error)
+
+
+def _decider(state: ApprovalState) -> Vote | None:
+    """The vote that settled it; None when time did."""
+    last = state.votes[-1] if state.votes else None
+    return last if last is not None and state.outcome is not None and state.outcome.startswith(last.decision) else None
+
+
+def _rejection(state: ApprovalState) -> ErrorInfo:
+    last = _decider(state)
+    said = f"rejected by {last.by}: {last.comment}" if last else "nobody decided in time, which is a rejection"
+    return ErrorInfo(type=Rejected.type_name(), message=f"{state.title} — {said}")
+
+
+async def _open(
+    engine: Engine, node: Node, approval: Approve, title: str, show: dict[str, Json], asked: str
+) -> ApprovalState:
+    row = next((row for row in approval.from_ if row.when is None or engine.holds(node, row.when)), None)
+    if row is None:
+        raise StepError("no row of the approval's `from` applies, so nobody can decide; add a last row without `when`")
+    stages = row.resolved_stages()
+    names = approvals.names_to_resolve(approval, stages)
+    async with engine.working(node):
+        call = Call(f"{node.id}:people", f"{node.id}: who decides", priority=engine.request.priority)
+        people = (await call_engine(RESOLVE_PEOPLE, ResolvePeople(names=names), call)).users
+    starter = (engine.request.started_by,) if engine.request.started_by else ()
+    users: Mapping[str, tuple[str, ...]] = {**people, "starter": starter}
+    now = workflow.now()
+    return ApprovalState(
+        title=title,
+        show=show,
+        hash=asked,
+        asked=asked,
+        stages=approvals.open_stages(stages, users),
+        not_by=tuple(user for name in approval.not_by for user in users[name]),
+        since=now,
+        remind_at=now + approval.remind if approval.remind else None,
+        escalate_at=now + approval.escalate.after if approval.escalate else None,
+        escalate_to={name: users[name] for name in approval.escalate.to} if approval.escalate else {},
+    )
+
+
+async def _until_decided(engine: Engine, node: Node, approval: Approve) -> None:
+    while node.approval.outcome is None:
+        await _until_something_happens(engine, node, approval)
+
+
+async def _until_something_happens(engine: Engine, node: Node, approval: Approve) -> None:
+    """Until a decision settles it, or the next reminder, escalation or expiry is due."""
+    state = node.approval
+    escalate_at = None if state.escalated else state.escalate_at
+    due = min((at for at in (state.remind_at, escalate_at, node.record.until) if at is not None), default=None)
+    try:
+        await workflow.wait_condition(
+            lambda: node.approval.outcome is not None,
+            timeout=None if due is None else max(due - workflow.now(), timedelta(0)),
+            timeout_summary=None if due is None else summary(f"{node.id}: remind, escalate or expire"),
+        )
+    except TimeoutError:
+        now, state = workflow.now(), node.approval
+        if node.record.until is not None and now >= node.record.until:
+            outcome = "rejected" if approval.on_expiry == "reject" else "approved"
+            state = state.model_copy(update={"outcome": outcome})
+        if escalate_at is not None and now >= escalate_at:
+            state = state.model_copy(update={"escalated": True})
+        if approval.remind and state.remind_at is not None and now >= state.remind_at:
+            state = state.model_copy(update={"reminded": state.reminded + 1, "remind_at": now + approval.remind})
+        node.update(approval=state)
+        engine.touch()

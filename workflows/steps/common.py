@@ -1,0 +1,92 @@
+"""What actions share: arguments, keys, calls, deadlines, what children used and how they failed."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError, CancelledError, ChildWorkflowError
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.base import Json, format_duration
+    from contracts.errors import ArgumentsInvalid, ChildFailed, StepError
+    from contracts.model import Usage
+    from language.expressions import as_text
+    from workflows.calls import Call, step_error
+    from workflows.engine import Engine
+    from workflows.plan import Node
+
+
+def arguments(engine: Engine, node: Node) -> dict[str, Json]:
+    """The step's `with`, filled in; what an operator put in its place after an amend."""
+    if not node.record.amended:
+        node.update(input=engine.evaluate(node, node.step.with_))
+    if not isinstance(node.record.input, dict):
+        raise ArgumentsInvalid(f"arguments must be an object, not {as_text(node.record.input)[:200]}")
+    return node.record.input
+
+
+def idempotency_key(engine: Engine, node: Node) -> str:
+    """Workflow id and step; other arguments are another effect, so an amended call has a key of its own."""
+    return f"{engine.run}/{node.id}" + (f"~{node.record.amended}" if node.record.amended else "")
+
+
+def call_of(engine: Engine, node: Node, what: str) -> Call:
+    step = node.step
+    return Call(
+        id=node.id,
+        summary=f"{node.id}: {f'{step.description} — {what}' if step.description else what}",
+        retry=step.retry,
+        timeout=step.timeout,
+        deadline=step.deadline,
+        priority=step.priority or engine.request.priority,
+    )
+
+
+@contextlib.asynccontextmanager
+async def deadline_of(node: Node) -> AsyncIterator[None]:
+    """Bounds what a step waits for by its `deadline`; a StepError when it passes."""
+    deadline = node.step.deadline
+    if deadline is None:
+        yield
+        return
+    started = node.record.started or workflow.now()
+    try:
+        async with asyncio.timeout(max(0.0, (started + deadline - workflow.now()).total_seconds())):
+            yield
+    except TimeoutError as error:
+        raise StepError(f"not done within its deadline of {format_duration(deadline)}") from error
+
+
+def add_usage(engine: Engine, node: Node, usage: Usage) -> None:
+    node.update(usage=(node.record.usage or Usage()) + usage)
+    engine.usage += usage
+
+
+def usage_of(error: ChildWorkflowError) -> Usage:
+    """What a child had used when it failed."""
+    if isinstance(error.cause, ApplicationError):
+        for detail in error.cause.details:
+            if isinstance(detail, dict) and "usage" in detail:
+                return Usage.model_validate(detail["usage"])
+    return Usage()
+
+
+def child_error(engine: Engine, node: Node, error: ChildWorkflowError, name: str) -> StepError:
+    """What a child's failure means for its step.
+
+    Raises:
+        asyncio.CancelledError: the run itself cancelled it.
+    """
+    cause = error.cause
+    if isinstance(cause, CancelledError):
+        if engine.ending is not None or node.dropped or (node.task is not None and node.task.cancelling()):
+            raise asyncio.CancelledError from error
+        return ChildFailed(f"{name}: somebody cancelled it through Temporal")
+    if isinstance(cause, ApplicationError):
+        return step_error(cause.type, f"{name}: {cause.message}", default=ChildFailed)
+    return ChildFailed(f"{name}: {cause or error}")
+
+
+def taken(child: str) -> StepError:
+    return ChildFailed(f"workflow id {child} is in use by a run that this one did not start; end that one, then retry")

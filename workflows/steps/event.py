@@ -1,0 +1,108 @@
+"""Steps that wait for an event, and steps that publish one."""
+
+from datetime import timedelta
+from typing import cast
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.activities import PUBLISH_EVENT, SUBSCRIBE_STEP
+    from contracts.base import Json, format_duration
+    from contracts.errors import EventMissed
+    from contracts.events import PublishEvent, Subscription, Unsubscribe, shards_for, topic_workflow_id
+    from contracts.names import UNSUBSCRIBE
+    from contracts.process import EmitStep, EventStep
+    from language import expressions
+    from language.expressions import as_text
+    from workflows.calls import Call, call_engine, summary
+    from workflows.engine import Engine
+    from workflows.plan import Node
+    from workflows.steps.common import arguments, call_of, deadline_of, idempotency_key
+
+
+async def run_event(engine: Engine, node: Node) -> Json:
+    step = cast(EventStep, node.step)
+    key = None if step.key is None else as_text(engine.evaluate(node, step.key))
+    subscription = f"{engine.run}/{node.id}" + (f"~{node.record.tries}" if node.record.tries else "")
+    if node.record.status != "waiting":
+        until = workflow.now() + step.within if step.within else None
+        await _subscribe(
+            engine,
+            node,
+            step,
+            Subscription(
+                id=subscription,
+                topic=step.event,
+                key=key,
+                match=step.match,
+                names=_names_of(engine, node, step.match),
+                since=min(engine.started, workflow.now() - (step.within or timedelta(0))),
+                until=until,
+                run=engine.run,
+                step=node.id,
+            ),
+        )
+        engine.await_outside(node, until=until)
+    else:
+        engine.await_outside(node)
+    try:
+        async with deadline_of(node):
+            await _arrival(node, step)
+    finally:
+        engine.leave(node)
+        if node.record.event is None or key is None:
+            await _unsubscribe(step.event, subscription, key)
+    return node.record.event.data if node.record.event else None
+
+
+async def _arrival(node: Node, step: EventStep) -> None:
+    until = node.record.until
+    try:
+        await workflow.wait_condition(
+            lambda: node.record.event is not None,
+            timeout=None if until is None else max(until - workflow.now(), timedelta(0)),
+            timeout_summary=None if until is None else summary(f"{node.id}: no {step.event} within its time"),
+        )
+    except TimeoutError as error:
+        within = format_duration(step.within or timedelta(0))
+        raise EventMissed(f"no event {step.event} that matches came within {within}") from error
+
+
+async def _subscribe(engine: Engine, node: Node, step: EventStep, subscription: Subscription) -> None:
+    call = Call(f"{node.id}:subscribe", f"{node.id}: wait for {step.event}", priority=engine.request.priority)
+    async with engine.working(node):
+        await call_engine(SUBSCRIBE_STEP, subscription, call)
+
+
+async def _unsubscribe(topic: str, subscription: str, key: str | None) -> None:
+    for shard in shards_for(key):
+        try:
+            handle = workflow.get_external_workflow_handle(topic_workflow_id(topic, shard))
+            await handle.signal(UNSUBSCRIBE, Unsubscribe(prefix=subscription))
+        except ApplicationError:
+            pass  # the shard has ended, and its subscriptions with it
+
+
+def _names_of(engine: Engine, node: Node, match: str | None) -> dict[str, Json]:
+    """The values that a match compares with, as they are now, so that the topic can tell for itself."""
+    if match is None:
+        return {}
+    used = {name for text in expressions.expressions_in(match) for name in expressions.names_used(text)}
+    steps = {name for text in expressions.expressions_in(match) for name in expressions.steps_used(text)}
+    names = engine.names_for(node, used - {"event", "steps"})
+    return {**names, "steps": engine.views(node, steps)} if steps else names
+
+
+async def run_emit(engine: Engine, node: Node) -> Json:
+    step = cast(EmitStep, node.step)
+    event = PublishEvent(
+        id=idempotency_key(engine, node),
+        topic=step.emit,
+        data=arguments(engine, node),
+        key=None if step.key is None else as_text(engine.evaluate(node, step.key)),
+        by=f"run:{engine.run}",
+    )
+    async with engine.working(node):
+        published = await call_engine(PUBLISH_EVENT, event, call_of(engine, node, f"publish {step.emit}"))
+    return published.model_dump(mode="json")

@@ -1,0 +1,95 @@
+"""A process step: another process, as a run of its own."""
+
+import asyncio
+import contextlib
+from datetime import timedelta
+from typing import cast
+
+from temporalio import workflow
+from temporalio.common import Priority
+from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.activities import AWAIT_PROCESS, AwaitRun
+    from contracts.base import Json
+    from contracts.decisions import Cancel
+    from contracts.errors import StepError
+    from contracts.names import CANCEL, PROCESS_WORKFLOW
+    from contracts.process import ProcessStep
+    from contracts.run import RunRequest, RunResult
+    from workflows.calls import Call, call_engine, summary
+    from workflows.engine import Engine
+    from workflows.plan import Node
+    from workflows.steps.common import add_usage, arguments, child_error, deadline_of, taken, usage_of
+
+ADOPTED_RUN_TIMEOUT = timedelta(days=365)
+
+
+async def run_process(engine: Engine, node: Node) -> Json:
+    step = cast(ProcessStep, node.step)
+    adopted = node.record.child if node.record.status == "running" else None
+    async with deadline_of(node), engine.working(node, drains=False):
+        if adopted is not None:
+            result = await _adopt(engine, node, adopted)
+        else:
+            request = RunRequest(
+                process=step.process,
+                input=arguments(engine, node),
+                started_by=engine.request.started_by,
+                priority=step.priority or engine.request.priority,
+            )
+            result = await _run_child(engine, node, step.process, request)
+    add_usage(engine, node, result.usage)
+    node.update(undo=result.undo)
+    return result.output
+
+
+async def _run_child(engine: Engine, node: Node, process: str, request: RunRequest) -> RunResult:
+    # A run once more is another run with keys of its own: the effects of the one before were taken back.
+    again = node.record.tries + node.record.amended
+    child = f"{engine.run}/{node.id}" + (f"~{again}" if again else "")
+    node.update(child=child, attempts=node.record.attempts + 1)
+    try:
+        handle = await workflow.start_child_workflow(
+            PROCESS_WORKFLOW,
+            request,
+            id=child,
+            result_type=RunResult,
+            static_summary=summary(f"{node.id}: process {process}"),
+            priority=Priority(priority_key=request.priority),
+            # Any other policy ends the child when this run continues as new.
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+        )
+        try:
+            result: RunResult = await asyncio.shield(handle)
+        except asyncio.CancelledError:
+            await handle.signal(CANCEL, _cancel_of(engine))
+            with contextlib.suppress(ChildWorkflowError):
+                await handle
+            raise
+    except ChildWorkflowError as error:
+        add_usage(engine, node, usage_of(error))
+        raise child_error(engine, node, error, process) from error
+    except WorkflowAlreadyStartedError as error:
+        raise taken(child) from error
+    return result
+
+
+async def _adopt(engine: Engine, node: Node, child: str) -> RunResult:
+    """Wait for a sub-process that was started before this run continued as new."""
+    awaited = AwaitRun(workflow_id=child)
+    try:
+        call = Call(node.id, f"{node.id}: wait for {child}", timeout=ADOPTED_RUN_TIMEOUT)
+        return await call_engine(AWAIT_PROCESS, awaited, call)
+    except asyncio.CancelledError:
+        await workflow.get_external_workflow_handle(child).signal(CANCEL, _cancel_of(engine))
+        ended = Call(f"{node.id}:cancelled", f"{node.id}: wait until {child} has ended", timeout=ADOPTED_RUN_TIMEOUT)
+        with contextlib.suppress(StepError):
+            await call_engine(AWAIT_PROCESS, awaited, ended)
+        raise
+
+
+def _cancel_of(engine: Engine) -> Cancel:
+    """What a sub-process is told when its parent ends, or no longer waits for it."""
+    undo = engine.ending.undo if engine.ending else True
+    return Cancel(by="system:parent", reason=f"{engine.run} does not go on with it", undo=undo)
