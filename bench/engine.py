@@ -11,6 +11,7 @@ import asyncio
 import gc
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from language.load import load_process
 from runtime.client import data_converter
 from runtime.sandbox import workflow_runner
 from runtime.server import server_options, temporal_binary
+from runtime.settings import Settings
 from workflows.agent import AgentWorkflow
 from workflows.process import ProcessWorkflow
 
@@ -97,11 +99,12 @@ async def main(pairs: int) -> None:
     table = Table(
         "shape", "time, ours / by hand", "events", "history a step", title="Engine against a hand-written workflow"
     )
+    home = tempfile.TemporaryDirectory()
     environment = await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(temporal_binary()),
         dev_server_extra_args=server_options(),
         search_attributes=SEARCH_ATTRIBUTES,
-        data_converter=data_converter(),
+        data_converter=data_converter(Settings(home=Path(home.name))),
         dev_server_log_level="error",
     )
     worker = Worker(
@@ -113,9 +116,10 @@ async def main(pairs: int) -> None:
         max_concurrent_activities=200,
         max_eager_activity_reservations_per_workflow_task=200,
     )
-    async with environment, worker:
-        for shape, size in (("chain", 20), ("chain", 100), ("fan-out", 100), ("fan-out", 400)):
-            table.add_row(*await compare(environment.client, shape, size, pairs))
+    with home:
+        async with environment, worker:
+            for shape, size in (("chain", 20), ("chain", 100), ("fan-out", 100), ("fan-out", 400)):
+                table.add_row(*await compare(environment.client, shape, size, pairs))
     Console().print(table)
     gc.collect()
 

@@ -32,6 +32,8 @@ async def connected(settings: Settings | None = None) -> AsyncIterator[Connectio
         yield connection
     except RPCError as error:
         raise server_error(error, connection) from error
+    finally:
+        await connection.close()
 
 
 def server_error(error: RPCError, connection: Connection) -> SurefootError:

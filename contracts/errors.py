@@ -7,6 +7,7 @@ SurefootError
 │   ├── UnknownProcess
 │   ├── UnknownRun
 │   ├── SettingsInvalid
+│   ├── PayloadUnavailable      a large payload cannot be stored, or is not where it was stored
 │   └── Refused                 a decision, repair or cancel that does not hold, with what holds instead
 ├── ServerUnreachable           no Temporal server answers (exit status 3)
 └── StepError                   a step failed; its `on_failure` decides
@@ -91,6 +92,10 @@ class Refused(CallerError):
 
 class ServerUnreachable(SurefootError):
     pass
+
+
+class PayloadUnavailable(CallerError):
+    """Wherever a worker meets it, Temporal tries again, so that the run goes on once the payload is back."""
 
 
 class StepError(SurefootError):

@@ -12,7 +12,6 @@ from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.service import RPCError, RPCStatusCode
@@ -21,6 +20,7 @@ from contracts.errors import ServerUnreachable, SettingsInvalid
 from contracts.names import SEARCH_ATTRIBUTES
 from runtime.server import find_server
 from runtime.settings import Settings
+from runtime.storage import PayloadConverter, close_storage, external_storage
 
 CONNECT_SECONDS = 8.0
 CONFIG_FILE_VARIABLE = "TEMPORAL_CONFIG_FILE"
@@ -40,9 +40,18 @@ class Connection:
         """The run in Temporal Web."""
         return f"{self.ui}/namespaces/{self.client.namespace}/workflows/{quote(run, safe='')}" if self.ui else None
 
+    async def close(self) -> None:
+        """Close what was opened for large payloads; the client itself needs no closing."""
+        await close_storage(self.client.data_converter)
 
-def data_converter() -> DataConverter:
-    return pydantic_data_converter
+
+def data_converter(settings: Settings) -> DataConverter:
+    """What every client, worker and replayer must be given, so that each can read what the others wrote.
+
+    Raises:
+        SettingsInvalid: what is set for large payloads cannot be used here.
+    """
+    return DataConverter(payload_converter_class=PayloadConverter, external_storage=external_storage(settings))
 
 
 def temporal_config() -> ClientConnectConfig:
@@ -68,12 +77,12 @@ def is_configured() -> bool:
 async def connect(settings: Settings) -> Connection:
     """Raises:
     ServerUnreachable: nothing answers at the address, within 8 seconds; or none is set and no embedded server runs.
-    SettingsInvalid: Temporal's settings cannot be read.
+    SettingsInvalid: Temporal's settings cannot be read, or those for large payloads cannot be used.
     """
     config = temporal_config()
     address = config.get("target_host")
     if address:
-        return Connection(await _connect(config, address), address, _ui(settings, config), embedded=False)
+        return Connection(await _connect(settings, config, address), address, _ui(settings, config), embedded=False)
     server = find_server(settings)
     if server is None:
         raise ServerUnreachable(
@@ -81,7 +90,7 @@ async def connect(settings: Settings) -> Connection:
             "`make demo`, or set TEMPORAL_ADDRESS to yours"
         )
     embedded = ClientConnectConfig(target_host=server.address, namespace=config.get("namespace", DEFAULT_NAMESPACE))
-    return Connection(await _connect(embedded, server.address), server.address, server.ui, embedded=True)
+    return Connection(await _connect(settings, embedded, server.address), server.address, server.ui, embedded=True)
 
 
 async def ensure_search_attributes(client: Client) -> None:
@@ -126,10 +135,11 @@ async def _search_attributes(client: Client) -> Collection[str]:
     return listed.custom_attributes
 
 
-async def _connect(config: ClientConnectConfig, address: str) -> Client:
+async def _connect(settings: Settings, config: ClientConnectConfig, address: str) -> Client:
+    converter = data_converter(settings)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            client = await Client.connect(**config, data_converter=data_converter())
+            client = await Client.connect(**config, data_converter=converter)
             await client.service_client.check_health(retry=True, timeout=timedelta(seconds=CONNECT_SECONDS))
             await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
     except (RuntimeError, RPCError, TimeoutError) as error:

@@ -3,9 +3,9 @@
 import getpass
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -14,6 +14,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from contracts.base import Contract
 from contracts.errors import SettingsInvalid
 from contracts.names import TASK_QUEUE
 from contracts.settings import ModelAlias, ModelApi
@@ -26,10 +27,39 @@ def config_file() -> Path:
     return Path(os.environ.get(CONFIG_VARIABLE) or PROJECT / "surefoot.toml")
 
 
+class StorageSettings(Contract):
+    """Where payloads lie that are too large for Temporal: files in a folder, or objects in a bucket."""
+
+    driver: Literal["local", "s3", "gcs"] = "local"
+    folder: Path | None = Field(default=None, description="of driver local; by default `payloads` in the home folder")
+    bucket: str | None = Field(default=None, min_length=3, max_length=222, description="of s3 and gcs; it must exist")
+    prefix: str | None = Field(
+        default=None, max_length=200, pattern=r"^[\w.-]+(/[\w.-]+)*$", description="of the bucket's keys, as a folder"
+    )
+    threshold: int = Field(default=100_000, ge=1_000, le=1_500_000, description="bytes from which one is large")
+
+    @field_validator("folder", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser().resolve()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.driver != "local" and self.bucket is None:
+            raise ValueError(f"driver {self.driver} needs a bucket; set storage.bucket or SUREFOOT_STORAGE__BUCKET")
+        idle = ["folder"] if self.driver != "local" else ["bucket", "prefix"]
+        if unused := [name for name in idle if getattr(self, name)]:
+            fits = "local" if unused == ["folder"] else "s3 or gcs"
+            raise ValueError(f"{' and '.join(unused)} is for driver {fits}, and the driver is {self.driver}")
+        return self
+
+
 class Settings(BaseSettings):
     """Everything has a working default. Paths in variables are relative to the working directory."""
 
-    model_config = SettingsConfigDict(env_prefix="SUREFOOT_", extra="forbid", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SUREFOOT_", env_nested_delimiter="__", extra="forbid", frozen=True, env_ignore_empty=True
+    )
 
     home: Path = PROJECT / ".surefoot"
     """Server file, records, conversations, sample business systems."""
@@ -44,6 +74,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     ui_url: str | None = Field(default=None, pattern=r"^https?://")
     """Where Temporal Web is, for links; known by itself for the embedded server and Temporal Cloud."""
+    storage: StorageSettings = StorageSettings()
 
     @field_validator("processes", mode="before")
     @classmethod
@@ -59,6 +90,11 @@ class Settings(BaseSettings):
     def folders(self) -> tuple[Path, ...]:
         """All folders with processes, the project's first."""
         return (PROJECT / "processes", *self.processes)
+
+    @property
+    def payloads(self) -> Path:
+        """Where large payloads lie as files."""
+        return self.storage.folder or self.home / "payloads"
 
     @property
     def actor(self) -> str:
@@ -95,11 +131,12 @@ def load_settings() -> Settings:
 
 def _explain(detail: Any, file: Path) -> str:
     path = [str(part) for part in detail["loc"]]
-    variable = f"SUREFOOT_{path[0].upper()}" if path else ""
-    place = variable if variable in os.environ else f"{file}: {'.'.join(path)}"
+    variables = (f"SUREFOOT_{'__'.join(path[:depth]).upper()}" for depth in range(len(path), 0, -1))
+    place = next((name for name in variables if name in os.environ), f"{file}: {'.'.join(path)}")
     if detail["type"] == "extra_forbidden":
-        return f"{place}: there is no such setting; there are {', '.join(Settings.model_fields)}"
-    return f"{place}: {detail['input']!r}: {detail['msg']}"
+        fields = StorageSettings.model_fields if path[0] == "storage" and len(path) > 1 else Settings.model_fields
+        return f"{place}: there is no such setting; there are {', '.join(fields)}"
+    return f"{place}: {detail['input']!r}: {detail['msg'].removeprefix('Value error, ')}"
 
 
 def _login() -> str:

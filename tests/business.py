@@ -16,6 +16,7 @@ from typing import Any
 from temporalio.client import Client
 
 from runtime.client import data_converter
+from runtime.settings import Settings
 
 PROJECT = Path(__file__).parents[1]
 
@@ -78,7 +79,7 @@ class Business:
 
     async def _connected(self) -> Client | None:
         try:
-            return await Client.connect(self.server["address"], data_converter=data_converter())
+            return await Client.connect(self.server["address"], data_converter=data_converter(Settings(home=self.home)))
         except (OSError, ValueError, RuntimeError):
             return None
 

@@ -15,6 +15,7 @@ from temporalio.testing import WorkflowEnvironment
 from contracts.names import SEARCH_ATTRIBUTES
 from runtime.client import data_converter, ensure_search_attributes
 from runtime.server import server_options, temporal_binary, time_skipping_binary
+from runtime.settings import Settings
 from tests.business import Business
 
 for name in list(os.environ):
@@ -37,23 +38,23 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def client() -> AsyncIterator[Client]:
+async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
     """A client of a dev server that all tests share; each uses task queues and run ids of its own."""
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(temporal_binary()),
         dev_server_extra_args=server_options(),
         dev_server_log_level="error",
         search_attributes=SEARCH_ATTRIBUTES,
-        data_converter=data_converter(),
+        data_converter=data_converter(Settings(home=tmp_path_factory.mktemp("home"))),
     ) as environment:
         yield environment.client
 
 
 @pytest_asyncio.fixture
-async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
+async def time_skipping(tmp_path: Path) -> AsyncIterator[WorkflowEnvironment]:
     """A server on which days pass at once, one per test, since time is shared by all that runs on it."""
     async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(time_skipping_binary()), data_converter=data_converter()
+        test_server_existing_path=str(time_skipping_binary()), data_converter=data_converter(Settings(home=tmp_path))
     ) as environment:
         await ensure_search_attributes(environment.client)
         yield environment

@@ -9,7 +9,7 @@ import pytest
 
 from tests.architecture.project import ROOT
 
-NEEDED = ("sh", "make", "dirname", "cat", "cksum", "sed", "rm", "mkdir", "mv")
+NEEDED = ("sh", "make", "dirname", "cat", "cksum", "cut", "sed", "rm", "mkdir", "mv")
 
 
 @pytest.fixture
@@ -84,12 +84,47 @@ def test_a_python_that_was_named_is_not_replaced_by_another(clone: Path) -> None
     assert untouched(clone)
 
 
-def test_when_nothing_changed_nothing_is_done(clone: Path) -> None:
+def prepared(clone: Path, groups: str = "") -> None:
+    """As set-up leaves it."""
     (clone / ".venv" / "bin").mkdir(parents=True)
     (clone / ".venv" / "bin" / "python").symlink_to(shutil.which("true") or "/bin/true")
     read = b"".join((clone / name).read_bytes() for name in (".ci/uv.txt", "pyproject.toml", "uv.lock"))
-    wanted = subprocess.run(["cksum"], input=read, capture_output=True, check=True).stdout.decode()
-    (clone / ".venv" / ".prepared-from").write_text(wanted)
+    wanted = subprocess.run(["cksum"], input=read, capture_output=True, check=True).stdout.decode().strip()
+    (clone / ".venv" / ".prepared-from").write_text(f"{wanted}{groups}\n")
+
+
+@pytest.fixture
+def uv(clone: Path) -> Path:
+    """A uv that notes what it is told."""
+    version = re.search(r"^uv==([\d.]+)", (ROOT / ".ci" / "uv.txt").read_text(), re.MULTILINE)
+    assert version
+    told = clone.parent / "told"
+    script = f'[ "$1" = --version ] && echo "uv {version[1]}" || echo "$@" >> "{told}"'
+    program(clone, "uv", script)
+    (clone / ".uv" / "bin").mkdir(parents=True)
+    (clone / ".uv" / "bin" / "uv").symlink_to(clone.parent / "programs" / "uv")
+    program(clone, "python3", 'case "$1" in --version) echo Python 3.11.9;; esac')
+    return told
+
+
+def test_packages_that_were_asked_for_once_stay(clone: Path, uv: Path) -> None:
+    prepared(clone, " browser")
+    assert set_up(clone).returncode == 0
+    assert not uv.exists(), "nothing changed"
+    done = set_up(clone, "WITH=s3 browser")
+    assert done.returncode == 0, done.stderr
+    assert uv.read_text().strip().endswith("--group browser --group s3")
+    uv.unlink()
+    assert set_up(clone).returncode == 0
+    assert not uv.exists()
+    with (clone / "uv.lock").open("a") as lock:
+        lock.write("\n")
+    assert set_up(clone).returncode == 0
+    assert uv.read_text().strip().endswith("--group browser --group s3")
+
+
+def test_when_nothing_changed_nothing_is_done(clone: Path) -> None:
+    prepared(clone)
     done = set_up(clone)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from contracts.process import AgentSpec, Step
 from contracts.settings import ModelAlias
+from runtime.settings import Settings, StorageSettings
 from tests.docs.pages import PAGES, Block, blocks
 
 ALL = [block for page in PAGES for block in blocks(page)]
@@ -33,7 +34,10 @@ def test_yaml_is_of_the_format(block: Block) -> None:
 
 @pytest.mark.parametrize("block", of("toml"), ids=str)
 def test_toml_is_settings(block: Block) -> None:
-    TypeAdapter(dict[str, ModelAlias]).validate_python(tomllib.loads(block.text)["models"])
+    data = tomllib.loads(block.text)
+    assert data.keys() <= Settings.model_fields.keys()
+    TypeAdapter(dict[str, ModelAlias]).validate_python(data.get("models", {}))
+    StorageSettings.model_validate(data.get("storage", {}))
 
 
 @pytest.mark.parametrize("block", of("python"), ids=str)

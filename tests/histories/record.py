@@ -108,7 +108,7 @@ async def main() -> None:
             dev_server_existing_path=str(temporal_binary()),
             dev_server_extra_args=server_options(),
             search_attributes=SEARCH_ATTRIBUTES,
-            data_converter=data_converter(),
+            data_converter=data_converter(settings),
         )
         async with environment:
             client = environment.client

@@ -105,7 +105,7 @@ async def test_a_workflow_says_its_run_in_its_own_time_and_nothing_when_it_repla
     assert any(told[0]["timestamp"].startswith(stamp) for stamp in stamps)
     before = stream.getvalue()
     replayer = Replayer(
-        workflows=[UsesWhatIsShared], workflow_runner=workflow_runner(), data_converter=data_converter()
+        workflows=[UsesWhatIsShared], workflow_runner=workflow_runner(), data_converter=data_converter(Settings())
     )
     await replayer.replay_workflow(history)
     assert [line for line in lines(io.StringIO(stream.getvalue()[len(before) :])) if "run" in line] == []

@@ -5,6 +5,7 @@ from uuid_utils import uuid7
 
 from runtime.client import data_converter
 from runtime.sandbox import FORBIDDEN, workflow_runner
+from runtime.settings import Settings
 from tests.runtime.sandboxed import Imports, UsesWhatIsShared
 
 
@@ -32,6 +33,6 @@ async def test_expressions_schemas_and_logs_work_in_a_workflow_and_when_it_repla
     result, run = await outcome(client, UsesWhatIsShared, 6)
     assert result == ["12 is greater than the maximum of 10"]
     replayer = Replayer(
-        workflows=[UsesWhatIsShared], workflow_runner=workflow_runner(), data_converter=data_converter()
+        workflows=[UsesWhatIsShared], workflow_runner=workflow_runner(), data_converter=data_converter(Settings())
     )
     await replayer.replay_workflow(await client.get_workflow_handle(run).fetch_history())

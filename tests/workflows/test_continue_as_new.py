@@ -11,13 +11,14 @@ from temporalio.testing import WorkflowEnvironment
 from contracts.names import SEARCH_ATTRIBUTES
 from runtime.client import data_converter
 from runtime.server import temporal_binary
+from runtime.settings import Settings
 from tests.workflows.office import UNDO, Office, Run, open_office
 
 SUGGESTED_AFTER_EVENTS = 40
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def hasty_client() -> AsyncIterator[Client]:
+async def hasty_client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
     """A server that suggests to continue as new soon."""
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(temporal_binary()),
@@ -26,7 +27,7 @@ async def hasty_client() -> AsyncIterator[Client]:
             f"limit.historyCount.suggestContinueAsNew={SUGGESTED_AFTER_EVENTS}",
         ],
         search_attributes=SEARCH_ATTRIBUTES,
-        data_converter=data_converter(),
+        data_converter=data_converter(Settings(home=tmp_path_factory.mktemp("home"))),
     ) as environment:
         yield environment.client
 

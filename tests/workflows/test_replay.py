@@ -9,6 +9,7 @@ from temporalio.workflow import NondeterminismError
 
 from runtime.client import data_converter
 from runtime.sandbox import workflow_runner
+from runtime.settings import Settings
 from workflows.agent import AgentWorkflow
 from workflows.engine import Engine
 from workflows.plan import Scope
@@ -16,6 +17,7 @@ from workflows.process import ProcessWorkflow
 
 FILES = sorted((Path(__file__).parents[1] / "histories").glob("*.json"))
 WORKFLOWS = [ProcessWorkflow, AgentWorkflow]
+CONVERTER = data_converter(Settings())
 
 
 def history(file: Path) -> WorkflowHistory:
@@ -29,7 +31,7 @@ def test_every_workflow_has_a_history() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 async def test_a_recorded_history_replays(file: Path) -> None:
-    replayer = Replayer(workflows=WORKFLOWS, workflow_runner=workflow_runner(), data_converter=data_converter())
+    replayer = Replayer(workflows=WORKFLOWS, workflow_runner=workflow_runner(), data_converter=CONVERTER)
     await replayer.replay_workflow(history(file))
 
 
@@ -43,6 +45,6 @@ async def test_steps_started_in_another_order_are_noticed(monkeypatch: pytest.Mo
     monkeypatch.setattr(Engine, "begin", backwards)
     # The sandbox would import the engine anew, without the change.
     runner = UnsandboxedWorkflowRunner()
-    replayer = Replayer(workflows=WORKFLOWS, workflow_runner=runner, data_converter=data_converter())
+    replayer = Replayer(workflows=WORKFLOWS, workflow_runner=runner, data_converter=CONVERTER)
     with pytest.raises(NondeterminismError):
         await replayer.replay_workflow(history(next(file for file in FILES if file.stem == "onboarding-approved")))

@@ -1,0 +1,109 @@
+"""Large payloads lie outside Temporal, which holds a reference to each: in files, or in a bucket by setting.
+
+References and protocol are the Temporal SDK's own (`ExternalStorage`). Which payloads are large is decided here.
+"""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from temporalio.api.common.v1 import Payload
+from temporalio.contrib.pydantic import PydanticPayloadConverter
+from temporalio.converter import DataConverter, ExternalStorage, StorageDriver, StorageDriverSelectContext
+
+# The SDK has no public way to know which payloads go into one workflow task.
+from temporalio.converter._extstore import _current_storage_metrics
+
+from contracts.agent import AgentView
+from contracts.errors import SettingsInvalid
+from contracts.run import RunView
+from runtime.buckets import Bucket, open_gcs, open_s3
+from runtime.files import Files
+from runtime.settings import Settings
+
+TASK_BYTES = 2_000_000
+"""Of payloads that one workflow task may carry itself. The server terminates a run whose task is over 4 MiB."""
+
+VIEW_BYTES = 2_000_000
+"""Of a view that is answered as it is: programs without our storage, such as the Temporal CLI, read views. The server
+refuses answers over 2 MiB."""
+
+COUNTED_BYTES = 1_000
+"""Payloads below this are never looked at."""
+
+VIEW_MARK = b"\n"
+"""How a view's JSON ends, and no other does. Metadata would tell too, but the CLI then shows base64 instead of JSON."""
+
+_PACKAGES = {"s3": ("aioboto3", "types_aiobotocore_s3"), "gcs": ("gcloud.aio.storage",)}
+
+
+class PayloadConverter(PydanticPayloadConverter):
+    """Marks views, which a payload itself does not tell from a result."""
+
+    def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
+        payloads = super().to_payloads(values)
+        for value, payload in zip(values, payloads, strict=True):
+            if isinstance(value, RunView | AgentView):
+                payload.data += VIEW_MARK
+        return payloads
+
+
+def external_storage(settings: Settings) -> ExternalStorage:
+    """What is set for large payloads. Files can always be read, so that a bucket can take over from them.
+
+    Raises:
+        SettingsInvalid: the driver's package is not installed.
+    """
+    files = Files(settings.payloads)
+    drivers: list[StorageDriver] = [files]
+    storage = settings.storage
+    if storage.driver != "local":
+        _require(storage.driver)
+        drivers.append(Bucket(storage, open_s3 if storage.driver == "s3" else open_gcs))
+    chosen = drivers[-1]
+
+    def select(_: StorageDriverSelectContext, payload: Payload) -> StorageDriver | None:
+        return chosen if _is_large(payload, storage.threshold) else None
+
+    return ExternalStorage(drivers, driver_selector=select, payload_size_threshold=COUNTED_BYTES)
+
+
+async def close_storage(converter: DataConverter) -> None:
+    for driver in converter.external_storage.drivers if converter.external_storage else ():
+        if isinstance(driver, Bucket):
+            await driver.close()
+
+
+def _is_large(payload: Payload, threshold: int) -> bool:
+    size = payload.ByteSize()
+    if payload.data.endswith(VIEW_MARK):
+        return size > VIEW_BYTES
+    return size >= threshold or not _fits_in_task(size)
+
+
+def _fits_in_task(size: int) -> bool:
+    """Whether the workflow task that is being answered, if one is, has room for this payload too; if so it is taken.
+
+    A wide `for_each` makes hundreds of payloads in one task, none of them large.
+    """
+    task: Any = _current_storage_metrics.get()
+    if task is None:
+        return True
+    taken = getattr(task, "surefoot_bytes", 0) + size
+    if taken > TASK_BYTES:
+        return False
+    task.surefoot_bytes = taken
+    return True
+
+
+def _require(driver: str) -> None:
+    for package in _PACKAGES[driver]:
+        try:
+            found = find_spec(package)
+        except ModuleNotFoundError:  # of the package it is in
+            found = None
+        if found is None:
+            raise SettingsInvalid(
+                f"storage.driver is {driver}, and the package {package} is not installed; "
+                f"`make setup WITH={driver}` installs it"
+            )
