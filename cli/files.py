@@ -47,7 +47,7 @@ async def graph_of_run(client: Client, run: str) -> str:
     """
     seen = await Watch(client, run).look()
     definition = await definition_of_run(client, run)
-    return mermaid(definition.process, {step.id: step.status for step in seen.view.steps})
+    return mermaid(definition.process, seen.view.steps)
 
 
 async def definition_of_run(client: Client, run: str) -> Definition:

@@ -21,9 +21,6 @@ PUBLISH: Final = "publish"
 SUBSCRIBE: Final = "subscribe"
 UNSUBSCRIBE: Final = "unsubscribe"
 
-PLANNER: Final = "planner"
-"""The agent that plans a goal when the process declares none of this name."""
-
 PROCESS_ATTRIBUTE: Final = SearchAttributeKey.for_keyword("SurefootProcess")
 STATUS_ATTRIBUTE: Final = SearchAttributeKey.for_keyword("SurefootStatus")
 WAITS_FOR_ATTRIBUTE: Final = SearchAttributeKey.for_keyword_list("SurefootWaitsFor")

@@ -18,6 +18,10 @@ WRITES = frozenset(get_args(Operation))
 OnConflict = Literal["reject", "last_wins", "first_wins", "merge"]
 
 
+PLANNER = "planner"
+"""The agent that plans a goal; there is one of this name also when the process declares none."""
+
+
 class Retry(Contract):
     """How a failure that may pass is retried: `attempts` in all, waits growing from `first` by `factor` up to `max`."""
 
@@ -132,7 +136,7 @@ class GoalStep(StepBase):
 
     kind: ClassVar[str] = "goal"
     goal: Annotated[str, Field(min_length=1)]
-    planner: StepId = "planner"
+    planner: StepId = PLANNER
     agents: tuple[StepId, ...] = ()
     tools: tuple[str, ...] = ()
     review: Approve | None = None

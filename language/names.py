@@ -8,8 +8,8 @@ from typing import Any
 from cronsim import CronSim, CronSimError
 
 from contracts.base import Json
-from contracts.names import PLANNER
 from contracts.process import (
+    PLANNER,
     AgentStep,
     GoalStep,
     GroupStep,

@@ -14,6 +14,7 @@ import worker
 from activities.conversations import SqliteConversations
 from activities.model.call import ModelCall
 from contracts.activities import ActivityStub
+from contracts.state import BUILT_IN
 from contracts.tools import ToolCall, ToolResult
 from runtime.catalog import Catalog
 from runtime.client import Connection
@@ -53,8 +54,9 @@ def test_every_activity_of_the_engine_has_a_stub(registered: Definitions) -> Non
 
 
 def test_every_tool_is_an_activity_under_its_own_name(registered: Definitions) -> None:
-    tools = Catalog.load([PROJECT / "processes"]).tools
-    assert tools
+    catalog = Catalog.load([PROJECT / "processes"]).tools
+    assert catalog
+    tools = {*catalog, *BUILT_IN}
     assert set(registered) == {*tools, *(stub.name for stub in STUBS)}
     for name in tools:
         assert (registered[name].arg_types, registered[name].ret_type) == ([ToolCall], ToolResult)

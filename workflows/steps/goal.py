@@ -17,9 +17,8 @@ with workflow.unsafe.imports_passed_through():
         Refused,
         StepError,
     )
-    from contracts.names import PLANNER
     from contracts.plans import PLAN_SCHEMA, CheckedPlan, CheckPlan, Draft, PlanRecord
-    from contracts.process import AgentSpec, GoalStep
+    from contracts.process import PLANNER, AgentSpec, GoalStep
     from contracts.tools import granted
     from language.expressions import as_text
     from workflows import planning
