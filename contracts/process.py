@@ -236,8 +236,10 @@ def step_kind(value: Any) -> str | None:
     """The discriminator of a step: the tag `step:KIND`, or None when the value has none or several of the keys."""
     if isinstance(value, StepBase):
         return f"step:{value.kind}"
-    found = [kind for kind in STEP_KINDS if isinstance(value, dict) and kind in value]
-    return f"step:{found[0]}" if len(found) == 1 else None
+    if not isinstance(value, dict):
+        return None
+    found = STEP_KINDS.keys() & value.keys()
+    return f"step:{found.pop()}" if len(found) == 1 else None
 
 
 Step = Annotated[

@@ -31,6 +31,8 @@ with workflow.unsafe.imports_passed_through():
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 """How soon a lost worker is noticed. Activities heartbeat by themselves every 3 seconds."""
 
+DEFAULT_RETRY = Retry()
+
 MAX_SUMMARY = 200
 """Bytes of a summary that Temporal keeps (its documented limit)."""
 
@@ -103,7 +105,7 @@ async def call_engine(stub: ActivityStub[A, R], argument: A, call: Call) -> R:
         StepError: it failed, after its retries; `detail["type"]` is the type it failed with.
     """
     try:
-        options = call.options(call.retry or Retry(), call.timeout or DEFAULT_TIMEOUT)
+        options = call.options(call.retry or DEFAULT_RETRY, call.timeout or DEFAULT_TIMEOUT)
         return await _execute(stub.name, argument, stub.result, options)
     except ActivityError as error:
         raise failure(error, stub.name).as_error() from error
@@ -121,7 +123,7 @@ async def call_tool(spec: ToolSpec, arguments: ToolCall, call: Call) -> ToolResu
     if wrong := violations(spec.parameters, arguments.args):
         raise ArgumentsInvalid(f"{spec.name} cannot be called: {'; '.join(wrong)}", {"arguments": arguments.args})
     if spec.repeatable:
-        retry = call.retry or spec.retry or Retry()
+        retry = call.retry or spec.retry or DEFAULT_RETRY
         options = call.options(retry, call.timeout or spec.timeout or DEFAULT_TIMEOUT)
         try:
             return await _execute(spec.name, arguments, ToolResult, options)
@@ -131,7 +133,7 @@ async def call_tool(spec: ToolSpec, arguments: ToolCall, call: Call) -> ToolResu
 
 
 async def _call_once(spec: ToolSpec, arguments: ToolCall, call: Call) -> ToolResult:
-    retry = call.retry or spec.retry or Retry()
+    retry = call.retry or spec.retry or DEFAULT_RETRY
     once = call.options(Retry(attempts=1), call.timeout or spec.timeout or DEFAULT_TIMEOUT)
     pause = retry.first
     for attempt in range(1, retry.attempts + 1):

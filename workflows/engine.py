@@ -194,9 +194,7 @@ class Engine:
                 await work
             except asyncio.CancelledError:
                 self._interrupted(node)
-                node.done.set()
 
-        node.done.clear()
         node.task = asyncio.create_task(watched())
         self._tasks.add(node.task)
         node.task.add_done_callback(self._notice)
@@ -281,7 +279,8 @@ class Engine:
         if node.is_leaf:
             changes["input"] = None
         node.update(**changes)
-        node.done.set()
+        if node.stands_in_for is not None:
+            node.done.set()
         if status != "completed":
             for inner in node.all_inside():
                 # A write on its way inside goes on to its own end, after which it can be taken back.

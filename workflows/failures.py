@@ -3,12 +3,12 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.steps.goal as goal
     from contracts.decisions import Repair
     from contracts.errors import Cancelled, ErrorInfo, OutcomeUnknown, StepError
     from contracts.process import Fallback
     from workflows.engine import Ending, Engine, Known
     from workflows.plan import Node
-    from workflows.steps import goal
 
 
 async def deal_with(engine: Engine, node: Node, error: StepError) -> bool:

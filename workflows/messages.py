@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.approvals as approvals
     from contracts.base import Contract, Json
     from contracts.decisions import Cancel, Decision, Receipt, Repair
     from contracts.errors import Cancelled, ErrorInfo, Refused
@@ -13,7 +14,6 @@ with workflow.unsafe.imports_passed_through():
     from contracts.process import AgentStep, GoalStep, ProcessStep, ToolStep
     from contracts.state import PutState, StateValue
     from language.schema import violations
-    from workflows import approvals
     from workflows.engine import Ending, Engine
     from workflows.plan import Node
 

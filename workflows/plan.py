@@ -7,6 +7,8 @@ are unsettled, so that settling a step costs the number of steps that need it, w
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from typing import Any, Literal
 
 from contracts.base import Json
@@ -14,6 +16,8 @@ from contracts.decisions import Repair
 from contracts.errors import ErrorInfo
 from contracts.process import Fallback, GoalStep, GroupStep, Step
 from contracts.run import IDLE, SETTLED, ApprovalState, StepRecord
+
+_PENDING = StepRecord(id="", kind="")
 
 
 @dataclass(eq=False)
@@ -84,9 +88,16 @@ class Node:
     dropped: bool = False
     task: asyncio.Task[None] | None = None
     interruptible: bool = True
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-    repairs: "asyncio.Queue[Repair]" = field(default_factory=asyncio.Queue)
     rows: tuple[StepRecord, str] | None = None
+
+    # Made when first asked for: of ten thousand nodes few ever are.
+    @cached_property
+    def done(self) -> asyncio.Event:
+        return asyncio.Event()
+
+    @cached_property
+    def repairs(self) -> "asyncio.Queue[Repair]":
+        return asyncio.Queue()
 
     @property
     def id(self) -> str:
@@ -193,6 +204,7 @@ class Plan:
     def __init__(self, steps: Mapping[str, Step], records: Mapping[str, StepRecord]) -> None:
         self.nodes: dict[str, Node] = {}
         self._records = records
+        self._first: tuple[int, list[Node]] = (0, [])
         self.root = Scope(prefix="")
         self.add_steps(self.root, steps)
         self._reopen()
@@ -259,6 +271,12 @@ class Plan:
             yield node
             yield from node.all_inside()
 
+    def first(self, count: int) -> list[Node]:
+        """The first so many of `walk`, of which a page is made at every step."""
+        if self._first[0] != len(self.nodes):
+            self._first = (len(self.nodes), list(islice(self.walk(), count)))
+        return self._first[1]
+
     def _reopen(self) -> None:
         """After a continue-as-new: what had been opened is opened again, the finished too, since it may be undone."""
         nodes = [node for node in self.nodes.values() if _was_opened(node)]
@@ -285,7 +303,7 @@ class Plan:
         role: Literal["step", "item", "round"] = "step",
         holder: Scope | None = None,
     ) -> Node:
-        record = self._records.get(node_id) or StepRecord(id=node_id, kind=step.kind)
+        record = self._records.get(node_id) or _PENDING.model_copy(update={"id": node_id, "kind": step.kind})
         node = Node(step=step, scope=scope, record=record, role=role, holder=holder or scope)
         if holder is not None:
             holder.nodes[node_id] = node

@@ -10,6 +10,10 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.failures as failures
+    import workflows.messages as messages
+    import workflows.steps.goal as goal
+    import workflows.view as view
     from contracts.activities import LOAD_PROCESS, LoadProcess
     from contracts.base import Json
     from contracts.decisions import Cancel, Decision, Receipt, Repair
@@ -31,10 +35,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.run import Cost, Definition, RunRequest, RunResult, RunStatus, RunView
     from contracts.state import PutState, StateValue
     from language.schema import violations
-    from workflows import failures, messages, view
     from workflows.calls import Call, call_engine
     from workflows.engine import Ending, Engine
-    from workflows.steps import goal
     from workflows.steps.actions import ACTIONS
     from workflows.undo import undo_by_parent, undo_run
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import islice
 from typing import Literal
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.approvals as approvals
     from contracts.errors import ErrorInfo, ExpressionFailed
     from contracts.model import Usage
     from contracts.names import OPERATOR
@@ -31,7 +31,6 @@ with workflow.unsafe.imports_passed_through():
         Waiting,
     )
     from language.expressions import as_text
-    from workflows import approvals
     from workflows.engine import Engine
     from workflows.messages import can_replan
     from workflows.plan import Node
@@ -140,7 +139,7 @@ def details(engine: Engine, status: RunStatus) -> str:
         message = node.record.error.message if node.record.error else ""
         lines.append(f"- **⚠ {node.id} needs an operator**: {message}")
     lines += ["", "| | step | | |", "|-|-|-|-|"]
-    lines += (_rows(engine, node) for node in islice(engine.plan.walk(), MAX_DETAIL_LINES))
+    lines += [_rows(engine, node) for node in engine.plan.first(MAX_DETAIL_LINES)]
     if len(engine.plan.nodes) > MAX_DETAIL_LINES:
         lines.append(f"\n… the whole run: `starter.py status {engine.run}`")
     return "\n".join(lines)
@@ -149,14 +148,16 @@ def details(engine: Engine, status: RunStatus) -> str:
 def _rows(engine: Engine, node: Node) -> str:
     """A node's lines of the table; made again only when its record changed, since every step asks for all of them."""
     if node.rows is None or node.rows[0] is not node.record:
-        views = [_step(engine, node, ()), *_inside_unopened(node)]
-        node.rows = (node.record, "\n".join(_row(view) for view in views))
+        record = node.record
+        rows = [_row(record.id, _title(engine, node), record.status, record.started, record.ended)]
+        rows += [_row(view.id, view.title, view.status, None, None) for view in _inside_unopened(node)]
+        node.rows = (record, "\n".join(rows))
     return node.rows[1]
 
 
-def _row(view: StepView) -> str:
-    took = f"{(view.ended - view.started).total_seconds():.1f} s" if view.started and view.ended else ""
-    return f"| {MARKS[view.status]} | `{view.id}` | {_cell(view.title)} | {view.status} {took} |"
+def _row(step: str, what: str, status: StepStatus, started: datetime | None, ended: datetime | None) -> str:
+    took = f"{(ended - started).total_seconds():.1f} s" if started and ended else ""
+    return f"| {MARKS[status]} | `{step}` | {_cell(what)} | {status} {took} |"
 
 
 def _steps(engine: Engine) -> Iterator[StepView]:

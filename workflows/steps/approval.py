@@ -7,6 +7,7 @@ from typing import Any, cast
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.approvals as approvals
     from contracts.activities import RESOLVE_PEOPLE, ResolvePeople
     from contracts.approval import Approve
     from contracts.base import Json
@@ -15,7 +16,6 @@ with workflow.unsafe.imports_passed_through():
     from contracts.process import ApprovalStep
     from contracts.run import ApprovalState, Vote
     from language.expressions import as_text
-    from workflows import approvals
     from workflows.calls import Call, call_engine, summary
     from workflows.engine import Ending, Engine
     from workflows.plan import Node

@@ -5,6 +5,7 @@ from typing import cast
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.planning as planning
     from contracts.activities import CHECK_PLAN
     from contracts.base import Json
     from contracts.decisions import Decision
@@ -21,7 +22,6 @@ with workflow.unsafe.imports_passed_through():
     from contracts.process import PLANNER, AgentSpec, GoalStep
     from contracts.tools import granted
     from language.expressions import as_text
-    from workflows import planning
     from workflows.calls import Call, call_engine
     from workflows.engine import Engine
     from workflows.plan import Node
