@@ -12,7 +12,6 @@ from contracts.activities import PUBLISH_EVENT, SUBSCRIBE_STEP
 from contracts.errors import ArgumentsInvalid
 from contracts.events import (
     MAX_EVENT_BYTES,
-    Event,
     Published,
     PublishEvent,
     Subscribed,
@@ -34,9 +33,8 @@ def event_activities(client: Client, queue: str) -> tuple[Callable[..., Awaitabl
         if size > MAX_EVENT_BYTES:
             message = f"the event's data has {size} bytes; at most {MAX_EVENT_BYTES} are published, emit a reference"
             raise ApplicationError(message, type=ArgumentsInvalid.type_name(), non_retryable=True)
-        event = Event(**request.model_dump(), at=activity.info().scheduled_time)
-        await send(client, queue, event.topic, shard_of(event.key or event.id), PUBLISH, event)
-        return Published(id=event.id, topic=event.topic)
+        await send(client, queue, request.topic, shard_of(request.key or request.id), PUBLISH, request)
+        return Published(id=request.id, topic=request.topic)
 
     @activity.defn(name=SUBSCRIBE_STEP.name)
     async def subscribe(request: Subscription) -> Subscribed:

@@ -6,7 +6,7 @@ who waits with a key waits in one shard, who waits without in all of them.
 
 import hashlib
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -45,7 +45,7 @@ class Subscription(Contract):
     run: str | None = None
     step: str | None = None
     process: str | None = None
-    with_: Json = None
+    with_: Annotated[Json, Field(alias="with")] = None
 
 
 class Delivery(Contract):
@@ -80,7 +80,7 @@ class Unsubscribe(Contract):
 
 
 class PublishEvent(Contract):
-    """Publish an event; `at` is the time of the first attempt."""
+    """Publish an event; also signal `publish` of a topic. Its time is when the topic gets it, by the server's clock."""
 
     id: str
     topic: Topic

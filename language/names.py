@@ -73,7 +73,7 @@ class Names:
                 self._known(step.agent, agents, "agent", (*path, "agent"))
             elif isinstance(step, GoalStep):
                 self._goal(step, agents, path)
-            elif isinstance(step, ProcessStep):
+            elif isinstance(step, ProcessStep) and not self._planned:
                 self._known(step.process, self._processes, "process", (*path, "process"))
 
     def _step(self, step: Step, path: Path) -> None:

@@ -52,7 +52,7 @@ class Engine:
         actions: Mapping[str, Action],
         on_failure: OnFailure,
     ) -> None:
-        snapshot = request.snapshot or Snapshot(started=workflow.now(), records=(), completions=0)
+        snapshot = request.snapshot or Snapshot(started=workflow.info().start_time, records=(), completions=0)
         self.run = run
         self.request = request
         self.definition = definition
@@ -117,7 +117,7 @@ class Engine:
             each.dropped = True
         self._interrupt([node])
         for each in dropped:
-            if not each.is_settled and (each.task is None or each.task.done()):
+            if not each.is_settled and not each.is_at_work:
                 self.settle(each, "cancelled")
 
     def _interrupt(self, nodes: Iterable[Node]) -> None:
@@ -176,7 +176,7 @@ class Engine:
 
     def _try_launch(self, node: Node) -> None:
         """Start a step if it can start and has not."""
-        if node.is_settled or node.dropped or not node.is_ready or (node.task is not None and not node.task.done()):
+        if node.is_settled or node.dropped or not node.is_ready or node.is_at_work:
             return
         if self.ending is not None or node.holder.failure is not None or node.holder in self.replanning:
             return
@@ -284,7 +284,8 @@ class Engine:
         node.done.set()
         if status != "completed":
             for inner in node.all_inside():
-                if not inner.is_settled:
+                # A write on its way inside goes on to its own end, after which it can be taken back.
+                if not inner.is_settled and not inner.is_at_work:
                     inner.update(status="cancelled")
         for dependent in node.dependents:
             dependent.need_settled(node)

@@ -97,6 +97,10 @@ class Node:
         return self.record.status in SETTLED
 
     @property
+    def is_at_work(self) -> bool:
+        return self.task is not None and not self.task.done()
+
+    @property
     def is_untouched(self) -> bool:
         """Whether a fresh start of the run would make the same record."""
         record = self.record

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
@@ -18,7 +19,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
     from contracts.errors import ExpressionFailed
-    from contracts.events import Delivery, Event, Subscription, TopicState, Unsubscribe
+    from contracts.events import Delivery, Event, PublishEvent, Subscription, TopicState, Unsubscribe
     from contracts.names import (
         EVENT_SIGNAL,
         PROCESS_WORKFLOW,
@@ -35,7 +36,8 @@ with workflow.unsafe.imports_passed_through():
 KEEP = timedelta(days=1)
 """How long an event is kept for those who do not wait yet, and known when it comes again."""
 MAX_KEPT = 1_000
-"""Events kept by a shard; the oldest go first."""
+MAX_KEPT_BYTES = 500_000
+"""Events kept by a shard, and bytes of their data as JSON; the oldest go first."""
 AT_ONCE = 100
 """Deliveries under way at a time; the server bounds pending signals and child starts."""
 MAX_SIGNALS = 4_000
@@ -68,9 +70,10 @@ class TopicWorkflow:
 
     @workflow.signal(name=PUBLISH)
     def publish(self, *payload: Json) -> None:
-        event = self._read(Event, payload)
-        if event is None or event.id in self._recent:
+        published = self._read(PublishEvent, payload)
+        if published is None or published.id in self._recent:
             return
+        event = Event(**published.model_dump(), at=workflow.now())
         self._published += 1
         self._recent[event.id] = event
         self._forget_old()
@@ -119,10 +122,14 @@ class TopicWorkflow:
 
     def _forget_old(self) -> None:
         now = workflow.now()
-        old = [key for key, event in self._recent.items() if now - event.at > KEEP]
-        over = list(self._recent)[: max(0, len(self._recent) - MAX_KEPT)]
-        for key in {*old, *over}:
-            del self._recent[key]
+        size = 0
+        kept: dict[str, Event] = {}
+        for event in reversed(self._recent.values()):
+            size += len(to_json(event.data))
+            if now - event.at > KEEP or len(kept) == MAX_KEPT or size > MAX_KEPT_BYTES:
+                break
+            kept[event.id] = event
+        self._recent = dict(reversed(kept.items()))
         for key in [key for key, made in self._subscriptions.items() if made.until is not None and made.until < now]:
             del self._subscriptions[key]
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
+from typing import Literal
 
 from temporalio import workflow
 
@@ -10,7 +11,14 @@ with workflow.unsafe.imports_passed_through():
     from contracts.errors import ErrorInfo, ExpressionFailed
     from contracts.model import Usage
     from contracts.names import OPERATOR
-    from contracts.process import AgentStep, ApprovalStep, GroupStep, ProcessStep, Step, ToolStep, WaitStep
+    from contracts.process import (
+        ApprovalStep,
+        EventStep,
+        GroupStep,
+        StateStep,
+        Step,
+        WaitStep,
+    )
     from contracts.run import (
         Cost,
         Incident,
@@ -25,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from language.expressions import as_text
     from workflows import approvals
     from workflows.engine import Engine
+    from workflows.messages import can_replan
     from workflows.plan import Node
     from workflows.undo import undo_calls
 
@@ -108,17 +117,15 @@ def title(step: Step) -> str:
     match step:
         case _ if step.description:
             return step.description
-        case ToolStep():
-            return step.tool
-        case AgentStep():
-            return step.agent
         case ApprovalStep():
             return step.approval.title
-        case ProcessStep():
-            return step.process
+        case StateStep():
+            return f"{step.state.operation} state.{step.state.key}"
         case WaitStep():
             return "wait"
-    return ""
+        case GroupStep():
+            return ""
+    return str(getattr(step, step.kind))
 
 
 def details(engine: Engine, status: RunStatus) -> str:
@@ -194,6 +201,7 @@ def _step(engine: Engine, node: Node, undo: tuple[UndoCall, ...]) -> StepView:
         tokens=usage.tokens,
         child=record.child,
         by=record.by,
+        plan=record.plan.revisions if record.plan else (),
         undo=undo,
     )
 
@@ -221,8 +229,9 @@ def _undo(engine: Engine, node: Node) -> tuple[UndoCall, ...]:
 def _waiting(node: Node) -> Waiting:
     state = node.record.approval
     since = node.record.started or workflow.now()
-    if state is None:
-        return Waiting(step=node.id, kind="wait", title=title(node.step), since=since, until=node.record.until)
+    if state is None or state.outcome is not None:
+        kind: Literal["event", "wait"] = "event" if isinstance(node.step, EventStep) else "wait"
+        return Waiting(step=node.id, kind=kind, title=title(node.step), since=since, until=node.record.until)
     return Waiting(
         step=node.id,
         kind="approval",
@@ -245,9 +254,11 @@ def _incident(engine: Engine, node: Node) -> Incident:
     actions = ["retry", "skip", "complete", "abort"]
     if record.kind in ("tool", "agent", "process"):
         actions.insert(1, "amend")
+    if can_replan(node):
+        actions.insert(-1, "replan")
     return Incident(
         step=node.id,
-        title=title(node.step),
+        title=_title(engine, node),
         error=record.error or ErrorInfo(type="StepError", message="unknown"),
         since=record.started or engine.started,
         attempts=record.attempts,

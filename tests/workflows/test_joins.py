@@ -196,3 +196,23 @@ async def test_hundreds_of_rounds_without_a_wait_end(office: Office) -> None:
     """)
     await run.handle.result()
     assert (await run.view()).state["n"].value == 900
+
+
+async def test_a_write_on_its_way_inside_a_group_that_was_cancelled_is_undone_with_the_run(office: Office) -> None:
+    run = await office.start("""
+        process: not-forgotten
+        steps:
+          branch: {steps: {slow: {tool: do.held, undo: {tool: do.undo, with: {of: "${ output.id }"}}}}}
+          quick: {tool: do.held}
+          after: {tool: do.work, needs: [branch, quick], join: any, cancel_rest: true}
+          hold: {tool: do.held, needs: [after]}
+          end: {tool: do.work, needs: [hold], with: {fails: true}, on_failure: fail}
+    """)
+    await office.started["branch.slow"].wait()
+    office.gates["quick"].set()
+    await office.started["hold"].wait()
+    office.gates["branch.slow"].set()
+    await run.until(lambda view: statuses(view)["branch.slow"] == "completed")
+    office.gates["hold"].set()
+    await run.until(lambda view: view.status == "undone")
+    assert effects(office, "undo") == ["branch.slow"]

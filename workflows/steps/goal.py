@@ -235,7 +235,7 @@ def _status(node: Node) -> str:
     """`pending` for a step that has not begun, nor may be called by one that has, and so may be planned away."""
     if node.record.status != "pending":
         return node.record.status
-    if node.task is not None and not node.task.done():
+    if node.is_at_work:
         return "running"
     return _status(node.stands_in_for) if node.stands_in_for is not None else "pending"
 

@@ -1,0 +1,207 @@
+"""Events between runs: who gets them, when, how often. On a real server."""
+
+import asyncio
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.events import send
+from contracts.errors import EventMissed
+from contracts.events import SHARDS, PublishEvent, Subscription, TopicState, shard_of, topic_workflow_id
+from contracts.names import PUBLISH, SUBSCRIBE, VIEW_QUERY
+from contracts.run import RunView
+from tests.workflows.office import Office, Run, statuses
+
+
+@pytest.fixture
+def topic() -> str:
+    """Topics are shared by all runs of a namespace, so each test has its own."""
+    return f"test.t{uuid4().hex}"
+
+
+async def publish(office: Office, topic: str, data: object, *, event_id: str = "", key: str | None = None) -> None:
+    event = PublishEvent(id=event_id or uuid4().hex, topic=topic, data=data, key=key)
+    await send(office.client, office.queue, topic, shard_of(event.key or event.id), PUBLISH, event)
+
+
+async def shards(office: Office, topic: str) -> list[TopicState]:
+    found = []
+    for number in range(SHARDS):
+        handle = office.client.get_workflow_handle(topic_workflow_id(topic, number))
+        found.append(await handle.query(VIEW_QUERY, result_type=TopicState))
+    return found
+
+
+async def awaited(run: Run, step: str = "arrival") -> RunView:
+    return await run.until(lambda view: any(wait.step == step and wait.kind == "event" for wait in view.waiting))
+
+
+async def ended(office: Office, run: str) -> None:
+    """Until a run that a topic starts has been started, and has ended; within 20 seconds."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await office.client.get_workflow_handle(run).result()
+                return
+            except RPCError as error:
+                if error.status != RPCStatusCode.NOT_FOUND:
+                    raise
+            await asyncio.sleep(0.02)
+
+
+async def test_a_step_waits_for_the_event_that_matches(office: Office, topic: str) -> None:
+    run = await office.start(
+        f"""
+        process: waits
+        steps:
+          order: {{tool: do.work, with: {{what: A-1}}}}
+          arrival:
+            event: {topic}
+            match: "${{ event.order == steps.order.output.what && event.amount > input.least }}"
+        output: "${{ steps.arrival.output }}"
+    """,
+        {"least": 10},
+    )
+    await awaited(run)
+    assert (await run.view()).status == "waiting"
+    await publish(office, topic, {"order": "A-2", "amount": 50})
+    await publish(office, topic, {"order": "A-1", "amount": 5})
+    await publish(office, topic, {"unlike": "the others"})
+    await publish(office, topic, {"order": "A-1", "amount": 11})
+    assert (await run.handle.result()).output == {"order": "A-1", "amount": 11}
+
+
+async def test_what_one_run_emits_another_that_waits_gets_and_so_does_every_other(office: Office, topic: str) -> None:
+    text = f"""
+        process: listener
+        steps: {{arrival: {{event: {topic}}}}}
+        output: "${{ steps.arrival.output.from }}"
+    """
+    listeners = [await office.start(text) for _ in range(5)]
+    for run in listeners:
+        await awaited(run)
+    emitter = await office.start(f"""
+        process: emitter
+        steps: {{tell: {{emit: {topic}, with: {{from: "${{ run.id }}"}}}}}}
+        output: "${{ steps.tell.output.id }}"
+    """)
+    assert (await emitter.handle.result()).output == f"{emitter.id}/tell"
+    assert {(await run.handle.result()).output for run in listeners} == {emitter.id}
+
+
+async def test_an_event_published_before_the_step_waits_counts_when_it_is_the_runs_time(
+    office: Office, topic: str
+) -> None:
+    run = await office.start(f"""
+        process: early
+        steps:
+          hold: {{tool: do.held}}
+          arrival: {{event: {topic}, needs: [hold]}}
+    """)
+    await office.started["hold"].wait()
+    await publish(office, topic, {"n": 1})
+    office.gates["hold"].set()
+    await run.handle.result()
+
+
+async def test_an_event_from_before_the_run_counts_within_the_time_the_step_names(office: Office, topic: str) -> None:
+    await publish(office, topic, {"n": 1})
+    run = await office.start(f"""
+        process: late
+        steps: {{arrival: {{event: {topic}, within: 1h}}}}
+        output: "${{ steps.arrival.output.n }}"
+    """)
+    assert (await run.handle.result()).output == 1
+
+
+async def test_a_step_that_no_event_reaches_within_its_time_fails(office: Office, topic: str) -> None:
+    run = await office.start(f"""
+        process: in-vain
+        steps: {{arrival: {{event: {topic}, within: 50ms, on_failure: continue}}}}
+    """)
+    await run.handle.result()
+    (step,) = (await run.view()).steps
+    assert step.error is not None
+    assert step.error.type == EventMissed.type_name()
+    assert all(not shard.subscriptions for shard in await shards(office, topic))
+
+
+async def test_events_with_a_key_reach_those_with_the_key_and_those_without(office: Office, topic: str) -> None:
+    keyed = await office.start(f"process: k\nsteps: {{arrival: {{event: {topic}, key: '${{ input.k }}'}}}}", {"k": "a"})
+    other = await office.start(f"process: o\nsteps: {{arrival: {{event: {topic}, key: b}}}}")
+    every = await office.start(f"process: e\nsteps: {{arrival: {{event: {topic}}}}}")
+    for run in (keyed, other, every):
+        await awaited(run)
+    await publish(office, topic, {}, key="a")
+    await keyed.handle.result()
+    await every.handle.result()
+    assert statuses(await other.view()) == {"arrival": "waiting"}
+    await publish(office, topic, {}, key="b")
+    await other.handle.result()
+
+
+async def test_an_event_that_comes_twice_is_one_event(office: Office, topic: str) -> None:
+    office.children["counted"] = office.definition("process: counted\nsteps: {a: {tool: do.work}}")
+    await subscribe(office, topic, "counted")
+    for _ in range(3):
+        await publish(office, topic, {"n": 1}, event_id=f"same-{topic}")
+    await ended(office, f"counted-same-{topic}")
+    assert sum(shard.published for shard in await shards(office, topic)) == 1
+    assert office.calls["a"] == 1
+
+
+async def subscribe(office: Office, topic: str, process: str, **more: object) -> None:
+    made = Subscription.model_validate(
+        {"id": f"process:{process}", "topic": topic, "process": process, "since": datetime.now(UTC), **more}
+    )
+    for shard in range(SHARDS):
+        await send(office.client, office.queue, topic, shard, SUBSCRIBE, made)
+
+
+async def test_a_trigger_starts_a_run_for_each_event_that_matches(office: Office, topic: str) -> None:
+    office.children["started"] = office.definition("""
+        process: started
+        input: {type: object, required: [n]}
+        steps: {a: {tool: do.work, with: {what: "${ string(input.n) + run.started_by }"}}}
+    """)
+    more = {"match": "${ event.amount > 2 }", "with": {"n": "${ event.amount }"}}
+    await subscribe(office, topic, "started", **more)
+    for amount in (1, 3, 4):
+        await publish(office, topic, {"amount": amount}, event_id=f"{topic}-{amount}")
+    for amount in (3, 4):
+        await ended(office, f"started-{topic}-{amount}")
+    assert sorted(what for _, _, what in office.ledger) == [f"3event:{topic}", f"4event:{topic}"]
+
+
+async def test_a_topic_continues_as_new_with_its_subscriptions_and_keeps_its_newest_events(
+    office: Office, topic: str
+) -> None:
+    run = await office.start(f"""
+        process: patient
+        steps: {{arrival: {{event: {topic}, key: a, match: "${{ event.n == 300 }}"}}}}
+    """)
+    await awaited(run)
+    for number in range(301):
+        await publish(office, topic, {"n": number, "pad": "x" * 16_000}, key="a")
+    await run.handle.result()
+    handle = office.client.get_workflow_handle(topic_workflow_id(topic, shard_of("a")))
+    history = await handle.fetch_history()
+    assert history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id
+    state = await handle.query(VIEW_QUERY, result_type=TopicState)
+    assert state.published == 301
+    assert [event.data["n"] for event in state.recent] == list(range(301 - len(state.recent), 301))
+
+
+async def test_an_event_too_large_to_keep_is_refused_at_its_step(office: Office, topic: str) -> None:
+    run = await office.start(
+        f"""
+        process: too-large
+        steps: {{tell: {{emit: {topic}, with: {{pad: "${{ input.pad }}"}}}}}}
+    """,
+        {"pad": "x" * 150_000},
+    )
+    view = await run.parked("tell")
+    assert "at most 100000 are published" in view.incidents[0].error.message
+    await run.cancel()
