@@ -29,6 +29,9 @@ from contracts.tools import Tool, ToolCall, ToolError, ToolResult, ToolSpec
 MAX_OUTPUT_BYTES = 1_500_000
 """Of a result as JSON. Temporal refuses payloads over 2 MiB, and would retry such a result without end."""
 
+MAX_MESSAGE = 10_000
+"""Characters of an error's text. It cannot lie outside the history as a result can, and over 2 MB it never arrives."""
+
 MAX_THREADS = 128
 """Plain `def` tools at work at once, in one worker."""
 
@@ -134,6 +137,8 @@ class _Attempt:
         self, kind: type[StepError], message: str, applied: Applied, error: Exception | None, *, retry: bool
     ) -> ApplicationError:
         message = self._context.redact(message)
+        if len(message) > MAX_MESSAGE:
+            message = f"{message[:MAX_MESSAGE]}... ({len(message):,} characters)"
         # A tool that says no is business; anything else is for whoever wrote it, with the place it came from.
         unforeseen = error is not None and not isinstance(error, ToolError)
         trace = {"exception": self._context.redact(_trace(error))} if error and unforeseen else {}
@@ -142,8 +147,9 @@ class _Attempt:
         return ApplicationError(message, detail, type=kind.type_name(), non_retryable=not retry)
 
     def _cause(self, error: Exception) -> Exception | None:
-        """What Temporal shows as the cause, with its stack: not when it would show a secret."""
-        return None if self._context.knows_secret_in(_trace(error)) else error
+        """What Temporal shows as the cause, with its stack: not when it would show a secret, or is too long."""
+        trace = _trace(error)
+        return None if len(trace) > 10 * MAX_MESSAGE or self._context.knows_secret_in(trace) else error
 
 
 async def _remember(store: ConversationStore, call_id: str, output: Json, context: ActivityToolContext) -> None:

@@ -204,6 +204,19 @@ async def test_a_result_that_no_history_can_hold_is_refused_with_its_size(client
     assert "1.6 MB" in outcome.message
 
 
+@pytest.mark.parametrize("error", [ToolError, ValueError])
+async def test_an_error_that_no_history_can_hold_arrives_cut(client: Client, error: type[Exception]) -> None:
+    @tool(name="shop.wordy", effect="read")
+    async def wordy() -> str:
+        """Say too much."""
+        raise error("y" * 3_000_000)
+
+    async with working(client, wordy) as call:
+        outcome = await call("shop.wordy")
+    assert "yyy... (3,000,0" in outcome.message
+    assert len(outcome.message) < 11_000
+
+
 async def test_a_result_that_is_no_json_is_refused(client: Client) -> None:
     @tool(name="shop.broken", effect="read")
     async def broken() -> str:
