@@ -23,6 +23,8 @@ _STRING = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""")
 _STEP_OR_STRING = re.compile(
     rf"""(?<![\w.])steps\b(?:\s*\.\s*(?P<dotted>[A-Za-z_]\w*)|\s*\[\s*(?P<quoted>{_STRING.pattern})\s*\])?|(?P<string>{_STRING.pattern})"""
 )
+_MISSING = object()
+_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _PLACE = re.compile(r"<input>:(\d+):(\d+): (?:Syntax error: )?([^\n|]*)")
 
 
@@ -193,10 +195,15 @@ def run(expression: str, names: Mapping[str, Any], step: StepLookup | None = Non
         ExpressionFailed: it cannot be evaluated.
     """
     used = {name: step(name) for name in steps_used(expression)} if step else {}
+    known = {**names, "steps": used} if used else names
+    try:
+        return _follow(expression, known)
+    except LookupError:
+        pass  # CEL says what is wrong, or computes it
     try:
         # Only what is asked for: a context is converted as a whole, however large the run's input is.
-        context = {name: names[name] for name in _variables(expression) if name in names}
-        return _json(_program(expression).execute({**context, "steps": used} if used else context))
+        context = {name: known[name] for name in _variables(expression) if name in known}
+        return _json(_program(expression).execute(context))
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ExpressionFailed(_explain(expression, error, used), {"expression": expression}) from error
 
@@ -208,6 +215,22 @@ def as_text(value: Json) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     return to_json(value).decode()
+
+
+def _follow(expression: str, names: Mapping[str, Any]) -> Json:
+    """The value at a plain path such as `input.rows`: as it is, since CEL takes 30 µs to convert a row there and back.
+
+    Raises:
+        LookupError: it is no plain path, or does not lead to a JSON value.
+    """
+    if not _PATH.fullmatch(expression):
+        raise LookupError(expression)
+    value: Any = names
+    for part in expression.split("."):
+        value = value[part] if isinstance(value, Mapping) else _MISSING
+    if value is None or isinstance(value, str | int | float | dict | list):
+        return value
+    raise LookupError(expression)
 
 
 @lru_cache(maxsize=32_768)

@@ -26,8 +26,8 @@ from contracts.errors import ArgumentsInvalid, OutputInvalid, StepError, ToolFai
 from contracts.messages import digest, tool_message
 from contracts.tools import Tool, ToolCall, ToolError, ToolResult, ToolSpec
 
-MAX_OUTPUT_BYTES = 1_500_000
-"""Of a result as JSON. Temporal refuses payloads over 2 MiB, and would retry such a result without end."""
+MAX_OUTPUT_BYTES = 10_000_000
+"""Of a result as JSON. A workflow task has two seconds for all it does, and 18 MB of rows were too many."""
 
 MAX_MESSAGE = 10_000
 """Characters of an error's text. It cannot lie outside the history as a result can, and over 2 MB it never arrives."""

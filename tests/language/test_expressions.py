@@ -68,6 +68,14 @@ def test_what_cannot_be_evaluated_says_which_expression_and_why(text: str, reaso
     assert reason in str(failed.value)
 
 
+def test_what_an_expression_does_not_look_at_is_not_converted() -> None:
+    beyond_cel = {"number": 2**70}
+    assert value("${ input.n + 1 }", input={"n": 1}, item=beyond_cel) == 2
+    assert value("${ item.number }", item=beyond_cel) == 2**70
+    rows = [{"id": 1}]
+    assert value("${ input.rows }", input={"rows": rows}) is rows
+
+
 def test_a_condition_that_is_no_boolean_is_an_error_and_not_truthiness() -> None:
     with pytest.raises(ExpressionFailed, match="must give true or false"):
         truth("${ input.n }", {"input": {"n": 1}})

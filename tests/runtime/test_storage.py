@@ -138,6 +138,21 @@ async def test_many_that_are_small_are_not_too_much_for_one_task(stored: Client,
     assert 0 < kept < 60, "most of 5.4 MB, and no more than it takes"
 
 
+async def test_a_step_s_result_goes_on_to_the_next_step_however_large(stored: Client) -> None:
+    async with open_office(stored) as office:
+        run = await office.start(
+            """
+            process: passing
+            steps:
+              first: {tool: do.work, with: {what: "${ input.rows }"}}
+              second: {tool: do.work, with: {what: "${ steps.first.output.what }"}}
+            output: ${ steps.second.output.what }
+            """,
+            {"rows": "x" * 5_000_000},
+        )
+        assert (await run.handle.result()).output == "x" * 5_000_000
+
+
 @pytest.mark.parametrize(("size", "kept"), [(1_900_000, 0), (2_100_000, 1)])
 async def test_a_view_is_answered_as_it_is_for_as_long_as_the_server_takes_it(
     stored: Client, folder: Path, size: int, kept: int

@@ -196,12 +196,12 @@ async def test_a_result_that_no_history_can_hold_is_refused_with_its_size(client
     @tool(name="shop.much", effect="read")
     async def much() -> str:
         """Too much."""
-        return "x" * 1_600_000
+        return "x" * 10_000_001
 
     async with working(client, much) as call:
         outcome = await call("shop.much")
     assert (outcome.type, outcome.final) == ("OutputInvalid", True)
-    assert "1.6 MB" in outcome.message
+    assert "10.0 MB" in outcome.message
 
 
 @pytest.mark.parametrize("error", [ToolError, ValueError])
