@@ -31,6 +31,8 @@ from runtime.logging import configure_logging
 from runtime.sandbox import workflow_runner
 from runtime.server import embedded_server
 from runtime.settings import Settings, load_settings
+from runtime.topics import Topics
+from runtime.triggers import keep_triggers
 from workflows.agent import AgentWorkflow
 from workflows.process import ProcessWorkflow
 from workflows.topic import TopicWorkflow
@@ -52,6 +54,9 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
     # Tools find the folder there too, wherever it was set.
     os.environ["SUREFOOT_HOME"] = str(settings.home)
     await ensure_search_attributes(connection.client)
+    processes = [catalog.definition(name).process for name in sorted(catalog.names)]
+    topics = Topics(connection.client, settings.task_queue)
+    await keep_triggers(connection.client, topics, settings.task_queue, [made for made in processes if made.on])
     conversations = SqliteConversations(settings.home / "conversations.db")
     models = ModelCall(conversations, catalog.rehearsal, settings.models, settings.model_api)
     try:
@@ -89,7 +94,7 @@ def activities(
         resolve_people_activity(settings.people),
         await_process_activity(connection.client),
         check_plan_activity(),
-        *event_activities(connection.client, settings.task_queue),
+        *event_activities(Topics(connection.client, settings.task_queue)),
     ]
 
 

@@ -149,6 +149,23 @@ def _cancel(
     return _do(commands.cancel(Output.standard(as_json=as_json), run, by, reason, undo=not no_undo))
 
 
+@app.command("event")
+def _event(
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Words joined by dots, such as order.paid.")],
+    data: Annotated[
+        str, typer.Argument(metavar="JSON", help="A JSON or YAML file, inline JSON, or - for stdin.")
+    ] = "{}",
+    key: Annotated[str | None, typer.Option("--key", help="What it is about, for steps that wait with a key.")] = None,
+    event_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="The same id again is the same event, and counts once.")
+    ] = None,
+    by: By = None,
+    as_json: AsJson = False,
+) -> int:
+    """Publish an event: for steps that wait for it, and for processes it starts."""
+    return _do(commands.event(Output.standard(as_json=as_json), topic, read_value(data, "JSON"), key, event_id, by))
+
+
 @app.command("validate")
 def _validate(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Process files, or processes by name.")],

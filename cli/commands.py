@@ -21,10 +21,12 @@ from cli.values import read_value
 from contracts.base import Json
 from contracts.decisions import Cancel, Receipt, Repair
 from contracts.errors import CallerError
+from contracts.events import PublishEvent
 from contracts.run import Definition, RunStatus
 from language.graph import mermaid
 from runtime.catalog import Catalog
 from runtime.settings import Settings, load_settings
+from runtime.topics import Topics
 
 
 async def run(
@@ -111,6 +113,20 @@ async def cancel(output: Output, workflow_id: str, by: str | None, reason: str, 
     message = Cancel(by=_actor(by, settings), reason=reason, undo=undo, id=new_id())
     async with connected(settings) as connection:
         return _received(output, workflow_id, None, await send(connection.client, workflow_id, message))
+
+
+async def event(output: Output, topic: str, data: Json, key: str | None, event_id: str | None, by: str | None) -> Exit:
+    settings = load_settings()
+    try:
+        made = PublishEvent(id=event_id or new_id(), topic=topic, data=data, key=key, by=_actor(by, settings))
+    except ValidationError as error:
+        raise CallerError(f"{topic!r} is no topic; write words joined by dots, such as order.paid") from error
+    async with connected(settings) as connection:
+        published = await Topics(connection.client, settings.task_queue).publish(made)
+        if not await worker_polls(connection.client, settings.task_queue):
+            output.say(f"warning: no worker polls task queue {settings.task_queue!r}; start one with `worker.py`")
+    output.show(Text(f"published {published.topic}  {published.id}"), published.model_dump(mode="json"))
+    return Exit.HOLDS
 
 
 async def validate(output: Output, words: list[str]) -> Exit:

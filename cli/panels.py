@@ -14,7 +14,9 @@ from cli.output import command
 from cli.runs import Observation
 from cli.tree import MAX_ROWS, one_line, plan_tree
 from contracts.base import Json
-from contracts.run import Incident, RunView, Waiting
+from contracts.plans import Revision
+from contracts.run import Incident, RunView, UndoCall, Waiting
+from contracts.state import StateEntry
 
 MAX_VALUE_LINES = 24
 SHORT_HASH = 12
@@ -40,7 +42,42 @@ def run_screen(
         parts += [Text(), block]
     if seen.ended:
         parts += [Text(), ending(seen)]
+    elif not live:
+        parts += [part for block in standing(seen.view) for part in (Text(), block)]
     return Group(*parts)
+
+
+def standing(view: RunView) -> Iterator[RenderableType]:
+    """What a run holds: its shared state, how its plans came about, what giving it up would take back."""
+    if view.state:
+        held = [(key, _state(entry)) for key, entry in view.state.items()]
+        yield Group(Text("shared state", style="bold"), _facts(held))
+    for step in view.steps:
+        if step.plan:
+            changes = [(str(revision.number), Text(_revision(revision))) for revision in step.plan]
+            yield Group(Text.assemble(("plan of ", "bold"), (step.id, "name")), _facts(changes))
+    undone = sorted((step for step in view.steps if step.undo), key=lambda step: step.order or 0, reverse=True)
+    if undone:
+        calls = [(step.id, Text("\n".join(_call(call) for call in step.undo))) for step in undone[:MAX_VALUE_LINES]]
+        more = f" (the first {MAX_VALUE_LINES} of {len(undone)})" if len(undone) > MAX_VALUE_LINES else ""
+        yield Group(Text(f"an abort would take back, first one first{more}", style="bold"), _facts(calls))
+
+
+def _state(entry: StateEntry) -> Text:
+    notes = [f"version {entry.version}", *([f"by {entry.by}"] if entry.by else [])]
+    notes += [f"{entry.conflicts} conflict{'s' if entry.conflicts != 1 else ''}"] if entry.conflicts else []
+    return Text.assemble(_value(entry.value), (f"  {', '.join(notes)}", "faint"))
+
+
+def _revision(revision: Revision) -> str:
+    signs = (("+", revision.added), ("-", revision.removed), ("~", revision.changed))
+    change = " ".join(f"{sign}{name}" for sign, names in signs for name in names)
+    agreed = f", approved by {revision.approved_by}" if revision.approved_by else ""
+    return f"{change} by {revision.by}{agreed}: {one_line(revision.reason)}"
+
+
+def _call(call: UndoCall) -> str:
+    return f"{call.tool} " + ", ".join(f"{key}={value}" for key, value in call.args.items())
 
 
 def header(seen: Observation, marks: Marks, now: datetime) -> Text:
@@ -68,7 +105,8 @@ def attention(view: RunView, marks: Marks, now: datetime, *, live: bool = False)
             yield approval(view, waiting, marks, now, live=live)
         else:
             until = f" until {moment(waiting.until)}" if waiting.until else ""
-            yield Text(f"{marks.icon('waiting')} {waiting.step} waits{until}", style="waiting")
+            what = f" for event {waiting.title}" if waiting.kind == "event" else ""
+            yield Text(f"{marks.icon('waiting')} {waiting.step} waits{what}{until}", style="waiting")
     for incident in view.incidents:
         yield _incident(view, incident, marks, now, live=live)
     if view.refused:

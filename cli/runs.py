@@ -19,7 +19,7 @@ from cli.server import describe, stopped_from_outside, view_of_server, waits_for
 from contracts.agent import AgentView
 from contracts.base import Contract
 from contracts.names import VIEW_QUERY
-from contracts.run import ENDED, RunView, StepView
+from contracts.run import ENDED, Page, RunView, StepView
 
 QUERY_TIMEOUT = timedelta(seconds=5)
 V = TypeVar("V", bound=Contract)
@@ -123,6 +123,9 @@ class Watch:
         if self._known is not None and self._known[:2] == (found.run_id, found.history_length):
             return self._known[2]
         view = await _query(self._handle, RunView)
+        while view.next is not None:
+            page = await _query(self._handle, RunView, Page(offset=view.next))
+            view = view.model_copy(update={"steps": (*view.steps, *page.steps), "next": page.next})
         self._known = (found.run_id, found.history_length, view)
         return view
 
@@ -156,9 +159,9 @@ class _NoAnswerError(Exception):
         self.loading = loading
 
 
-async def _query(handle: WorkflowHandle[object, object], model: type[V]) -> V:
+async def _query(handle: WorkflowHandle[object, object], model: type[V], *page: Page) -> V:
     try:
-        view: V = await handle.query(VIEW_QUERY, result_type=model, rpc_timeout=QUERY_TIMEOUT)
+        view: V = await handle.query(VIEW_QUERY, args=page, result_type=model, rpc_timeout=QUERY_TIMEOUT)
     except WorkflowQueryFailedError as error:
         raise _NoAnswerError(str(error), loading=True) from error
     except RPCError as error:

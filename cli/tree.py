@@ -108,7 +108,7 @@ def counts(nodes: list[Node]) -> str:
 
 
 def _cut(step_id: str) -> int:
-    return max(step_id.rfind("."), step_id.rfind("["), 0)
+    return max(step_id.rfind("."), step_id.rfind("["), step_id.rfind("#"), 0)
 
 
 def _rows(nodes: list[Node], marks: Marks, guide: str, *, top: bool = True) -> Iterator[Row]:
@@ -126,7 +126,7 @@ def _fold_done(node: Node) -> None:
 
 def _fold_items(node: Node) -> None:
     """Of a long `for_each`, keep the items where something happens."""
-    if len(node.inside) > MAX_ITEMS and node.inside[0].name.startswith("["):
+    if len(node.inside) > MAX_ITEMS and node.inside[0].name.startswith(("[", "#")):
         kept = [item for item in node.inside if item.is_busy][:MAX_ITEMS]
         _hide(node, [item for item in node.inside if item not in kept])
 
@@ -175,8 +175,10 @@ def _doing(node: Node, seen: Observation, now: datetime) -> str:
         return one_line(f"{agent.agent}, {agent.last}" if agent.last else step.title)
     if step.status in ("attention", "failed") and step.error:
         return one_line(step.error.message)
-    if node.name.startswith("[") and step.status == "completed" and (result := brief(step.output)):
+    if node.name.startswith(("[", "#")) and step.status == "completed" and (result := brief(step.output)):
         return result
+    if len(step.plan) > 1:
+        return one_line(f"{step.title} (plan changed {len(step.plan) - 1} times)")
     if step.kind == "approval" and step.by:
         return one_line(f"{step.title} (by {step.by})")
     return one_line(step.title)

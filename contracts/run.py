@@ -186,6 +186,7 @@ class StepView(Contract):
     child: str | None = None
     by: str | None = None
     plan: tuple[Revision, ...] = Field(default=(), description="of a goal: its plan and each change of it")
+    order: int | None = Field(default=None, description="place in the order of completion")
     undo: tuple[UndoCall, ...] = Field(default=(), description="what an abort would call to take this step back")
 
 
@@ -218,8 +219,19 @@ class Saved(Contract):
     currency: str
 
 
+class Page(Contract):
+    """The argument of query `view`, which may be left out: some of the steps, or one alone with its whole output."""
+
+    offset: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=1_000)] = 1_000
+    step: str | None = None
+
+
 class RunView(Contract):
-    """The run as JSON: query `view`, `starter.py status --json`, and every page."""
+    """The run as JSON: query `view`, `starter.py status --json`, and every page.
+
+    A value too large for its page is `{"left_out": "N bytes"}`; a view of that step alone has it.
+    """
 
     run: str
     process: str
@@ -235,6 +247,7 @@ class RunView(Contract):
     ended: datetime | None = None
     started_by: str | None = None
     steps: tuple[StepView, ...]
+    next: int | None = Field(default=None, description="offset of the next page, when there are more steps")
     waiting: tuple[Waiting, ...] = ()
     incidents: tuple[Incident, ...] = ()
     state: dict[str, StateEntry] = {}

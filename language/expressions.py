@@ -143,6 +143,11 @@ def names_used(expression: str) -> frozenset[str]:
     return used - frozenset(bound)
 
 
+def mentions(value: Json, *names: str) -> bool:
+    """Whether any expression of a JSON value uses one of these names."""
+    return any(not names_used(expression).isdisjoint(names) for expression in expressions_in(value))
+
+
 def syntax_error(expression: str) -> tuple[str, int, int] | None:
     """(message, 1-based line, 1-based column) of what keeps a text from being CEL, or None."""
     if not expression.strip():

@@ -36,7 +36,7 @@ class StorageSettings(Contract):
     prefix: str | None = Field(
         default=None, max_length=200, pattern=r"^[\w.-]+(/[\w.-]+)*$", description="of the bucket's keys, as a folder"
     )
-    threshold: int = Field(default=100_000, ge=1_000, le=1_500_000, description="bytes from which one is large")
+    threshold: int = Field(default=64_000, ge=1_000, le=1_500_000, description="bytes from which one is large")
 
     @field_validator("folder", mode="after")
     @classmethod

@@ -68,6 +68,7 @@ class Engine:
         self.ending: Ending | None = None
         self.crash: BaseException | None = None
         self.changes = 0
+        self.messages = 0
         self.draining = False
         self.drainable = 0
         self.replanning: set[Scope] = set()
@@ -247,7 +248,9 @@ class Engine:
             return True
         condition = node.step.when
         is_of_items = node.step.for_each is not None
-        if condition is None or (is_of_items and (node.role == "item") != _is_about_items(condition)):
+        if condition is None or (
+            is_of_items and (node.role == "item") != expressions.mentions(condition, "item", "index")
+        ):
             return False
         return not self.holds(node, condition)
 
@@ -282,10 +285,7 @@ class Engine:
         if node.stands_in_for is not None:
             node.done.set()
         if status != "completed":
-            for inner in node.all_inside():
-                # A write on its way inside goes on to its own end, after which it can be taken back.
-                if not inner.is_settled and not inner.is_at_work:
-                    inner.update(status="cancelled")
+            _close(node)
         for dependent in node.dependents:
             dependent.need_settled(node)
             self._try_launch(dependent)
@@ -387,10 +387,11 @@ class Known(StepError):
         self.info = info
 
 
-def _is_about_items(condition: str | bool) -> bool:
-    return any(
-        {"item", "index"} & expressions.names_used(expression) for expression in expressions.expressions_in(condition)
-    )
+def _close(node: Node) -> None:
+    """Nothing more is started inside. A write on its way goes on to its own end, after which it can be taken back."""
+    for inner in node.all_inside():
+        if not inner.is_settled and not inner.is_at_work:
+            inner.update(status="cancelled")
 
 
 def _look_up(scope: Scope, name: str) -> Json:

@@ -61,6 +61,7 @@ def take(engine: Engine, message: Message) -> Receipt | StateValue:
     Raises:
         StepError: a write to the shared state that came too late, or does not fit.
     """
+    engine.messages += 1
     if message.id is not None and message.id in engine.seen:
         return engine.seen[message.id]
     receipt: Receipt | StateValue

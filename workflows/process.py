@@ -10,6 +10,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.details as details
     import workflows.failures as failures
     import workflows.messages as messages
     import workflows.steps.goal as goal
@@ -32,13 +33,19 @@ with workflow.unsafe.imports_passed_through():
         VIEW_QUERY,
         WAITS_FOR_ATTRIBUTE,
     )
-    from contracts.run import Cost, Definition, RunRequest, RunResult, RunStatus, RunView
+    from contracts.run import Cost, Definition, Page, RunRequest, RunResult, RunStatus, RunView
     from contracts.state import PutState, StateValue
     from language.schema import violations
     from workflows.calls import Call, call_engine
     from workflows.engine import Ending, Engine
     from workflows.steps.actions import ACTIONS
     from workflows.undo import undo_by_parent, undo_run
+
+LARGE_PLAN = 1_000
+MAX_EVENTS = 20_000
+MAX_BYTES = 20_000_000
+MAX_MESSAGES = 1_500
+"""When a run with a large plan continues as new. The server ends it at 51,200 events, 50 MiB, 2,000 updates."""
 
 MAX_REFUSED = 20
 """Refused signals the view remembers."""
@@ -92,7 +99,11 @@ class ProcessWorkflow:
     # What people ask and say
 
     @workflow.query(name=VIEW_QUERY)
-    def view(self) -> RunView:
+    def view(self, *payload: Json) -> RunView:
+        try:
+            page = messages.parse(Page, payload) if payload else Page()
+        except Refused as error:
+            raise _refusal(error) from error
         if self._engine is None:
             loading = "the run is still loading its process; ask again in a moment"
             raise ApplicationError(self._not_started or loading, type="Loading")
@@ -104,6 +115,7 @@ class ProcessWorkflow:
             error=self._error,
             ended=self._ended,
             refused=self._refused,
+            page=page,
         )
 
     @workflow.update(name=DECIDE)
@@ -225,7 +237,7 @@ class ProcessWorkflow:
         """Until every step has settled, or the run is to end; continues as new on the way when its history is long."""
         try:
             while not engine.is_through():
-                await workflow.wait_condition(lambda: engine.is_through() or _history_is_long())
+                await workflow.wait_condition(lambda: engine.is_through() or _is_long(engine))
                 if not engine.is_through():
                     await self._continue_as_new(engine)
         except asyncio.CancelledError:
@@ -284,7 +296,7 @@ class ProcessWorkflow:
                 status = now
                 self._show(engine, *now)
             else:
-                workflow.set_current_details(view.details(engine, now[0]))
+                workflow.set_current_details(details.details(engine, now[0]))
 
     def _show(self, engine: Engine, status: RunStatus, waits_for: list[str]) -> None:
         workflow.upsert_search_attributes(
@@ -294,7 +306,7 @@ class ProcessWorkflow:
                 WAITS_FOR_ATTRIBUTE.value_set(waits_for),
             ]
         )
-        workflow.set_current_details(view.details(engine, status))
+        workflow.set_current_details(details.details(engine, status))
 
 
 def _read(payload: tuple[Json, ...]) -> RunRequest:
@@ -326,5 +338,10 @@ def _refusal(error: Refused) -> ApplicationError:
     return ApplicationError(str(error), type=Refused.type_name(), non_retryable=True)
 
 
-def _history_is_long() -> bool:
-    return workflow.info().is_continue_as_new_suggested()
+def _is_long(engine: Engine) -> bool:
+    """Whether to continue as new. A large plan goes on for longer: each new start costs it a pause."""
+    info = workflow.info()
+    if not info.is_continue_as_new_suggested() or len(engine.plan.nodes) < LARGE_PLAN:
+        return info.is_continue_as_new_suggested()
+    events, size = info.get_current_history_length(), info.get_current_history_size()
+    return events > MAX_EVENTS or size > MAX_BYTES or engine.messages > MAX_MESSAGES

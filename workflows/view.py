@@ -1,13 +1,17 @@
 """A run as others see it: the view, its status, and what Temporal Web shows. All derived from the steps' records."""
 
+from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Literal
 
+from pydantic_core import to_json
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     import workflows.approvals as approvals
+    from contracts.base import Json
     from contracts.errors import ErrorInfo, ExpressionFailed
     from contracts.model import Usage
     from contracts.names import OPERATOR
@@ -22,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.run import (
         Cost,
         Incident,
+        Page,
         RunStatus,
         RunView,
         Saved,
@@ -36,21 +41,16 @@ with workflow.unsafe.imports_passed_through():
     from workflows.plan import Node
     from workflows.undo import undo_calls
 
-MAX_DETAIL_LINES = 100
-"""Steps listed in Temporal Web's details; the whole run is in the view."""
-
-MARKS = {
-    "pending": "·",
-    "running": "▶",
-    "waiting": "◆",
-    "attention": "⚠",
-    "completed": "✔",
-    "skipped": "↷",
-    "failed": "✘",
-    "cancelled": "■",
-    "undoing": "↶",
-    "undone": "↶",
-}
+_FIRST = Page()
+MAX_PAGE_BYTES = 600_000
+"""Of a page's values as JSON; with what else a step shows, a page stays under 1 MB."""
+MAX_OUTPUT_BYTES = 64_000
+"""Of one step's output in a page; a view of the step alone has it whole."""
+_INLINE = 64_000
+MAX_OPEN = 200
+"""Waits, and incidents, of one view."""
+MAX_NAMED = 100
+"""Steps that an incident names."""
 
 
 def live_status(engine: Engine) -> RunStatus:
@@ -79,26 +79,33 @@ def run_view(
     error: ErrorInfo | None = None,
     ended: datetime | None = None,
     refused: tuple[str, ...] = (),
+    page: Page = _FIRST,
 ) -> RunView:
     process = engine.definition.process
+    room = _Room()
+    steps, more = _steps(engine, page, room)
     return RunView(
         run=engine.run,
         process=process.process,
         version=process.version,
         description=process.description,
         status=status,
-        input=engine.request.input,
-        output=output,
+        input=room.bounded(engine.request.input, _INLINE),
+        output=room.bounded(output, _INLINE),
         error=error,
         cost=Cost.of(total_usage(engine)),
         saved=saved(engine) if status == "completed" else None,
         started=engine.started,
         ended=ended,
         started_by=engine.request.started_by,
-        steps=tuple(_steps(engine)),
-        waiting=tuple(_waiting(node) for node in engine.waiting.values()),
-        incidents=tuple(_incident(engine, node) for node in engine.parked.values()),
-        state=engine.state.entries,
+        steps=steps,
+        next=page.offset + len(steps) if more else None,
+        waiting=tuple(_waiting(node) for node in islice(engine.waiting.values(), MAX_OPEN)),
+        incidents=tuple(_incidents(engine)),
+        state={
+            key: entry.model_copy(update={"value": room.bounded(entry.value, _INLINE)})
+            for key, entry in engine.state.entries.items()
+        },
         refused=refused,
     )
 
@@ -127,46 +134,43 @@ def title(step: Step) -> str:
     return str(getattr(step, step.kind))
 
 
-def details(engine: Engine, status: RunStatus) -> str:
-    """The run as Markdown, for Temporal Web."""
-    process = engine.definition.process
-    lines = [f"### {process.process} is {status}", ""]
-    for node in engine.waiting.values():
-        if state := node.record.approval:
-            asked = ", ".join(approvals.deciders(state))
-            lines.append(f"- **{state.title}** — `{node.id}` waits for {asked} ({approvals.missing(state)} more)")
-    for node in engine.parked.values():
-        message = node.record.error.message if node.record.error else ""
-        lines.append(f"- **⚠ {node.id} needs an operator**: {message}")
-    lines += ["", "| | step | | |", "|-|-|-|-|"]
-    lines += [_rows(engine, node) for node in engine.plan.first(MAX_DETAIL_LINES)]
-    if len(engine.plan.nodes) > MAX_DETAIL_LINES:
-        lines.append(f"\n… the whole run: `starter.py status {engine.run}`")
-    return "\n".join(lines)
+class _Room:
+    """How much of the outputs a page still takes."""
+
+    def __init__(self) -> None:
+        self._left = MAX_PAGE_BYTES
+
+    def bounded(self, value: Json, most: int) -> Json:
+        """The value, or how large it is when it is too large for the page."""
+        size = len(to_json(value)) if value is not None else 0
+        if size > min(most, self._left):
+            return {"left_out": f"{size} bytes"}
+        self._left -= size
+        return value
 
 
-def _rows(engine: Engine, node: Node) -> str:
-    """A node's lines of the table; made again only when its record changed, since every step asks for all of them."""
-    if node.rows is None or node.rows[0] is not node.record:
-        record = node.record
-        rows = [_row(record.id, _title(engine, node), record.status, record.started, record.ended)]
-        rows += [_row(view.id, view.title, view.status, None, None) for view in _inside_unopened(node)]
-        node.rows = (record, "\n".join(rows))
-    return node.rows[1]
+def _steps(engine: Engine, page: Page, room: _Room) -> tuple[tuple[StepView, ...], bool]:
+    """The steps of a page, and whether there are more."""
+    if page.step is not None:
+        found = engine.plan.nodes.get(page.step)
+        return ((_step(engine, found, _undo(engine, found)),) if found else (), False)
+    views: list[StepView] = []
+    for node, unopened in islice(_listed(engine), page.offset, page.offset + page.limit + 1):
+        if len(views) == page.limit:
+            return tuple(views), True
+        made = unopened or _step(engine, node, _undo(engine, node))
+        views.append(made.model_copy(update={"output": room.bounded(made.output, MAX_OUTPUT_BYTES)}))
+    return tuple(views), False
 
 
-def _row(step: str, what: str, status: StepStatus, started: datetime | None, ended: datetime | None) -> str:
-    took = f"{(ended - started).total_seconds():.1f} s" if started and ended else ""
-    return f"| {MARKS[status]} | `{step}` | {_cell(what)} | {status} {took} |"
-
-
-def _steps(engine: Engine) -> Iterator[StepView]:
+def _listed(engine: Engine) -> Iterator[tuple[Node, StepView | None]]:
     for node in engine.plan.walk():
-        yield _step(engine, node, _undo(engine, node))
-        yield from _inside_unopened(node)
+        yield node, None
+        for view in inside_unopened(node):
+            yield node, view
 
 
-def _title(engine: Engine, node: Node) -> str:
+def title_of(engine: Engine, node: Node) -> str:
     """An approval's question filled in as far as that can be done by now."""
     if node.record.approval is not None:
         return node.record.approval.title
@@ -179,7 +183,7 @@ def _title(engine: Engine, node: Node) -> str:
         return text
 
 
-def _inside_unopened(node: Node) -> Iterator[StepView]:
+def inside_unopened(node: Node) -> Iterator[StepView]:
     if node.inner is None and not node.has_items and not node.has_rounds:
         yield from _unopened(node.id, node.step, skipped=node.is_settled)
 
@@ -190,7 +194,7 @@ def _step(engine: Engine, node: Node, undo: tuple[UndoCall, ...]) -> StepView:
     return StepView(
         id=record.id,
         kind=record.kind,
-        title=_title(engine, node),
+        title=title_of(engine, node),
         status=record.status,
         output=record.output,
         error=record.error,
@@ -203,6 +207,7 @@ def _step(engine: Engine, node: Node, undo: tuple[UndoCall, ...]) -> StepView:
         child=record.child,
         by=record.by,
         plan=record.plan.revisions if record.plan else (),
+        order=record.order,
         undo=undo,
     )
 
@@ -249,26 +254,31 @@ def _waiting(node: Node) -> Waiting:
     )
 
 
-def _incident(engine: Engine, node: Node) -> Incident:
+def _incidents(engine: Engine) -> Iterator[Incident]:
+    if not engine.parked:
+        return
+    effects = (node.id for node in engine.plan.walk() if node.record.status == "completed" and node.step.undo)
+    done = tuple(deque(effects, MAX_NAMED))
+    for node in islice(engine.parked.values(), MAX_OPEN):
+        yield _incident(engine, node, done)
+
+
+def _incident(engine: Engine, node: Node, done: tuple[str, ...]) -> Incident:
     record = node.record
-    effects = (other for other in engine.plan.walk() if other.record.status == "completed" and other.step.undo)
     actions = ["retry", "skip", "complete", "abort"]
     if record.kind in ("tool", "agent", "process"):
         actions.insert(1, "amend")
     if can_replan(node):
         actions.insert(-1, "replan")
+    waiting = (other.id for other in node.dependents if not other.is_settled)
     return Incident(
         step=node.id,
-        title=_title(engine, node),
+        title=title_of(engine, node),
         error=record.error or ErrorInfo(type="StepError", message="unknown"),
         since=record.started or engine.started,
         attempts=record.attempts,
-        input=record.input,
-        done=tuple(other.id for other in effects),
-        blocks=tuple(other.id for other in node.dependents if not other.is_settled),
+        input=_Room().bounded(record.input, _INLINE),
+        done=done,
+        blocks=tuple(islice(waiting, MAX_NAMED)),
         actions=tuple(actions),
     )
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")[:120]

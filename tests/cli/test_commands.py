@@ -278,7 +278,7 @@ async def test_validate_names_every_mistake_and_what_is_right(
 async def test_a_graph_is_drawn_of_a_file_and_of_a_run(starter: Starter, process_file: Path) -> None:
     plain = await starter("graph", str(process_file))
     assert "flowchart" in plain.out
-    assert "classDef" not in plain.out
+    assert "classDef completed" not in plain.out
     run = await started(starter)
     await until_waiting(starter, run, "waiting")
     assert "classDef waiting" in (await starter("graph", run)).out

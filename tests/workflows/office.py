@@ -36,6 +36,7 @@ from contracts.state import state_tools
 from contracts.tools import Tool, ToolContext, ToolError, tool
 from language.load import load_process
 from runtime.sandbox import workflow_runner
+from runtime.topics import Topics
 from workflows.agent import AgentWorkflow
 from workflows.process import ProcessWorkflow
 from workflows.topic import TopicWorkflow
@@ -59,6 +60,10 @@ class Office:
     broken: set[str] = field(default_factory=set)
     happened: dict[str, str] = field(default_factory=dict)
     children: dict[str, Definition] = field(default_factory=dict)
+
+    @property
+    def topics(self) -> Topics:
+        return Topics(self.client, self.queue)
 
     def tools(self) -> list[Tool[..., Any]]:  # noqa: C901 -- one function for each tool
         @tool(name="do.work", effect="write", idempotent=True)
@@ -205,7 +210,7 @@ async def open_office(
         load,
         await_process_activity(client),
         check_plan_activity(),
-        *event_activities(client, office.queue),
+        *event_activities(office.topics),
     ]
     async with AsyncExitStack() as stack:
         store = None

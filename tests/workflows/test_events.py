@@ -7,10 +7,9 @@ from uuid import uuid4
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.events import send
 from contracts.errors import EventMissed
 from contracts.events import SHARDS, PublishEvent, Subscription, TopicState, shard_of, topic_workflow_id
-from contracts.names import PUBLISH, SUBSCRIBE, VIEW_QUERY
+from contracts.names import VIEW_QUERY
 from contracts.run import RunView
 from tests.workflows.office import Office, Run, statuses
 
@@ -22,8 +21,7 @@ def topic() -> str:
 
 
 async def publish(office: Office, topic: str, data: object, *, event_id: str = "", key: str | None = None) -> None:
-    event = PublishEvent(id=event_id or uuid4().hex, topic=topic, data=data, key=key)
-    await send(office.client, office.queue, topic, shard_of(event.key or event.id), PUBLISH, event)
+    await office.topics.publish(PublishEvent(id=event_id or uuid4().hex, topic=topic, data=data, key=key))
 
 
 async def shards(office: Office, topic: str) -> list[TopicState]:
@@ -156,8 +154,7 @@ async def subscribe(office: Office, topic: str, process: str, **more: object) ->
     made = Subscription.model_validate(
         {"id": f"process:{process}", "topic": topic, "process": process, "since": datetime.now(UTC), **more}
     )
-    for shard in range(SHARDS):
-        await send(office.client, office.queue, topic, shard, SUBSCRIBE, made)
+    await office.topics.subscribe(made)
 
 
 async def test_a_trigger_starts_a_run_for_each_event_that_matches(office: Office, topic: str) -> None:
