@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +14,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowHistory
 from temporalio.common import WorkflowIDReusePolicy
+from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, Worker
 from uuid_utils import uuid7
@@ -31,6 +32,7 @@ from workflows.agent import AgentWorkflow
 from workflows.process import ProcessWorkflow
 
 ACTIVITIES = 200
+HOPELESS = 5
 ACTIONS = frozenset(
     {
         EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
@@ -107,6 +109,9 @@ class NeverEnded(Exception):
 @asynccontextmanager
 async def environment() -> AsyncIterator[Client]:
     """The embedded server as users get it, with its data in memory."""
+    # Large graphs on a busy machine make the SDK's core warn all the time.
+    quiet = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=quiet)), error_if_already_set=False)
     started = await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(temporal_binary()),
         dev_server_extra_args=server_options(),
@@ -166,21 +171,35 @@ async def run_by_hand(client: Client, case: Case) -> Ran:
 
 
 async def _ran(client: Client, handle: WorkflowHandle[Any, Any], began: float, case: Case) -> Ran:
+    latest = client.get_workflow_handle(handle.id)
+    result = asyncio.create_task(handle.result())
+    stuck = asyncio.create_task(_stuck(latest))
     try:
-        async with asyncio.timeout(case.seconds):
-            await handle.result()
-    except (TimeoutError, WorkflowFailureError) as error:
-        latest = client.get_workflow_handle(handle.id)
-        reason = await _reason(latest, error)
-        if isinstance(error, TimeoutError):
+        await asyncio.wait((result, stuck), timeout=case.seconds, return_when=asyncio.FIRST_COMPLETED)
+        if not result.done():
+            reason = await _reason(latest, f"not within {case.seconds:.0f} s")
             await latest.terminate()
-        raise NeverEnded(reason) from error
+            raise NeverEnded(reason)
+        await result
+    except WorkflowFailureError as error:
+        raise NeverEnded(await _reason(latest, str(error.__cause__))) from error
+    finally:
+        result.cancel()
+        stuck.cancel()
     seconds = time.perf_counter() - began
     return Ran(seconds, await _histories(client, handle))
 
 
-async def _reason(handle: WorkflowHandle[Any, Any], error: Exception) -> str:
-    reason = f"{type(error).__name__}: {error.__cause__ or error}"
+async def _stuck(handle: WorkflowHandle[Any, Any]) -> None:
+    """Until a workflow task has failed so often that it will go on failing."""
+    while True:
+        await asyncio.sleep(2)
+        described = await handle.describe()
+        if described.raw_description.pending_workflow_task.attempt >= HOPELESS:
+            return
+
+
+async def _reason(handle: WorkflowHandle[Any, Any], reason: str) -> str:
     async for event in handle.fetch_history_events(page_size=1000):
         failed = event.workflow_task_failed_event_attributes
         reason = failed.failure.message or reason
@@ -217,7 +236,3 @@ async def _replay(ran: Ran) -> float:
     for history in ran.histories:
         await replayer.replay_workflow(history)
     return time.process_time() - began
-
-
-def makespan_ratio(pairs: Sequence[Pair]) -> float:
-    return statistics.median(pair.ours.seconds / pair.by_hand.seconds for pair in pairs)
