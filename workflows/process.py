@@ -1,8 +1,8 @@
 """Workflow `Process`: one run of a process, from its input to its output, through people, failures and restarts."""
 
 import asyncio
-from collections.abc import Coroutine
-from datetime import datetime
+from collections.abc import Callable, Coroutine
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,9 +16,9 @@ with workflow.unsafe.imports_passed_through():
     import workflows.steps.goal as goal
     import workflows.view as view
     from contracts.activities import LOAD_PROCESS, LoadProcess
-    from contracts.base import Json
+    from contracts.base import Json, format_duration
     from contracts.decisions import Cancel, Decision, Receipt, Repair
-    from contracts.errors import Cancelled, ErrorInfo, ExpressionFailed, InputInvalid, Refused, StepError
+    from contracts.errors import Cancelled, ErrorInfo, ExpressionFailed, InputInvalid, LimitReached, Refused, StepError
     from contracts.events import Delivery
     from contracts.names import (
         CANCEL,
@@ -41,11 +41,12 @@ with workflow.unsafe.imports_passed_through():
     from workflows.steps.actions import ACTIONS
     from workflows.undo import undo_by_parent, undo_run
 
-LARGE_PLAN = 1_000
-MAX_EVENTS = 20_000
-MAX_BYTES = 20_000_000
+OVER = 5
+"""A run continues as new when the server suggests it and nothing is on its way; at so many times the length or size it
+had then, it starts nothing more until that is so. The server suggests at 4,096 events or 4 MiB, and ends a run at
+51,200 events or 50 MiB."""
 MAX_MESSAGES = 1_500
-"""When a run with a large plan continues as new. The server ends it at 51,200 events, 50 MiB, 2,000 updates."""
+"""Updates of one run id after which it does not wait any longer; the server takes 2,000."""
 
 MAX_REFUSED = 20
 """Refused signals the view remembers."""
@@ -237,7 +238,14 @@ class ProcessWorkflow:
         """Until every step has settled, or the run is to end; continues as new on the way when its history is long."""
         try:
             while not engine.is_through():
-                await workflow.wait_condition(lambda: engine.is_through() or _is_long(engine))
+                try:
+                    await workflow.wait_condition(
+                        lambda: engine.is_through() or _is_suggested(),
+                        timeout=_time_left(engine),
+                        timeout_summary="the run's limits.time",
+                    )
+                except TimeoutError:
+                    engine.end(_out_of_time(engine))
                 if not engine.is_through():
                     await self._continue_as_new(engine)
         except asyncio.CancelledError:
@@ -246,6 +254,9 @@ class ProcessWorkflow:
             engine.end(Ending("cancelled", stopped))
 
     async def _continue_as_new(self, engine: Engine) -> None:
+        """In a moment when nothing is on its way. Until that comes by itself, the run goes on as ever."""
+        must_drain = _bound(engine)
+        await workflow.wait_condition(lambda: engine.is_through() or engine.is_drained or must_drain())
         engine.draining = True
         await workflow.wait_condition(lambda: engine.is_through() or engine.is_drained)
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -338,10 +349,29 @@ def _refusal(error: Refused) -> ApplicationError:
     return ApplicationError(str(error), type=Refused.type_name(), non_retryable=True)
 
 
-def _is_long(engine: Engine) -> bool:
-    """Whether to continue as new. A large plan goes on for longer: each new start costs it a pause."""
+def _time_left(engine: Engine) -> timedelta | None:
+    time = engine.definition.process.limits.time
+    return None if time is None else max(timedelta(0), engine.started + time - workflow.now())
+
+
+def _out_of_time(engine: Engine) -> Ending:
+    time = format_duration(engine.definition.process.limits.time or timedelta(0))
+    message = f"the run took longer than its limits.time of {time}"
+    return Ending("failed", ErrorInfo(type=LimitReached.type_name(), message=message, detail={"limit": "time"}))
+
+
+def _is_suggested() -> bool:
+    return workflow.info().is_continue_as_new_suggested()
+
+
+def _bound(engine: Engine) -> Callable[[], bool]:
+    """Whether the history has grown far beyond what it was when it was first too long, which is now."""
     info = workflow.info()
-    if not info.is_continue_as_new_suggested() or len(engine.plan.nodes) < LARGE_PLAN:
-        return info.is_continue_as_new_suggested()
-    events, size = info.get_current_history_length(), info.get_current_history_size()
-    return events > MAX_EVENTS or size > MAX_BYTES or engine.messages > MAX_MESSAGES
+    events, size = OVER * info.get_current_history_length(), OVER * info.get_current_history_size()
+
+    def is_reached() -> bool:
+        now = workflow.info()
+        is_over = now.get_current_history_length() > events or now.get_current_history_size() > size
+        return is_over or engine.messages > MAX_MESSAGES
+
+    return is_reached

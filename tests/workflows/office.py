@@ -156,8 +156,8 @@ class Run:
     def id(self) -> str:
         return self.handle.id
 
-    async def view(self) -> RunView:
-        seen: RunView = await self.handle.query(VIEW_QUERY, result_type=RunView)
+    async def view(self, *page: dict[str, Any]) -> RunView:
+        seen: RunView = await self.handle.query(VIEW_QUERY, args=page, result_type=RunView)
         return seen
 
     async def until(self, holds: Callable[[RunView], bool]) -> RunView:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.testing import WorkflowEnvironment
 
+from contracts.events import PublishEvent
 from contracts.names import SEARCH_ATTRIBUTES
 from runtime.client import data_converter
 from runtime.server import temporal_binary
@@ -51,18 +53,18 @@ async def continued(run: Run) -> None:
 async def test_a_long_chain_completes_with_every_effect_once(office: Office) -> None:
     chain = "\n".join(
         f'          s{n}: {{tool: do.work, with: {{what: "${{ steps.s{n - 1}.output.what }}{n}."}}}}'
-        for n in range(1, 41)
+        for n in range(1, 101)
     )
     run = await office.start(f"""
         process: long-chain
         steps:
           s0: {{tool: do.work, with: {{what: "0."}}}}
 {chain}
-        output: ${{ steps.s40.output.what }}
+        output: ${{ steps.s100.output.what }}
     """)
     result = await run.handle.result()
-    assert result.output == "".join(f"{n}." for n in range(41))
-    assert [step for _, step, _ in office.ledger] == [f"s{n}" for n in range(41)]
+    assert result.output == "".join(f"{n}." for n in range(101))
+    assert [step for _, step, _ in office.ledger] == [f"s{n}" for n in range(101)]
     await continued(run)
 
 
@@ -132,3 +134,44 @@ async def test_a_sub_process_outlives_its_parents_continuing(office: Office) -> 
     await continued(run)
     office.gates["x"].set()
     assert (await run.handle.result()).output == "x"
+
+
+async def test_rounds_state_fallbacks_and_waits_for_events_are_carried_over(office: Office) -> None:
+    office.broken = {"bank"}
+    run = await office.start(
+        f"""
+        process: carried-further
+        steps:
+          poll: {{tool: do.work, repeat: {{until: "${{ output.id == 'poll#12' }}", every: 10ms}}, {UNDO}}}
+          count: {{state: {{key: n, add: 1}}, for_each: [1, 2, 3]}}
+          bank: {{tool: do.work, on_failure: {{fallback: other}}, needs: [count]}}
+          other: {{tool: do.work}}
+          arrival: {{event: "carried.${{TOPIC}}", needs: [count]}}
+          late: {{state: {{key: n, set: 0, if_version: 3}}, needs: [arrival, poll, bank]}}
+        output: {{late: "${{ steps.late.output.version }}", bank: "${{ steps.bank.output.id }}"}}
+    """.replace("${TOPIC}", uuid4().hex)
+    )
+    await run.until(lambda view: any(step.id == "poll#12" and step.status == "completed" for step in view.steps))
+    await continued(run)
+    view = await run.view()
+    topic = next(waiting.title for waiting in view.waiting if waiting.kind == "event")
+    await office.topics.publish(PublishEvent(id="one", topic=topic))
+    await run.until(lambda view: any(step.id == "arrival" and step.status == "completed" for step in view.steps))
+    assert (await run.handle.result()).output == {"late": 4, "bank": "other"}
+    assert [step for _, step, _ in office.ledger if step.startswith("poll")] == [f"poll#{n}" for n in range(1, 13)]
+
+
+async def test_a_long_call_keeps_nothing_else_from_going_on(office: Office) -> None:
+    chain = "\n".join(f"          s{n}: {{tool: do.work, needs: [s{n - 1}]}}" for n in range(1, 30))
+    run = await office.start(f"""
+        process: long-call
+        steps:
+          long: {{tool: do.held}}
+          s0: {{tool: do.work}}
+{chain}
+    """)
+    view = await run.until(lambda view: any(step.id == "s29" and step.status == "completed" for step in view.steps))
+    assert next(step.status for step in view.steps if step.id == "long") == "running"
+    assert (await run.handle.describe()).history_length > SUGGESTED_AFTER_EVENTS
+    office.gates["long"].set()
+    await run.handle.result()

@@ -1,5 +1,6 @@
 """Steps that wait for an event, and steps that publish one."""
 
+import asyncio
 from datetime import timedelta
 from typing import cast
 
@@ -9,7 +10,7 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from contracts.activities import PUBLISH_EVENT, SUBSCRIBE_STEP
     from contracts.base import Json, format_duration
-    from contracts.errors import EventMissed
+    from contracts.errors import EventMissed, StepError
     from contracts.events import PublishEvent, Subscription, Unsubscribe, shards_for, topic_workflow_id
     from contracts.names import UNSUBSCRIBE
     from contracts.process import EmitStep, EventStep
@@ -49,10 +50,13 @@ async def run_event(engine: Engine, node: Node) -> Json:
     try:
         async with deadline_of(node):
             await _arrival(node, step)
-    finally:
+    except (StepError, asyncio.CancelledError):
         engine.leave(node)
-        if node.record.event is None or key is None:
-            await _unsubscribe(step.event, subscription, key)
+        await _unsubscribe(step.event, subscription, key)
+        raise
+    engine.leave(node)
+    if key is None:  # With a key there is one shard, which has handed over all there was.
+        await _unsubscribe(step.event, subscription, key)
     return node.record.event.data if node.record.event else None
 
 
