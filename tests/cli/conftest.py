@@ -34,6 +34,7 @@ PROCESS = """
 process: flaky
 version: 2
 description: Look at the stock, then ask
+on: [{event: TOPIC}]
 input: {type: object, required: [item], properties: {item: {type: string}}}
 steps:
   stock: {tool: shop.stock, with: {item: "${ input.item }"}}
@@ -64,11 +65,17 @@ class Starter(Protocol):
 
 
 @pytest.fixture
-def process_file(tmp_path: Path) -> Path:
+def topic() -> str:
+    """Topics are shared by all of a namespace, so each test has its own."""
+    return f"test.{uuid4().hex}"
+
+
+@pytest.fixture
+def process_file(tmp_path: Path, topic: str) -> Path:
     folder = tmp_path / "processes" / "flaky"
     folder.mkdir(parents=True)
     (folder / "tools.py").write_text(TOOLS)
-    (folder / "process.yaml").write_text(PROCESS)
+    (folder / "process.yaml").write_text(PROCESS.replace("TOPIC", topic))
     return folder / "process.yaml"
 
 

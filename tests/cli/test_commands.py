@@ -265,13 +265,24 @@ async def test_validate_names_every_mistake_and_what_is_right(
     wrong.write_text(PROCESS.replace("shop.stock", "shop.stok").replace("input.item", "inputs.item"))
     answer = await starter("validate", str(wrong), "flaky", "nope.yaml")
     assert answer.status == 2
-    assert "wrong.yaml:7:17: there is no tool `shop.stok`" in answer.err
-    assert "wrong.yaml:7:45: " in answer.err
+    assert "wrong.yaml:8:17: there is no tool `shop.stok`" in answer.err
+    assert "wrong.yaml:8:45: " in answer.err
     assert "nope.yaml:1:1: there is no such file" in answer.err
     assert answer.out == "flaky: flaky version 2 is right, 2 steps\n"
     problems = (await starter("validate", str(wrong), "--json")).json
-    assert [(problem["line"], problem["column"]) for problem in problems] == [(7, 17), (7, 45)]
+    assert [(problem["line"], problem["column"]) for problem in problems] == [(8, 17), (8, 45)]
     assert (await starter("validate", "flaky", "invoice-approval", "--json")).json == []
+
+
+@pytest.mark.usefixtures("running")
+async def test_an_event_is_published_from_outside_and_starts_what_it_triggers(starter: Starter, topic: str) -> None:
+    answer = await starter("event", topic, '{"item": "horse"}', "--id", topic, "--json")
+    assert answer.json == {"id": topic, "topic": topic}
+    await until_waiting(starter, f"flaky-{topic}", "waiting")
+    wrong = await starter("event", "no topic", "{}")
+    assert (wrong.status, "is no topic" in wrong.err) == (2, True)
+    large = await starter("event", topic, '{"pad": "%s"}' % ("x" * 100_000))
+    assert (large.status, "at most 100000 are published" in large.err) == (2, True)
 
 
 @pytest.mark.usefixtures("running")

@@ -6,7 +6,9 @@ from cli.marks import UNICODE
 from cli.panels import run_screen
 from cli.runs import Observation
 from contracts.errors import ErrorInfo
-from contracts.run import Cost, Incident, Saved, Vote, Waiting
+from contracts.plans import Revision
+from contracts.run import Cost, Incident, Saved, UndoCall, Vote, Waiting
+from contracts.state import StateEntry
 from tests.cli.test_tree import drawn
 from tests.cli.views import NOW, START, step, view
 
@@ -54,6 +56,29 @@ def test_an_approval_says_what_is_decided_who_is_asked_and_which_command_does_it
         "reject onboarding-7 sign_off --by user:cfo --comment WHY",
     ):
         assert words in text, words
+
+
+def test_a_run_shows_beforehand_what_giving_it_up_would_take_back_last_first() -> None:
+    def undo(tool: str) -> tuple[UndoCall, ...]:
+        return (UndoCall(tool=tool, args={"id": 7}, key="k"),)
+
+    first = step("order", "completed").model_copy(update={"undo": undo("erp.cancel"), "order": 1})
+    second = step("pay", "completed").model_copy(update={"undo": undo("bank.reverse"), "order": 2})
+    text = screen(Observation(view(first, second, step("wait", "waiting"), status="waiting")))
+    assert text.index("bank.reverse id=7") < text.index("erp.cancel id=7")
+    assert "an abort would take back, first one first" in text
+    assert "an abort" not in screen(Observation(view(first, second, status="completed")))
+
+
+def test_plans_and_their_changes_and_the_shared_state_are_shown() -> None:
+    made = Revision(number=1, at=START, by="agent:lead", reason="the objective", added=("a", "b"))
+    change = Revision(number=2, at=START, by="agent:lead", reason="b failed: closed", removed=("b",), added=("c",))
+    goal = step("reach", "running").model_copy(update={"plan": (made, change)})
+    state = {"offer": StateEntry(value=12, version=3, by="step:a", conflicts=1)}
+    text = screen(Observation(view(goal, status="running").model_copy(update={"state": state})))
+    assert "(plan changed 1 times)" in text
+    assert "+c -b by agent:lead: b failed: closed" in text
+    assert "12  version 3, by step:a, 1 conflict" in text
 
 
 def test_a_printed_command_is_one_line_however_narrow_the_terminal() -> None:

@@ -101,6 +101,24 @@ async def test_a_tools_error_is_its_result_and_no_failure_of_the_step(office: Of
     assert endpoint.requests[1].messages[-1]["content"] == "error: ask is broken"
 
 
+async def test_an_agent_whose_write_came_too_late_sees_the_newer_value_and_writes_again(
+    office: Office, endpoint: Endpoint
+) -> None:
+    endpoint.call(("state_put", {"key": "plan", "value": "mine"}))
+    endpoint.call(("state_put", {"key": "plan", "value": "both", "version": 1}))
+    endpoint.say("done")
+    text = process(tools="[state.*]", needs=["other"]).replace(
+        "        steps:\n", "        steps:\n          other: {state: {key: plan, set: theirs}}\n"
+    )
+    run = await office.start(text, {"name": "Ada"})
+    await run.handle.result()
+    told = endpoint.requests[1].messages[-1]["content"]
+    assert told.startswith("error: state.plan is at version 1")
+    assert '"theirs"' in told
+    entry = (await run.view()).state["plan"]
+    assert (entry.value, entry.version, entry.conflicts, entry.by) == ("both", 2, 1, "step:ask")
+
+
 async def test_writes_of_one_turn_run_in_the_models_order(office: Office, endpoint: Endpoint) -> None:
     names = [str(number) for number in range(8)]
     endpoint.call(*(("do_work", {"what": name}) for name in names))
