@@ -177,7 +177,8 @@ async def _ran(client: Client, handle: WorkflowHandle[Any, Any], began: float, c
     try:
         await asyncio.wait((result, stuck), timeout=case.seconds, return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
-            reason = await _reason(latest, f"not within {case.seconds:.0f} s")
+            failing = "its workflow task fails or times out again and again"
+            reason = await _reason(latest, failing if stuck.done() else f"not within {case.seconds:.0f} s")
             await latest.terminate()
             raise NeverEnded(reason)
         await result
