@@ -106,12 +106,16 @@ class NeverEnded(Exception):
     """A run that failed or took too long, with what its history says about it."""
 
 
+def be_quiet() -> None:
+    """Large graphs on a busy machine make the SDK's core warn all the time."""
+    quiet = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=quiet)), error_if_already_set=False)
+
+
 @asynccontextmanager
 async def environment() -> AsyncIterator[Client]:
     """The embedded server as users get it, with its data in memory."""
-    # Large graphs on a busy machine make the SDK's core warn all the time.
-    quiet = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
-    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=quiet)), error_if_already_set=False)
+    be_quiet()
     started = await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(temporal_binary()),
         dev_server_extra_args=server_options(),
