@@ -112,12 +112,16 @@ class NeverEnded(Exception):
     """A run that failed or took too long, with what its history says about it."""
 
 
+def be_quiet() -> None:
+    """Large graphs on a busy machine make the SDK's core warn all the time."""
+    quiet = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=quiet)), error_if_already_set=False)
+
+
 @asynccontextmanager
 async def environment() -> AsyncIterator[Client]:
     """The embedded server as users get it, with its data in memory."""
-    # Large graphs on a busy machine make the SDK's core warn all the time.
-    quiet = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
-    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=quiet)), error_if_already_set=False)
+    be_quiet()
     started = await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(temporal_binary()),
         dev_server_extra_args=server_options(),
@@ -183,7 +187,8 @@ async def _ran(client: Client, handle: WorkflowHandle[Any, Any], began: float, c
     try:
         await asyncio.wait((result, stuck), timeout=case.seconds, return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
-            reason = await _reason(latest, f"not within {case.seconds:.0f} s")
+            failing = "its workflow task fails or times out again and again"
+            reason = await _reason(latest, failing if stuck.done() else f"not within {case.seconds:.0f} s")
             await latest.terminate()
             raise NeverEnded(reason)
         await result

@@ -13,6 +13,7 @@ from temporalio.worker import Worker
 from uuid_utils import uuid7
 
 from activities.people import resolve_people_activity
+from bench.measure import be_quiet
 from contracts.names import PROCESS_WORKFLOW, STATUS_ATTRIBUTE
 from contracts.run import RunRequest
 from language.load import load_process
@@ -72,6 +73,7 @@ def _resident(pid: int) -> int:
 
 
 async def main(address: str, people: str) -> None:
+    be_quiet()
     client = await Client.connect(address, data_converter=data_converter(load_settings()))
     worker = Worker(
         client,
@@ -80,6 +82,7 @@ async def main(address: str, people: str) -> None:
         activities=[resolve_people_activity(Path(people))],
         workflow_runner=workflow_runner(),
         max_cached_workflows=CACHED,
+        max_concurrent_workflow_tasks=AT_ONCE,
     )
     await worker.run()
 
