@@ -5,10 +5,9 @@ What a step of each kind does is in `steps/`, what its failure leads to in `fail
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from temporalio import workflow
 
@@ -21,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.state import StateValue
     from language import expressions
     from language.schema import violations
+    from workflows.ends import Ending, Known
     from workflows.plan import Node, Plan, Scope
     from workflows.state import SharedState
 
@@ -30,15 +30,6 @@ MAX_IN_FLIGHT = 500
 Action = Callable[["Engine", Node], Awaitable[Json]]
 OnFailure = Callable[["Engine", Node, StepError], Awaitable[bool]]
 """Deals with a step's failure; whether the step is to be tried once more."""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """Why a run stops before its plan is through, and whether its effects are taken back."""
-
-    status: Literal["failed", "cancelled"]
-    error: ErrorInfo
-    undo: bool = True
 
 
 class Engine:
@@ -187,18 +178,28 @@ class Engine:
                 if not need.is_settled:
                     self.drop(need)
 
-    def spawn(self, node: Node, work: Awaitable[None]) -> None:
+    def spawn(self, node: Node, work: Coroutine[Any, Any, None]) -> None:
         """Do this as the node's task."""
 
+        has_begun = False
+
         async def watched() -> None:
+            nonlocal has_begun
+            has_begun = True
             try:
                 await work
             except asyncio.CancelledError:
                 self._interrupted(node)
 
+        def ended(task: asyncio.Task[None]) -> None:
+            if not has_begun:  # Cancelled in the moment in which it was created.
+                work.close()
+                self._interrupted(node)
+            self._notice(task)
+
         node.task = asyncio.create_task(watched())
         self._tasks.add(node.task)
-        node.task.add_done_callback(self._notice)
+        node.task.add_done_callback(ended)
 
     def _interrupted(self, node: Node) -> None:
         self.leave(node)
@@ -377,14 +378,6 @@ class Engine:
             state=self.state.entries,
             generation=self.generation + 1,
         )
-
-
-class Known(StepError):
-    """A failure that is in a record already: of a step that was parked when the run continued as new, or of a part."""
-
-    def __init__(self, info: ErrorInfo) -> None:
-        super().__init__(info.message, info.detail)
-        self.info = info
 
 
 def _close(node: Node) -> None:

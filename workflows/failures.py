@@ -7,7 +7,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import Repair
     from contracts.errors import Cancelled, ErrorInfo, OutcomeUnknown, StepError
     from contracts.process import Fallback
-    from workflows.engine import Ending, Engine, Known
+    from workflows.ends import Ending, Known
+    from workflows.engine import Engine
     from workflows.plan import Node
 
 

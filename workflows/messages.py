@@ -14,7 +14,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.process import AgentStep, GoalStep, ProcessStep, ToolStep
     from contracts.state import PutState, StateValue
     from language.schema import violations
-    from workflows.engine import Ending, Engine
+    from workflows.ends import Ending
+    from workflows.engine import Engine
     from workflows.plan import Node
 
 Message = Decision | Repair | Cancel | PutState

@@ -37,7 +37,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.state import PutState, StateValue
     from language.schema import violations
     from workflows.calls import Call, call_engine
-    from workflows.engine import Ending, Engine
+    from workflows.ends import Ending
+    from workflows.engine import Engine
     from workflows.steps.actions import ACTIONS
     from workflows.undo import undo_by_parent, undo_run
 

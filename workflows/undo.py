@@ -118,6 +118,9 @@ async def _undo_step(engine: Engine, node: Node) -> bool:
             while done < len(calls):
                 await _call(engine, node, calls[done], done)
                 done += 1
+            if not calls and not _was_undone_inside(node):
+                node.update(status="completed")
+                return False
             node.update(status="undone", error=None)
         except StepError as error:
             info = ErrorInfo(type=error.type_name(), message=f"undo failed: {error}", detail=error.detail)
@@ -134,7 +137,11 @@ async def _undo_step(engine: Engine, node: Node) -> bool:
                 case _:
                     node.update(status="undoing", by=repair.by)
     engine.touch()
-    return node.record.status == "undone"
+    return node.record.status == "undone" and bool(calls)
+
+
+def _was_undone_inside(node: Node) -> bool:
+    return any(inner.record.status == "undone" for inner in node.inside())
 
 
 async def _call(engine: Engine, node: Node, undo: UndoCall, number: int) -> None:

@@ -17,7 +17,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.run import ApprovalState, Vote
     from language.expressions import as_text
     from workflows.calls import Call, call_engine, summary
-    from workflows.engine import Ending, Engine
+    from workflows.ends import Ending
+    from workflows.engine import Engine
     from workflows.plan import Node
     from workflows.steps.common import deadline_of
 

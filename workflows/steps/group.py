@@ -65,7 +65,8 @@ async def run_items(engine: Engine, node: Node) -> Json:
 
     async def run_item(item: Node) -> None:
         async with gate:
-            await engine.perform(item)
+            if engine.ending is None:  # Otherwise what waits for the items is interrupted.
+                await engine.perform(item)
 
     for item in scope.nodes.values():
         if not item.is_settled:
@@ -80,6 +81,8 @@ async def run_rounds(engine: Engine, node: Node) -> Json:
     node.update(status="running", rounds=node.record.rounds or 1, started=node.record.started or workflow.now())
     while True:  # until the condition or `max`
         await _pause(engine, node)
+        if engine.ending is not None:
+            await asyncio.Event().wait()  # The run stops, which interrupts this.
         round_node = engine.plan.open_round(node, node.record.rounds)
         if not round_node.is_settled:
             engine.spawn(round_node, engine.perform(round_node))
