@@ -28,7 +28,7 @@ from contracts.state import state_tools
 from runtime.catalog import Catalog
 from runtime.client import Connection, connect, ensure_search_attributes, is_configured
 from runtime.logging import configure_logging
-from runtime.sandbox import workflow_runner
+from runtime.sandbox import patient, workflow_runner
 from runtime.server import embedded_server
 from runtime.settings import Settings, load_settings
 from runtime.topics import Topics
@@ -60,7 +60,7 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
     conversations = SqliteConversations(settings.home / "conversations.db")
     models = ModelCall(conversations, catalog.rehearsal, settings.models, settings.model_api)
     try:
-        async with Worker(
+        worker = Worker(
             connection.client,
             task_queue=settings.task_queue,
             workflows=WORKFLOWS,
@@ -70,7 +70,8 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
             max_eager_activity_reservations_per_workflow_task=MAX_ACTIVITIES,
             max_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
             graceful_shutdown_timeout=GRACE,
-        ) as worker:
+        )
+        async with patient(worker):
             yield worker
     finally:
         await models.close()

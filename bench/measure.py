@@ -28,7 +28,7 @@ from contracts.names import PROCESS_WORKFLOW, SEARCH_ATTRIBUTES
 from contracts.run import Definition, RunRequest
 from contracts.tools import Tool, tool
 from runtime.client import data_converter
-from runtime.sandbox import workflow_runner
+from runtime.sandbox import patient, workflow_runner
 from runtime.server import server_options, temporal_binary
 from runtime.settings import Settings
 from workflows.agent import AgentWorkflow
@@ -134,7 +134,7 @@ async def environment() -> AsyncIterator[Client]:
 
 
 def worker(client: Client, queue: str = "bench", activities: int = ACTIVITIES) -> Worker:
-    return Worker(
+    made = Worker(
         client,
         task_queue=queue,
         workflows=[ProcessWorkflow, AgentWorkflow, ByHand],
@@ -143,6 +143,7 @@ def worker(client: Client, queue: str = "bench", activities: int = ACTIVITIES) -
         max_concurrent_activities=activities,
         max_eager_activity_reservations_per_workflow_task=activities,
     )
+    return patient(made)
 
 
 async def interleaved(client: Client, case: Case, pairs: int) -> list[Pair]:

@@ -5,6 +5,7 @@ Worker and Replayer use the same runner, so that what replays in a test replays 
 
 from dataclasses import replace
 
+from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxMatcher, SandboxRestrictions
 
 PASSED_THROUGH = ("contracts", "language", "cel", "jsonschema_rs", "structlog")
@@ -12,6 +13,22 @@ PASSED_THROUGH = ("contracts", "language", "cel", "jsonschema_rs", "structlog")
 
 FORBIDDEN = frozenset({"activities", "api", "cli", "httpx2", "openai", "processes", "runtime", "sqlite3", "yaml"})
 """Clients and settings: a workflow that imports one of these is refused when the worker starts."""
+
+
+LONGEST_TASK = 8
+"""Seconds that a workflow task may take; after 10 the server gives it to another worker."""
+
+
+def patient(worker: Worker) -> Worker:
+    """The worker, whose workflow tasks may take `LONGEST_TASK` seconds.
+
+    The SDK takes a task for a deadlock after 2 s, which a plan of ten thousand steps can need on a machine that is busy
+    with something else. It has no public setting for it; a test notices when this one is gone.
+    """
+    inner = worker._workflow_worker
+    if inner is not None and inner._deadlock_timeout_seconds is not None:  # None: in debug mode
+        inner._deadlock_timeout_seconds = LONGEST_TASK
+    return worker
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:

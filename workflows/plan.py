@@ -17,8 +17,6 @@ from contracts.errors import ErrorInfo
 from contracts.process import Fallback, GoalStep, GroupStep, Step
 from contracts.run import IDLE, SETTLED, ApprovalState, StepRecord
 
-_PENDING = StepRecord(id="", kind="")
-
 
 @dataclass(eq=False)
 class Scope:
@@ -72,10 +70,11 @@ class Node:
     `scope` is where its names are looked up, `holder` who counts on it: of a step they are the same.
     """
 
+    id: str
     step: Step
     scope: Scope
-    record: StepRecord
     holder: Scope
+    saved: StepRecord | None = None
     role: Literal["step", "item", "round"] = "step"
     needs: "tuple[Node, ...]" = ()
     dependents: "list[Node]" = field(default_factory=list)
@@ -90,7 +89,13 @@ class Node:
     interruptible: bool = True
     rows: tuple[StepRecord, str] | None = None
 
-    # Made when first asked for: of ten thousand nodes few ever are.
+    # Made when first asked for: a plan of ten thousand nodes is made in one workflow task.
+    @property
+    def record(self) -> StepRecord:
+        if self.saved is None:
+            self.saved = StepRecord(id=self.id, kind=self.step.kind)
+        return self.saved
+
     @cached_property
     def done(self) -> asyncio.Event:
         return asyncio.Event()
@@ -100,12 +105,8 @@ class Node:
         return asyncio.Queue()
 
     @property
-    def id(self) -> str:
-        return self.record.id
-
-    @property
     def is_settled(self) -> bool:
-        return self.record.status in SETTLED
+        return self.saved is not None and self.saved.status in SETTLED
 
     @property
     def is_at_work(self) -> bool:
@@ -114,8 +115,8 @@ class Node:
     @property
     def is_untouched(self) -> bool:
         """Whether a fresh start of the run would make the same record."""
-        record = self.record
-        return record.status == "pending" and not (record.amended or record.tries or record.called)
+        record = self.saved
+        return record is None or (record.status == "pending" and not (record.amended or record.tries or record.called))
 
     @property
     def has_items(self) -> bool:
@@ -152,7 +153,7 @@ class Node:
         return self.record.approval
 
     def update(self, **changes: Any) -> None:
-        self.record = self.record.model_copy(update=changes)
+        self.saved = self.record.model_copy(update=changes)
 
     def start_afresh(self, **changes: Any) -> None:
         """Back to where it has not begun: its deadline and its waits begin again. What holds others stays open."""
@@ -303,8 +304,8 @@ class Plan:
         role: Literal["step", "item", "round"] = "step",
         holder: Scope | None = None,
     ) -> Node:
-        record = self._records.get(node_id) or _PENDING.model_copy(update={"id": node_id, "kind": step.kind})
-        node = Node(step=step, scope=scope, record=record, role=role, holder=holder or scope)
+        saved = self._records.get(node_id)
+        node = Node(id=node_id, step=step, scope=scope, saved=saved, role=role, holder=holder or scope)
         if holder is not None:
             holder.nodes[node_id] = node
         self.nodes[node_id] = node

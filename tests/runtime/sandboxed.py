@@ -1,5 +1,7 @@
 """Workflows that try the sandbox; apart from their tests, which import what no workflow may."""
 
+import time
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -28,3 +30,15 @@ class UsesWhatIsShared:
         doubled = evaluate("${ input.amount * 2 }", {"input": {"amount": amount}})
         assert issubclass(Contract, object)
         return violations({"type": "integer", "maximum": 10}, doubled)
+
+
+@workflow.defn
+class TakesItsTime:
+    @workflow.run
+    async def run(self, seconds: float) -> str:
+        """Compute for so long without giving way."""
+        with workflow.unsafe.sandbox_unrestricted():
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                pass
+        return "done"

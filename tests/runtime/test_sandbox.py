@@ -4,20 +4,21 @@ from temporalio.worker import Replayer, Worker
 from uuid_utils import uuid7
 
 from runtime.client import data_converter
-from runtime.sandbox import FORBIDDEN, workflow_runner
+from runtime.sandbox import FORBIDDEN, patient, workflow_runner
 from runtime.settings import Settings
-from tests.runtime.sandboxed import Imports, UsesWhatIsShared
+from tests.runtime.sandboxed import Imports, TakesItsTime, UsesWhatIsShared
 
 
 async def outcome(client: Client, workflow_type: type, argument: object) -> tuple[object, str]:
     run = f"sandbox-{uuid7()}"
-    async with Worker(
+    worker = Worker(
         client,
         task_queue=run,
-        workflows=[Imports, UsesWhatIsShared],
+        workflows=[Imports, UsesWhatIsShared, TakesItsTime],
         workflow_runner=workflow_runner(),
         workflow_failure_exception_types=[Exception],
-    ):
+    )
+    async with patient(worker):
         return await client.execute_workflow(workflow_type.__name__, argument, id=run, task_queue=run), run
 
 
@@ -36,3 +37,10 @@ async def test_expressions_schemas_and_logs_work_in_a_workflow_and_when_it_repla
         workflows=[UsesWhatIsShared], workflow_runner=workflow_runner(), data_converter=data_converter(Settings())
     )
     await replayer.replay_workflow(await client.get_workflow_handle(run).fetch_history())
+
+
+async def test_a_workflow_task_may_take_longer_than_the_sdk_alone_allows(client: Client) -> None:
+    result, run = await outcome(client, TakesItsTime, 2.5)
+    assert result == "done"
+    events = (await client.get_workflow_handle(run).fetch_history()).events
+    assert not any(event.HasField("workflow_task_failed_event_attributes") for event in events)

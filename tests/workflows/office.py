@@ -35,7 +35,7 @@ from contracts.settings import ModelAlias
 from contracts.state import state_tools
 from contracts.tools import Tool, ToolContext, ToolError, tool
 from language.load import load_process
-from runtime.sandbox import workflow_runner
+from runtime.sandbox import patient, workflow_runner
 from runtime.topics import Topics
 from workflows.agent import AgentWorkflow
 from workflows.process import ProcessWorkflow
@@ -222,13 +222,15 @@ async def open_office(
             activities.append(call.activity())
         activities += tool_activities([*office.tools(), *state_tools(RunState(client))], conversations=store)
         await stack.enter_async_context(
-            Worker(
-                client,
-                task_queue=office.queue,
-                workflows=[ProcessWorkflow, AgentWorkflow, TopicWorkflow],
-                activities=activities,
-                workflow_runner=workflow_runner(),
-                **worker,
+            patient(
+                Worker(
+                    client,
+                    task_queue=office.queue,
+                    workflows=[ProcessWorkflow, AgentWorkflow, TopicWorkflow],
+                    activities=activities,
+                    workflow_runner=workflow_runner(),
+                    **worker,
+                )
             )
         )
         yield office
