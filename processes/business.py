@@ -1,5 +1,6 @@
 """The pretend company: one SQLite file that plays the HR system, the directory of accounts, the helpdesk, the learning
-platform, the calendar, the mail server, the ERP and the bank, so that what a run did can be seen and undone.
+platform, the calendar, the mail server, the ERP, the bank, the registers of companies, the budget and the warehouse, so
+that what a run did can be seen and undone.
 
     sqlite3 .surefoot/business.db 'select sequence, tool, key, undone_by from effects'
 
@@ -23,6 +24,9 @@ from contracts.tools import ToolContext, ToolError
 
 T = TypeVar("T", bound=BaseModel)
 Row = sqlite3.Row
+
+OURS = "operating"
+"""Our own account at the bank."""
 
 BUSY_SECONDS = 30.0
 """How long to wait for another process that is writing."""
@@ -85,6 +89,77 @@ INSERT INTO purchase_orders VALUES
     ('PO-7005', 'Nordwind GmbH', 'INV-2045', 68000, 1);
 INSERT INTO balances VALUES ('operating', 1000000000);
 """
+
+ADDED_2 = """
+-- Taking a supplier on: what registers and banks know of companies, and the ERP's records of suppliers.
+CREATE TABLE companies (number TEXT PRIMARY KEY, name TEXT, country TEXT, founded INTEGER, directors TEXT, rating TEXT);
+CREATE TABLE annual_accounts (company TEXT, year INTEGER, revenue REAL, equity REAL, profit REAL);
+CREATE TABLE sanctions (name TEXT PRIMARY KEY, list TEXT);
+CREATE TABLE bank_accounts (iban TEXT PRIMARY KEY, holder TEXT);
+CREATE TABLE supplier_records
+    (id TEXT PRIMARY KEY, name TEXT, country TEXT, iban TEXT, ceiling REAL, payment_days INTEGER, status TEXT);
+-- Planning a budget: what departments need next year, and the budgets that are open.
+CREATE TABLE budget_needs (department TEXT, item TEXT, purpose TEXT, amount REAL, priority TEXT);
+CREATE TABLE budgets (id TEXT PRIMARY KEY, year INTEGER, department TEXT, amount REAL, items TEXT, status TEXT);
+-- Serving an order: the warehouse, what suppliers offer, what carriers take.
+CREATE TABLE customer_orders
+    (id TEXT PRIMARY KEY, customer TEXT, email TEXT, sku TEXT, quantity INTEGER, within_days INTEGER);
+CREATE TABLE stock (sku TEXT PRIMARY KEY, name TEXT, kilograms REAL, available INTEGER NOT NULL CHECK (available >= 0));
+CREATE TABLE reservations (id TEXT PRIMARY KEY, customer_order TEXT, sku TEXT, quantity INTEGER, status TEXT);
+CREATE TABLE offers (id TEXT PRIMARY KEY, supplier TEXT, sku TEXT, price REAL, minimum INTEGER, days INTEGER);
+CREATE TABLE purchases
+    (id TEXT PRIMARY KEY, supplier TEXT, sku TEXT, quantity INTEGER, total REAL, days INTEGER, status TEXT);
+CREATE TABLE receipts (id TEXT PRIMARY KEY, purchase TEXT, sku TEXT, quantity INTEGER, status TEXT);
+CREATE TABLE carriers (name TEXT PRIMARY KEY, most_kilograms REAL, price REAL, days INTEGER);
+CREATE TABLE shipments (id TEXT PRIMARY KEY, customer_order TEXT, carrier TEXT, quantity INTEGER, status TEXT);
+
+INSERT INTO companies VALUES
+    ('SI-8834120', 'Kestrel Components', 'SI', 2025, 'Maja Kranjc, Luka Horvat', NULL),
+    ('DE-4410982', 'Alpenrad GmbH', 'DE', 1994, 'Jonas Weidner', 'B'),
+    ('CY-2290417', 'Oriel Trading', 'CY', 2019, 'Viktor Drozd', 'C');
+INSERT INTO annual_accounts VALUES
+    ('SI-8834120', 2025, 1240000, 310000, 96000),
+    ('DE-4410982', 2025, 18400000, 6100000, 1150000),
+    ('CY-2290417', 2025, 640000, 22000, 4000);
+INSERT INTO sanctions VALUES ('Viktor Drozd', 'EU consolidated list');
+INSERT INTO bank_accounts VALUES
+    ('SI56191000000123438', 'Kestrel Components'),
+    ('DE89370400440532013000', 'Alpenrad GmbH'),
+    ('CY17002001280000001200527600', 'Oriel Trading');
+INSERT INTO budget_needs VALUES
+    ('engineering', 'staff', 'people', 430000, 'must'),
+    ('engineering', 'build servers', 'build time', 60000, 'should'),
+    ('engineering', 'status page of our own', 'status page', 45000, 'should'),
+    ('engineering', 'phones for on-call duty', 'on call', 4000, 'should'),
+    ('engineering', 'conference trips', 'learning', 20000, 'could'),
+    ('sales', 'staff', 'people', 270000, 'must'),
+    ('sales', 'trade fair stand', 'new customers', 48000, 'should'),
+    ('sales', 'new showroom furniture', 'showroom', 30000, 'could'),
+    ('support', 'staff', 'people', 190000, 'must'),
+    ('support', 'status page subscription', 'status page', 12000, 'should'),
+    ('support', 'on-call service', 'on call', 9000, 'should'),
+    ('support', 'night shift', 'opening hours', 40000, 'should');
+INSERT INTO customer_orders VALUES
+    ('W-5001', 'Café Morgenrot', 'orders@morgenrot.example', 'CH-7', 40, 7),
+    ('W-5002', 'Studio Lindgren', 'hello@lindgren.example', 'LP-4', 6, 3),
+    ('W-5003', 'Hotel Seeblick', 'einkauf@seeblick.example', 'TB-2', 6, 21);
+INSERT INTO stock VALUES
+    ('CH-7', 'Oak chair', 6.5, 12),
+    ('TB-2', 'Oak table', 34, 5),
+    ('LP-4', 'Desk lamp', 1.2, 60);
+INSERT INTO offers VALUES
+    ('OF-1', 'Nordwind GmbH', 'CH-7', 58, 10, 4),
+    ('OF-2', 'Halden Office', 'CH-7', 51, 25, 9),
+    ('OF-3', 'Nordwind GmbH', 'TB-2', 260, 2, 6),
+    ('OF-4', 'Quickparts Ltd', 'LP-4', 17, 20, 2);
+INSERT INTO carriers VALUES
+    ('Postwagen', 30, 9, 2),
+    ('Stadtkurier', 120, 39, 1),
+    ('Frachtring', 1500, 85, 3);
+"""
+
+VERSIONS = (SCHEMA, ADDED_2)
+"""What was added to the file when: one made by an older copy of the project gets what it lacks."""
 
 
 def database() -> Path:
@@ -163,6 +238,43 @@ def find(connection: sqlite3.Connection, table: str, identifier: str) -> Row:
     return row
 
 
+class State(BaseModel):
+    id: str
+    status: str
+
+
+def mark(ctx: ToolContext, tool: str, table: str, identifier: str, status: str) -> State:
+    """How most of these systems take an effect back: the row stays, and says so. One that says so already stays so.
+
+    Raises:
+        ToolError: there is no such row; not retried.
+    """
+    pause(0.4)
+
+    def change(connection: sqlite3.Connection) -> tuple[str, State]:
+        find(connection, table, identifier)
+        query = f"UPDATE {table} SET status = ? WHERE id = ?"  # noqa: S608 - our own table names
+        connection.execute(query, (status, identifier))
+        return identifier, State(id=identifier, status=status)
+
+    return apply(ctx, tool, {"id": identifier}, State, change, undoes=identifier)
+
+
+def balance(connection: sqlite3.Connection, account: str) -> int:
+    """What an account holds, in cents."""
+    row = connection.execute("SELECT cents FROM balances WHERE account = ?", (account,)).fetchone()
+    return 0 if row is None else int(row["cents"])
+
+
+def move(connection: sqlite3.Connection, source: str, target: str, cents: int) -> None:
+    """Move money between accounts. No account goes below nothing."""
+    connection.execute("UPDATE balances SET cents = cents - ? WHERE account = ?", (cents, source))
+    connection.execute(
+        "INSERT INTO balances VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET cents = cents + excluded.cents",
+        (target, cents),
+    )
+
+
 def pause(seconds: float) -> None:
     """Take as long as a real system might, times `SUREFOOT_PACE` (0: no time at all)."""
     time.sleep(seconds * float(os.environ.get("SUREFOOT_PACE", "1")))
@@ -182,13 +294,17 @@ def _connect() -> sqlite3.Connection:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    if connection.execute("PRAGMA user_version").fetchone()[0]:
+    if _version(connection) == len(VERSIONS):
         return
     # Two workers may get here at once: the second waits for the first, then finds everything in place.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
     with connection:
-        if not connection.execute("PRAGMA user_version").fetchone()[0]:
-            for statement in SCHEMA.split(";\n"):
+        for added in VERSIONS[_version(connection) :]:
+            for statement in added.split(";\n"):
                 connection.execute(statement)
-            connection.execute("PRAGMA user_version = 1")
+        connection.execute(f"PRAGMA user_version = {len(VERSIONS)}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

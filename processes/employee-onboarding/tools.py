@@ -5,7 +5,7 @@ import sqlite3
 from pydantic import BaseModel, Field
 
 from contracts.tools import ToolContext, ToolError, tool
-from processes.business import apply, find, next_id, pause, read
+from processes.business import State, apply, find, mark, next_id, pause, read
 
 
 class Employee(BaseModel):
@@ -59,11 +59,6 @@ class Meeting(BaseModel):
     day: str
 
 
-class State(BaseModel):
-    id: str
-    status: str
-
-
 @tool(name="hris.create_employee", effect="write", idempotent=True, timeout="30s")
 def create_employee(ctx: ToolContext, name: str, role: str, start_date: str, manager: str) -> Employee:
     """Create the employee's record in the HR system. Gives the employee number and the company mail address."""
@@ -85,7 +80,7 @@ def create_employee(ctx: ToolContext, name: str, role: str, start_date: str, man
 @tool(name="hris.withdraw_employee", effect="write", idempotent=True, timeout="30s")
 def withdraw_employee(ctx: ToolContext, employee: str) -> State:
     """Withdraw an employee's record, for a hire that does not take place."""
-    return _set_status(ctx, "hris.withdraw_employee", "employees", employee, "withdrawn")
+    return mark(ctx, "hris.withdraw_employee", "employees", employee, "withdrawn")
 
 
 @tool(name="directory.create_account", effect="write", idempotent=True, timeout="30s")
@@ -105,7 +100,7 @@ def create_account(ctx: ToolContext, employee: str, system: str) -> Account:
 @tool(name="directory.close_account", effect="write", idempotent=True, timeout="30s")
 def close_account(ctx: ToolContext, account: str) -> State:
     """Close an account. One that is closed stays so."""
-    return _set_status(ctx, "directory.close_account", "accounts", account, "closed")
+    return mark(ctx, "directory.close_account", "accounts", account, "closed")
 
 
 @tool(name="helpdesk.read_hardware", effect="read", timeout="20s")
@@ -162,7 +157,7 @@ def order_hardware(ctx: ToolContext, employee: str, sku: str, price: float) -> H
 @tool(name="helpdesk.cancel_order", effect="write", idempotent=True, timeout="30s")
 def cancel_order(ctx: ToolContext, order: str) -> State:
     """Cancel an order of hardware. One that is cancelled stays so."""
-    return _set_status(ctx, "helpdesk.cancel_order", "orders", order, "cancelled")
+    return mark(ctx, "helpdesk.cancel_order", "orders", order, "cancelled")
 
 
 @tool(name="learning.courses_for", effect="read", timeout="20s")
@@ -192,7 +187,7 @@ def enroll(ctx: ToolContext, employee: str, course: str) -> Enrollment:
 @tool(name="learning.withdraw", effect="write", idempotent=True, timeout="30s")
 def withdraw(ctx: ToolContext, enrollment: str) -> State:
     """Withdraw an enrollment. One that is withdrawn stays so."""
-    return _set_status(ctx, "learning.withdraw", "enrollments", enrollment, "withdrawn")
+    return mark(ctx, "learning.withdraw", "enrollments", enrollment, "withdrawn")
 
 
 @tool(name="calendar.book", effect="write", idempotent=True, timeout="30s")
@@ -212,16 +207,4 @@ def book(ctx: ToolContext, title: str, day: str, people: list[str]) -> Meeting:
 @tool(name="calendar.cancel", effect="write", idempotent=True, timeout="30s")
 def cancel_meeting(ctx: ToolContext, meeting: str) -> State:
     """Cancel a meeting. One that is cancelled stays so."""
-    return _set_status(ctx, "calendar.cancel", "meetings", meeting, "cancelled")
-
-
-def _set_status(ctx: ToolContext, name: str, table: str, identifier: str, status: str) -> State:
-    """How each of these systems takes an effect back: the row stays, and says so."""
-    pause(0.4)
-
-    def change(db: sqlite3.Connection) -> tuple[str, State]:
-        find(db, table, identifier)
-        db.execute(f"UPDATE {table} SET status = ? WHERE id = ?", (status, identifier))  # noqa: S608 - our own names
-        return identifier, State(id=identifier, status=status)
-
-    return apply(ctx, name, {"id": identifier}, State, change, undoes=identifier)
+    return mark(ctx, "calendar.cancel", "meetings", meeting, "cancelled")

@@ -5,9 +5,7 @@ import sqlite3
 from pydantic import BaseModel, Field
 
 from contracts.tools import ToolContext, ToolError, tool
-from processes.business import apply, find, next_id, pause, read
-
-OURS = "operating"
+from processes.business import OURS, apply, balance, find, move, next_id, pause, read
 
 
 class Order(BaseModel):
@@ -79,13 +77,13 @@ def transfer(ctx: ToolContext, to: str, amount: float) -> Transfer:
     cents = round(amount * 100)
 
     def change(db: sqlite3.Connection) -> tuple[str, Transfer]:
-        held = _balance(db, OURS)
+        held = balance(db, OURS)
         if held < cents:
             raise ToolError(f"our account holds {held / 100:.2f} EUR, not enough for {amount:.2f}", retry=False)
-        _move(db, OURS, to, cents)
+        move(db, OURS, to, cents)
         number = next_id(db, "transfers", "TR")
         db.execute("INSERT INTO transfers VALUES (?, ?, ?, 'done')", (number, to, cents))
-        return number, Transfer(transfer_id=number, to=to, amount=cents / 100, balance=_balance(db, OURS) / 100)
+        return number, Transfer(transfer_id=number, to=to, amount=cents / 100, balance=balance(db, OURS) / 100)
 
     return apply(ctx, "bank.transfer", {"to": to, "amount": amount}, Transfer, change)
 
@@ -98,21 +96,8 @@ def reverse(ctx: ToolContext, transfer: str) -> Reversal:
     def change(db: sqlite3.Connection) -> tuple[str, Reversal]:
         row = find(db, "transfers", transfer)
         if row["status"] == "done":
-            _move(db, row["recipient"], OURS, row["cents"])
+            move(db, row["recipient"], OURS, row["cents"])
             db.execute("UPDATE transfers SET status = 'reversed' WHERE id = ?", (transfer,))
-        return transfer, Reversal(transfer_id=transfer, status="reversed", balance=_balance(db, OURS) / 100)
+        return transfer, Reversal(transfer_id=transfer, status="reversed", balance=balance(db, OURS) / 100)
 
     return apply(ctx, "bank.reverse", {"transfer": transfer}, Reversal, change, undoes=transfer)
-
-
-def _balance(db: sqlite3.Connection, account: str) -> int:
-    row = db.execute("SELECT cents FROM balances WHERE account = ?", (account,)).fetchone()
-    return 0 if row is None else int(row["cents"])
-
-
-def _move(db: sqlite3.Connection, source: str, target: str, cents: int) -> None:
-    db.execute("UPDATE balances SET cents = cents - ? WHERE account = ?", (cents, source))
-    db.execute(
-        "INSERT INTO balances VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET cents = cents + excluded.cents",
-        (target, cents),
-    )

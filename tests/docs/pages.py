@@ -34,11 +34,37 @@ class Block:
     @property
     def commands(self) -> list[str]:
         """The lines after `$ `, those that end with a backslash joined with the next."""
-        joined = self.text.replace("\\\n", " ")
-        return [line[2:] for line in joined.splitlines() if line.startswith("$ ")]
+        return [command for command, _ in self.session]
+
+    @property
+    def session(self) -> list[tuple[str, list[str]]]:
+        """Each command with the lines that are shown below it as printed by it."""
+        found: list[tuple[str, list[str]]] = []
+        for line in self.text.replace("\\\n", " ").splitlines():
+            if line.startswith("$ "):
+                found.append((line[2:], []))
+            elif found and line.strip():
+                found[-1][1].append(line)
+        return found
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
+
+
+def not_printed(shown: list[str], printed: str) -> list[str]:
+    """The shown lines that were not printed in this order. `...` stands for anything, a line of it for any lines;
+    how far columns are apart does not matter."""
+    left = iter(_squeezed(printed).splitlines())
+    missing = []
+    for line in shown:
+        pattern = re.compile(".*".join(re.escape(part.strip()) for part in _squeezed(line).split("...")))
+        if line.strip() != "..." and not any(pattern.fullmatch(each.strip()) for each in left):
+            missing.append(line)
+    return missing
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"[ \t]+", " ", text)
 
 
 def blocks(page: Path) -> Iterator[Block]:

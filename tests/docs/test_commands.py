@@ -14,12 +14,15 @@ from typing import TextIO
 
 import pytest
 
-from tests.docs.pages import PAGES, ROOT, Block, blocks
+from tests.docs.pages import PAGES, ROOT, Block, blocks, not_printed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 ELSEWHERE = ("make setup", "make demo", "make test", "make check", "git clone", "cd ")
 """Commands that .ci/run and the demo's own tests run; `make test` cannot run itself."""
+
+MOVES = (" starter.py run ", " starter.py approve ", " starter.py event ")
+"""Commands after which runs go on by themselves, until they wait again."""
 
 
 @dataclass
@@ -67,6 +70,18 @@ class Workspace:
                 return
             assert time.monotonic() < end, f"{command} never said {texts}: {last.stdout}{last.stderr}"
 
+    def until_quiet(self, seconds: float = 90) -> None:
+        """Wait until every run has ended, or waits for people or events. What an event starts may come a moment later,
+        so that two looks must agree."""
+        end = time.monotonic() + seconds
+        before = ""
+        while True:
+            now = self.run(".venv/bin/python starter.py list --json").stdout
+            if now == before and '"runs"' in now and '"running"' not in now:
+                return
+            assert time.monotonic() < end, f"still running: {now}"
+            before = now
+
     @property
     def address(self) -> str:
         """Of the embedded server, empty until there is one."""
@@ -113,7 +128,7 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 
 
 def run_block(workspace: Workspace, block: Block) -> None:
-    for command in block.commands:
+    for command, shown in block.session:
         if command.startswith(ELSEWHERE):
             continue
         if block.note == "background":
@@ -121,8 +136,9 @@ def run_block(workspace: Workspace, block: Block) -> None:
             continue
         ended = workspace.run(command)
         assert ended.returncode == block.exit_status, f"{block}: {command}\n{ended.stdout}\n{ended.stderr}"
-        if " starter.py run " in command:
-            workspace.until(".venv/bin/python starter.py list --json --limit 1", '"waiting"', '"attention"')
+        assert not_printed(shown, ended.stdout) == [], f"{block}: {command}\n{ended.stdout}"
+        if any(move in command for move in MOVES):
+            workspace.until_quiet()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from processes.business import SCHEMA
+
 ROOT = Path(__file__).parents[2]
 TRANSFER = {"to": "Nordwind GmbH", "amount": 1840}
 
@@ -85,6 +87,14 @@ def test_two_processes_at_once_make_each_effect_once(tmp_path: Path) -> None:
     assert _rows(tmp_path, query) == [(20 * 500,)]
     sequences = [sequence for (sequence,) in _rows(tmp_path, "SELECT sequence FROM effects ORDER BY sequence")]
     assert sequences == list(range(1, 21))
+
+
+async def test_a_file_of_an_older_copy_gets_what_it_lacks_and_keeps_what_it_has(company: Any) -> None:
+    with closing(sqlite3.connect(company.home / "business.db")) as db:
+        db.executescript(SCHEMA)
+        db.executescript("INSERT INTO balances VALUES ('Nordwind GmbH', 5); PRAGMA user_version = 1")
+    await company.call("planning.read_needs", "r/needs", department="sales")
+    assert company.rows("SELECT cents FROM balances WHERE account = 'Nordwind GmbH'") == [(5,)]
 
 
 async def test_a_key_that_was_used_for_something_else_is_refused(company: Any) -> None:
