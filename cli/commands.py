@@ -23,6 +23,7 @@ from contracts.decisions import Cancel, Receipt, Repair
 from contracts.errors import CallerError
 from contracts.events import PublishEvent
 from contracts.run import Definition, RunStatus
+from contracts.state import BUILT_IN
 from language.graph import mermaid
 from runtime.catalog import Catalog
 from runtime.settings import Settings, load_settings
@@ -168,7 +169,7 @@ async def _follow_to_end(output: Output, client: Client, workflow_id: str) -> Ex
 
 async def _warn(output: Output, client: Client, settings: Settings, catalog: Catalog, definition: Definition) -> None:
     """Say what would keep a run that was started from going on."""
-    if strange := sorted(set(definition.tools) - set(catalog.specs)):
+    if strange := sorted(set(definition.tools) - set(catalog.specs) - set(BUILT_IN)):
         output.say(
             f"warning: a worker with these settings lacks {', '.join(strange)}; add the process's folder to "
             "SUREFOOT_PROCESSES where the worker runs"

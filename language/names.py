@@ -63,7 +63,8 @@ class Names:
         for index, trigger in enumerate(process.on):
             self._trigger(process, trigger, ("on", index))
         for name, agent in process.agents.items():
-            self._patterns(agent.tools, ("agents", name, "tools"))
+            if not self._planned:  # A plan's agents are those of the file, with the tools they have there.
+                self._patterns(agent.tools, ("agents", name, "tools"))
         agents = set(process.agents) | {str(path[1]) for path in self._dropped if path[:1] == ("agents",)}
         for path, step in walk(process.steps):
             self._step(step, path)

@@ -68,7 +68,7 @@ def waits_for(engine: Engine) -> list[str]:
 
 
 def total_usage(engine: Engine) -> Usage:
-    return sum((node.record.usage for node in engine.plan.walk() if node.record.usage), Usage())
+    return engine.usage
 
 
 def run_view(

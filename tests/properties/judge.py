@@ -95,7 +95,7 @@ def _has_settled_inside(node: Node) -> bool:
 
 def _end(run: Run, view: RunView, undone: list[Node]) -> Iterator[str]:
     stopped = "undone" if undone and run.ending == "failed" else run.ending
-    if view.status != (stopped or "completed") and not (view.status == "undone" and _is_tolerated(run)):
+    if view.status != (stopped or "completed"):
         yield f"the run is {view.status}; by the page {stopped or 'completed'}"
     if run.ending is None and view.output != (output := run.output()):
         yield f"the output is {view.output}; by the page {output}"
@@ -126,11 +126,6 @@ def _is_named_otherwise(node: Node, step: StepView, undone: list[Node]) -> bool:
     fell_back = node.layer != "step" and isinstance(node.step.get("on_failure"), dict) and node.status == "failed"
     is_undone = any(inner in undone for inner in node.descendants()) or _holds_nothing(node)
     return (step.status == "undone" and is_undone) or (step.status == "cancelled" and fell_back)
-
-
-def _is_tolerated(run: Run) -> bool:
-    """Off once the test of an empty `for_each` in `test_disagreements.py` passes."""
-    return any(_holds_nothing(node) for node in run.nodes)
 
 
 def _holds_nothing(node: Node) -> bool:
@@ -167,8 +162,6 @@ def _order_of_undo(run: Run, undone: list[Node], done: Performance) -> Iterator[
         for earlier in earlier_ones & before.keys():
             if _place(done, "start", ("undo", earlier)) < _place(done, "end", ("undo", later)):
                 yield f"{earlier} was undone before {later}, which came after it"
-    if any(node.stragglers for node in run.nodes):
-        return  # Until the test of stragglers in `test_disagreements.py` passes.
     left = dict(before)
     for event in done.events:
         if event.kind == "undone":

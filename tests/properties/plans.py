@@ -8,10 +8,6 @@ import yaml
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-CANCEL_REST = False
-PARALLEL_WHERE_RUNS_STOP = False
-"""Off until the tests of `test_disagreements.py` that are marked as failing pass."""
-
 MAX_STEPS = 12
 INPUT = {"yes": True, "no": False, "n": 2, "list": ["p", "q"], "nothing": []}
 NAMES = "abcdefghijkl"
@@ -90,18 +86,10 @@ def plans(draw: DrawFn) -> Plan:
     choices = tuple(draw(st.lists(st.integers(0, 5), min_size=1, max_size=12)))
     cancel = (draw(st.integers(0, 8)), draw(st.booleans())) if draw(st.integers(0, 4)) == 4 else None
     stops = "'fail'" in str(process) or any("abort" in answer for answer in answers)
-    if stops and not PARALLEL_WHERE_RUNS_STOP:
-        _all_at_once(steps)
     if cancel is None and not stops and "'join'" not in str(process):
         # Elsewhere what comes of two calls depends on which ended first, and of two that end at once nobody can tell.
         choices = draw(st.sampled_from([choices, None]))
     return Plan(process, choices, answers, cancel)
-
-
-def _all_at_once(steps: dict[str, dict[str, Any]]) -> None:
-    for step in steps.values():
-        step.pop("parallel", None)
-        _all_at_once(step.get("steps", {}))
 
 
 def _steps(writing: _Writing) -> dict[str, dict[str, Any]]:
@@ -126,7 +114,7 @@ def _step(writing: _Writing, here: dict[str, dict[str, Any]]) -> dict[str, Any]:
         step["needs"] = writing.draw(st.lists(st.sampled_from(list(here)), min_size=1, max_size=3, unique=True))
     if len(step.get("needs", ())) > 1 and writing.chance(5):
         step["join"] = writing.one_of("any", *range(1, len(step["needs"]) + 1))
-        if CANCEL_REST and writing.chance(8) and _are_apart(here, step["needs"]):
+        if writing.chance(8) and _are_apart(here, step["needs"]):
             step["cancel_rest"] = True
     if not writing.in_group and writing.chance(1):
         writes = {"key": "total", "add": 1}, {"key": "total", "add": 10}, {"key": "log", "append": "line"}

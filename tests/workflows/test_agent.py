@@ -258,3 +258,13 @@ async def test_the_agents_own_view_says_what_it_is_doing(office: Office, endpoin
     assert (seen.status, seen.turns, seen.tool_calls, seen.last) == ("running", 1, 1, "turn 1: do.held")
     office.gates["ask"].set()
     await run.handle.result()
+
+
+async def test_what_every_round_of_a_repeat_used_counts(office: Office, endpoint: Endpoint) -> None:
+    for answer in ("no", "no", "yes"):
+        endpoint.say(answer)
+    run = await office.start(process(repeat={"until": "${ output == 'yes' }"}), {"name": "Ada"})
+    await run.handle.result()
+    view = await run.view()
+    assert view.cost.calls == 3
+    assert sum(step.tokens for step in view.steps) == view.cost.tokens == 360

@@ -38,7 +38,7 @@ def process(*more: str, tools: str = "[do.work, do.undo, do.held]") -> str:
     return f"""
         process: with-goal
         agents:
-          clerk: {{instructions: You are a clerk.}}
+          clerk: {{instructions: You are a clerk., tools: [do.look]}}
         steps:
           order: {{tool: do.work, with: {{what: A-1}}}}
           reach:

@@ -9,6 +9,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
     from contracts.errors import CriteriaNotMet, StepError
+    from contracts.model import Usage
     from contracts.process import GroupStep, Repeat
     from language.expressions import as_text
     from workflows.calls import summary
@@ -93,6 +94,8 @@ async def run_rounds(engine: Engine, node: Node) -> Json:
         if node.record.rounds >= repeat.max:
             raise CriteriaNotMet(f"{repeat.until} did not hold in {repeat.max} rounds", {"output": output})
         if not has_effects(round_node):
+            used = (part.record.usage for part in (round_node, *round_node.all_inside()) if part.record.usage)
+            node.update(usage=sum(used, node.record.usage or Usage()))
             engine.plan.forget(round_node)
         until = workflow.now() + repeat.every if repeat.every else None
         node.update(rounds=node.record.rounds + 1, until=until)

@@ -1,9 +1,7 @@
-"""The smallest plans on which the engine was found to differ from the format page. Each passes once that is mended;
-what `plans.py` and `judge.py` leave out for its sake is then put back."""
+"""The smallest plans on which the engine was once found to differ from the format page."""
 
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.properties.judge import disagreements
@@ -19,7 +17,6 @@ def plan(steps: str, choices: tuple[int, ...] = (0,)) -> Plan:
     return Plan({"process": "plan", "steps": parsed, "output": {}}, choices, (), None)
 
 
-@pytest.mark.xfail(run=False, reason="it hangs, and leaves a coroutine that nobody awaits")
 async def test_a_need_that_becomes_ready_as_it_is_cancelled_settles(rig: Rig) -> None:
     done = await rig.perform(
         plan(f"""
@@ -31,7 +28,6 @@ async def test_a_need_that_becomes_ready_as_it_is_cancelled_settles(rig: Rig) ->
     assert not disagreements(done)
 
 
-@pytest.mark.xfail(strict=True)
 async def test_no_item_begins_after_the_run_has_failed(rig: Rig) -> None:
     done = await rig.perform(
         plan(f"""
@@ -41,7 +37,6 @@ async def test_no_item_begins_after_the_run_has_failed(rig: Rig) -> None:
     assert [call for _, (_, call), _ in done.ledger] == ["each[0]", "each[0]"]
 
 
-@pytest.mark.xfail(strict=True)
 async def test_a_for_each_of_which_nothing_was_done_is_not_undone(rig: Rig) -> None:
     done = await rig.perform(
         plan(f"""
@@ -53,7 +48,6 @@ async def test_a_for_each_of_which_nothing_was_done_is_not_undone(rig: Rig) -> N
     assert done.view.status == "failed"
 
 
-@pytest.mark.xfail(strict=True)
 async def test_a_need_that_ended_after_the_step_that_did_not_wait_for_it_is_undone_no_later(rig: Rig) -> None:
     done = await rig.perform(
         plan(f"""
