@@ -13,14 +13,17 @@ from typing import Any
 
 import yaml
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
+from contracts.events import PublishEvent, shard_of, topic_workflow_id
 from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, SEARCH_ATTRIBUTES, TASK_QUEUE, VIEW_QUERY
 from contracts.run import RunView
 from runtime.catalog import Catalog
 from runtime.client import Connection, data_converter
 from runtime.server import server_options, temporal_binary
 from runtime.settings import PROJECT, Settings
+from runtime.topics import Topics
 from worker import running_worker
 
 FOLDER = Path(__file__).parent
@@ -44,7 +47,7 @@ async def view(handle: Handle) -> RunView:
         while True:
             try:
                 seen: RunView = await handle.query(VIEW_QUERY, result_type=RunView)
-            except WorkflowQueryFailedError:  # the run loads its process first
+            except (WorkflowQueryFailedError, RPCError):  # the run is still to be started, or loads its process first
                 await asyncio.sleep(0.1)
             else:
                 return seen
@@ -84,6 +87,47 @@ async def onboarding_cancelled(client: Client) -> list[str]:
     return ["onboarding-cancelled"]
 
 
+async def delegated(client: Client) -> list[str]:
+    """A plan that is reviewed, fails in a step, is changed and reviewed again."""
+    handle = await start(client, "supplier-onboarding", "delegated")
+    await decided(handle, "checks", "user:paul", "the objective")
+    await decided(handle, "checks", "user:paul", "rating failed")
+    await decided(handle, "activate", "user:alice")
+    await handle.result()
+    return ["delegated", "delegated/checks/plan-1.1"]
+
+
+async def agreed_by_equals(client: Client) -> list[str]:
+    """Rounds of agents that write the shared state at the same time."""
+    handle = await start(client, "budget-planning", "agreed-by-equals")
+    await decided(handle, "adopt", "user:cfo")
+    await handle.result()
+    return ["agreed-by-equals"]
+
+
+async def woken_by_events(client: Client) -> list[str]:
+    """Runs that events start, and that wait for events."""
+    topics = Topics(client, TASK_QUEUE)
+    await topics.publish(PublishEvent(id="W-5001", topic="shop.order", data={"order": "W-5001"}))
+    ordered, bought = "order-desk-W-5001", "stock-watch-order-desk-W-5001/short"
+    await decided(client.get_workflow_handle(bought), "agree", "user:paul")
+    delivery = {"purchase": "PU-1001", "quantity": 28}
+    await topics.publish(PublishEvent(id="scan-1", topic="dock.delivery", data=delivery))
+    await client.get_workflow_handle(ordered).result()
+    return [ordered, bought, topic_workflow_id("stock.short", shard_of(f"{ordered}/short"))]
+
+
+async def decided(handle: Handle, step: str, by: str, reason: str = "") -> None:
+    """Approve a step once it asks, for this reason."""
+    async with asyncio.timeout(60):
+        while not any(
+            wait.step == step and str(wait.show.get("reason", "")).startswith(reason)
+            for wait in (await view(handle)).waiting
+        ):
+            await asyncio.sleep(0.1)
+    await handle.execute_update(DECIDE, {"step": step, "decision": "approve", "by": by})
+
+
 async def failed(handle: Handle) -> None:
     try:
         await handle.result()
@@ -97,6 +141,9 @@ PATHS: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     onboarding_rejected,
     onboarding_cancelled,
     invoice_two_people,
+    delegated,
+    agreed_by_equals,
+    woken_by_events,
 )
 
 

@@ -14,9 +14,10 @@ from workflows.agent import AgentWorkflow
 from workflows.engine import Engine
 from workflows.plan import Scope
 from workflows.process import ProcessWorkflow
+from workflows.topic import TopicWorkflow
 
 FILES = sorted((Path(__file__).parents[1] / "histories").glob("*.json"))
-WORKFLOWS = [ProcessWorkflow, AgentWorkflow]
+WORKFLOWS = [ProcessWorkflow, AgentWorkflow, TopicWorkflow]
 CONVERTER = data_converter(Settings())
 
 
@@ -26,7 +27,7 @@ def history(file: Path) -> WorkflowHistory:
 
 def test_every_workflow_has_a_history() -> None:
     types = {file.stem: history(file).events[0].workflow_execution_started_event_attributes for file in FILES}
-    assert {started.workflow_type.name for started in types.values()} == {"Process", "Agent"}
+    assert {started.workflow_type.name for started in types.values()} == {"Process", "Agent", "Topic"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
