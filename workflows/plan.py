@@ -188,14 +188,14 @@ class Node:
             yield self.previous
         node: Node | None = self
         while node is not None:
-            yield from (need for need in node.needs if not self._was_before(need))
+            yield from (need for need in node.needs if not node._started_before(need))
             node = node.scope.owner
 
-    def _was_before(self, need: "Node") -> bool:
-        """Whether this had completed when a need, for which it did not wait, came to its end."""
-        mine = self.saved.order if self.saved else None
-        other = need.saved.order if need.saved else None
-        return mine is not None and other is not None and mine < other
+    def _started_before(self, need: "Node") -> bool:
+        """Whether it did not wait for one of its needs, which its `join` allows."""
+        started = self.saved.started if self.saved else None
+        ended = need.saved.ended if need.saved else None
+        return self.step.join != "all" and started is not None and ended is not None and started < ended
 
     def goal(self) -> "Node | None":
         """The goal whose plan this step is in, if any; the innermost."""

@@ -116,9 +116,9 @@ async def test_ten_megabytes_come_back_whole_and_replay(stored: Client, tmp_path
 
 
 async def test_what_is_small_leaves_no_file(stored: Client, folder: Path) -> None:
-    run = await start(stored, "activity result", 90_000, "x" * 90_000)
+    run = await start(stored, "activity result", 60_000, "x" * 60_000)
     async with working(stored, run.id):
-        assert await run.result() == 90_000
+        assert await run.result() == 60_000
     assert files(folder) == []
 
 
@@ -131,11 +131,11 @@ async def test_many_that_are_small_are_not_too_much_for_one_task(stored: Client,
               each: {tool: do.work, with: {what: "${ item }"}, for_each: "${ input.items }"}
             output: ${ size(steps.each.output) }
             """,
-            {"items": [f"{index}".ljust(90_000) for index in range(60)]},
+            {"items": [f"{index}".ljust(60_000) for index in range(90)]},
         )
-        assert (await run.handle.result()).output == 60
+        assert (await run.handle.result()).output == 90
     kept = len(files(folder))
-    assert 0 < kept < 60, "most of 5.4 MB, and no more than it takes"
+    assert 0 < kept < 90, "most of 5.4 MB, and no more than it takes"
 
 
 async def test_a_step_s_result_goes_on_to_the_next_step_however_large(stored: Client) -> None:
@@ -158,10 +158,13 @@ async def test_a_view_is_answered_as_it_is_for_as_long_as_the_server_takes_it(
     stored: Client, folder: Path, size: int, kept: int
 ) -> None:
     async with open_office(stored) as office:
-        run = await office.start("{process: seen, steps: {w: {wait: 1d}}}", {"text": "x" * size})
-        assert (await run.waiting("w")).input == {"text": "x" * size}
-        await run.handle.terminate()
-    assert len(files(folder)) == 1 + kept, "the run's input, and the view where it is too large"
+        run = await office.start(
+            'process: seen\nsteps: {w: {tool: do.work, with: {what: "${ input.text }"}}}', {"text": "x" * size}
+        )
+        await run.handle.result()
+        before = len(files(folder))
+        assert (await run.view({"step": "w"})).steps[0].output["what"] == "x" * size
+    assert len(files(folder)) == before + kept
 
 
 async def task_failure(run: WorkflowHandle[Any, Any]) -> str:
