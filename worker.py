@@ -56,7 +56,7 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
     await ensure_search_attributes(connection.client)
     processes = [catalog.definition(name).process for name in sorted(catalog.names)]
     topics = Topics(connection.client, settings.task_queue)
-    await keep_triggers(connection.client, topics, settings.task_queue, [made for made in processes if made.on])
+    await keep_triggers(connection.client, topics, settings.task_queue, processes)
     conversations = SqliteConversations(settings.home / "conversations.db")
     models = ModelCall(conversations, catalog.rehearsal, settings.models, settings.model_api)
     try:

@@ -21,7 +21,7 @@ from cli.values import read_value
 from contracts.base import Json
 from contracts.decisions import Cancel, Receipt, Repair
 from contracts.errors import CallerError
-from contracts.events import PublishEvent
+from contracts.events import MAX_ID, PublishEvent
 from contracts.run import Definition, RunStatus
 from contracts.state import BUILT_IN
 from language.graph import mermaid
@@ -121,6 +121,8 @@ async def event(output: Output, topic: str, data: Json, key: str | None, event_i
     try:
         made = PublishEvent(id=event_id or new_id(), topic=topic, data=data, key=key, by=_actor(by, settings))
     except ValidationError as error:
+        if error.errors()[0]["loc"][0] == "id":
+            raise CallerError(f"--id: {len(event_id or '')} characters; write 1 to {MAX_ID}") from error
         raise CallerError(f"{topic!r} is no topic; write words joined by dots, such as order.paid") from error
     async with connected(settings) as connection:
         published = await Topics(connection.client, settings.task_queue).publish(made)

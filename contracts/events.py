@@ -13,8 +13,13 @@ from pydantic import Field
 from contracts.base import Contract, Json, Topic
 
 SHARDS = 4
+MAX_ID = 300
+"""Characters of an event's id, of which the ids of the runs it starts are made; the server takes 1,000."""
 MAX_EVENT_BYTES = 100_000
 """Of an event's data as JSON: topics keep events for a while, and hand each to everybody who waits."""
+
+
+EventId = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
 
 
 class Event(Contract):
@@ -45,6 +50,8 @@ class Subscription(Contract):
     run: str | None = None
     step: str | None = None
     process: str | None = None
+    queue: str | None = Field(default=None, description="the task queue that runs of the process go to")
+    name: str = Field(default="", description="what the ids of runs begin with, before the event's id")
     with_: Annotated[Json, Field(alias="with")] = None
 
 
@@ -70,19 +77,21 @@ class TopicState(Contract):
     due: tuple[tuple[Subscription, Event], ...] = ()
     delivered: int = 0
     published: int = 0
+    problems: tuple[str, ...] = Field(default=(), description="the last events that could start no run, and why")
 
 
 class Unsubscribe(Contract):
-    """Signal `unsubscribe`: everything whose id begins like this, unless it is one of `keep`."""
+    """Signal `unsubscribe`: the subscription `id`; or all triggers of a task queue but those of `keep`."""
 
-    prefix: str
+    id: str | None = None
+    queue: str | None = None
     keep: tuple[str, ...] = ()
 
 
 class PublishEvent(Contract):
     """Publish an event; also signal `publish` of a topic. Its time is when the topic gets it, by the server's clock."""
 
-    id: str
+    id: EventId
     topic: Topic
     data: Json = None
     key: str | None = None
@@ -106,6 +115,11 @@ def shard_of(key: str) -> int:
 def shards_for(key: str | None) -> tuple[int, ...]:
     """Where somebody waits who wants events with this key; None: with any, or none."""
     return tuple(range(SHARDS)) if key is None else (shard_of(key),)
+
+
+def event_id(key: str) -> str:
+    """The id of an event that a step emits: the step's idempotency key, or its digest when that is too long."""
+    return key if len(key) <= MAX_ID else hashlib.sha256(key.encode()).hexdigest()
 
 
 def topic_workflow_id(topic: str, shard: int) -> str:

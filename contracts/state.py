@@ -63,6 +63,9 @@ class StateStore(Protocol):
     async def put(self, run: str, write: PutState) -> StateValue: ...
 
 
+_PATIENT = {"attempts": 60, "first": "200ms", "factor": 1.5, "max": "5s"}
+
+
 class _Nowhere:
     async def get(self, run: str, key: str) -> StateValue:
         raise ToolError("there is no run to read from", retry=False)
@@ -79,7 +82,8 @@ def state_tools(store: StateStore) -> tuple[Tool[..., Any], ...]:
         """Read a key of the run's shared state: its value and its version."""
         return await store.get(ctx.run, key)
 
-    @tool(name="state.put", effect="write", idempotent=True)
+    # The server takes ten updates of a run at a time, and turns the others away for now.
+    @tool(name="state.put", effect="write", idempotent=True, retry=_PATIENT)
     async def put(ctx: ToolContext, key: str, value: Any, version: int = 0) -> StateValue:
         """Write a key of the run's shared state. Give the version you saw when you read it; if somebody else wrote
         since, you are told the newer value and version."""

@@ -28,6 +28,10 @@ _PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _PLACE = re.compile(r"<input>:(\d+):(\d+): (?:Syntax error: )?([^\n|]*)")
 
 
+MAX_EXPRESSION = 2_000
+"""Characters of one expression: the CEL library recurses, and a deep enough nesting ends the process."""
+
+
 class UnclosedExpression(ValueError):
     """A `${` without its `}`. `offset`: its index in the text."""
 
@@ -152,6 +156,8 @@ def syntax_error(expression: str) -> tuple[str, int, int] | None:
     """(message, 1-based line, 1-based column) of what keeps a text from being CEL, or None."""
     if not expression.strip():
         return ("the expression is empty", 1, 1)
+    if len(expression) > MAX_EXPRESSION:
+        return (f"it has {len(expression)} characters; at most {MAX_EXPRESSION} are taken", 1, 1)
     try:
         _program(expression)
     except ValueError as error:

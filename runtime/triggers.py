@@ -1,7 +1,7 @@
 """What starts runs by itself: schedules and subscriptions of the processes a worker has, kept as their files say."""
 
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from temporalio.client import (
@@ -26,32 +26,36 @@ from runtime.topics import Topics
 SCHEDULES = "surefoot-"
 """What the ids of schedules begin with, before the process's name."""
 
+QUEUE_MEMO = "surefoot_queue"
+"""Tells whose a schedule is: the task queue of the workers that keep it."""
+
+CATCH_UP = timedelta(hours=1)
+"""How late a run may start that was due while the server was down; those from before are left out."""
+
 log = structlog.get_logger()
 
 
-async def keep_triggers(client: Client, topics: Topics, queue: str, processes: Iterable[Process]) -> None:
-    """Make schedules and subscriptions what the processes' `on` says; those of triggers that are gone are removed."""
-    for process in processes:
-        await _keep_schedules(client, queue, process)
-        await _keep_subscriptions(topics, process)
+async def keep_triggers(client: Client, topics: Topics, queue: str, processes: Collection[Process]) -> None:
+    """Make the schedules and subscriptions of a task queue what the `on` of its processes says, which are all that a
+    worker of the queue has; those of triggers and processes that are gone are removed."""
+    await _keep_schedules(client, queue, processes)
+    await _keep_subscriptions(topics, queue, processes)
 
 
-async def _keep_schedules(client: Client, queue: str, process: Process) -> None:
-    prefix = f"{SCHEDULES}{process.process}-"
+async def _keep_schedules(client: Client, queue: str, processes: Iterable[Process]) -> None:
     wanted = {
-        f"{prefix}{number}": _schedule(trigger, process.process, queue)
+        f"{SCHEDULES}{process.process}-{number}": _schedule(trigger, process.process, queue)
+        for process in processes
         for number, trigger in enumerate(process.on)
         if isinstance(trigger, ScheduleTrigger)
     }
-    there = [found.id async for found in await client.list_schedules()]
-    for schedule_id in there:
-        # The number after the prefix: `a-1` is no schedule of process `a` when there is a process `a-1`.
-        if schedule_id.startswith(prefix) and schedule_id.removeprefix(prefix).isdigit() and schedule_id not in wanted:
-            await client.get_schedule_handle(schedule_id).delete()
-            log.info("schedule removed", schedule=schedule_id)
+    async for found in await client.list_schedules():
+        if found.id not in wanted and (await found.memo()).get(QUEUE_MEMO) == queue:
+            await client.get_schedule_handle(found.id).delete()
+            log.info("schedule removed", schedule=found.id)
     for schedule_id, schedule in wanted.items():
         try:
-            await client.create_schedule(schedule_id, schedule)
+            await client.create_schedule(schedule_id, schedule, memo={QUEUE_MEMO: queue})
             log.info("schedule made", schedule=schedule_id)
         except ScheduleAlreadyRunningError:
             await client.get_schedule_handle(schedule_id).update(_as(schedule))
@@ -63,7 +67,7 @@ def _schedule(trigger: ScheduleTrigger, process: str, queue: str) -> Schedule:
         action=ScheduleActionStartWorkflow(PROCESS_WORKFLOW, request, id=process, task_queue=queue),
         spec=ScheduleSpec(cron_expressions=[trigger.schedule], time_zone_name=trigger.timezone),
         # A run may wait for people over days; the next one is due all the same.
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.ALLOW_ALL),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.ALLOW_ALL, catchup_window=CATCH_UP),
     )
 
 
@@ -77,20 +81,25 @@ def _as(schedule: Schedule) -> Callable[[ScheduleUpdateInput], ScheduleUpdate]:
     return update
 
 
-async def _keep_subscriptions(topics: Topics, process: Process) -> None:
-    wanted = [
-        Subscription(
-            id=f"process:{process.process}:{number}",
-            topic=trigger.event if isinstance(trigger, EventTrigger) else WEBHOOK_TOPICS + trigger.webhook,
+async def _keep_subscriptions(topics: Topics, queue: str, processes: Iterable[Process]) -> None:
+    wanted = [made for process in processes for made in _subscriptions(process, queue)]
+    for subscription in wanted:
+        await topics.subscribe(subscription)
+    await topics.unsubscribe(Unsubscribe(queue=queue, keep=tuple(subscription.id for subscription in wanted)))
+
+
+def _subscriptions(process: Process, queue: str) -> Iterator[Subscription]:
+    triggers = [trigger for trigger in process.on if isinstance(trigger, EventTrigger | WebhookTrigger)]
+    for number, trigger in enumerate(triggers):
+        topic = trigger.event if isinstance(trigger, EventTrigger) else WEBHOOK_TOPICS + trigger.webhook
+        yield Subscription(
+            id=f"{queue}:{process.process}:{topic}:{number}",
+            topic=topic,
             match=trigger.match,
             process=process.process,
+            queue=queue,
+            # Events of two topics may have the same id, and are two events.
+            name=f"{process.process}-" if number == 0 else f"{process.process}-{topic}-",
             since=datetime.now(UTC),
             with_=trigger.with_,
         )
-        for number, trigger in enumerate(process.on)
-        if isinstance(trigger, EventTrigger | WebhookTrigger)
-    ]
-    for subscription in wanted:
-        await topics.subscribe(subscription)
-    keep = tuple(subscription.id for subscription in wanted)
-    await topics.unsubscribe(Unsubscribe(prefix=f"process:{process.process}:", keep=keep))

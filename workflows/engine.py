@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import Receipt, Repair
     from contracts.errors import CriteriaNotMet, ErrorInfo, OutputInvalid, StepError
     from contracts.model import Usage
+    from contracts.process import Limits
     from contracts.run import IDLE, Definition, RunRequest, Snapshot, StepStatus
     from contracts.state import StateValue
     from language import expressions
@@ -63,6 +64,7 @@ class Engine:
         self.draining = False
         self.drainable = 0
         self.replanning: set[Scope] = set()
+        self.grants: dict[Node, Limits] = {}
         self.usage = sum((record.usage for record in snapshot.records if record.usage), Usage())
         self._actions = actions
         self._on_failure = on_failure
@@ -104,10 +106,11 @@ class Engine:
 
     def drop(self, node: Node) -> None:
         """Cancel a step that nobody waits for any more, and what is inside it. A write on its way completes."""
-        dropped = [node, *node.all_inside()]
+        tops = [node, node.fallback] if node.fallback is not None and not node.fallback.is_settled else [node]
+        dropped = [each for top in tops for each in (top, *top.all_inside())]
         for each in dropped:
             each.dropped = True
-        self._interrupt([node])
+        self._interrupt(tops)
         for each in dropped:
             if not each.is_settled and not each.is_at_work:
                 self.settle(each, "cancelled")

@@ -21,12 +21,12 @@ async def deal_with(engine: Engine, node: Node, error: StepError) -> bool:
     engine.leave(node)
     info = error.info if isinstance(error, Known) else ErrorInfo.of(error)
     policy = node.step.on_failure
-    if (engine.ending is not None or node.dropped) and not _must_be_undone(node, info):
-        engine.settle(node, "failed", error=info)
-    elif goal.misses_itself(node, info):
-        if (unplanned := await goal.replan(engine, node, info)) is not None:
-            await _ask(engine, node, unplanned)
-    elif policy == "continue":
+    if engine.ending is None and not node.dropped and goal.misses_itself(node, info):
+        unplanned = await goal.replan(engine, node, info, itself=True)
+        if unplanned is None:
+            return True
+        info = unplanned
+    if ((engine.ending is not None or node.dropped) and not _must_be_undone(node, info)) or policy == "continue":
         engine.settle(node, "failed", error=info)
     elif policy == "fail":
         named = info.model_copy(update={"message": f"{node.id}: {info.message}"})

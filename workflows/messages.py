@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import Cancel, Decision, Receipt, Repair
     from contracts.errors import Cancelled, ErrorInfo, Refused
     from contracts.events import Delivery
-    from contracts.process import AgentStep, GoalStep, ProcessStep, ToolStep
+    from contracts.process import AgentStep, ProcessStep, ToolStep
     from contracts.state import PutState, StateValue
     from language.schema import violations
     from workflows.ends import Ending
@@ -142,7 +142,7 @@ def _check_repair(engine: Engine, repair: Repair) -> None:
 
 def can_replan(node: Node) -> bool:
     """Whether a planner can be asked for another plan: for a goal, or a step of a goal's plan."""
-    return isinstance(node.step, GoalStep) or (node.holder.owner is not None and node.holder.owner is node.goal())
+    return node.is_goal or (node.holder.owner is not None and node.holder.owner is node.goal())
 
 
 def _check_arguments(engine: Engine, node: Node, value: Json) -> None:

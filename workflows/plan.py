@@ -127,6 +127,11 @@ class Node:
         return self.step.repeat is not None and self.role != "round" and not self.has_items
 
     @property
+    def is_goal(self) -> bool:
+        """Whether a plan is made for it; of a goal with items or rounds, one is made for each of those."""
+        return isinstance(self.step, GoalStep) and not self.has_items and not self.has_rounds
+
+    @property
     def is_leaf(self) -> bool:
         """Whether it does something itself, rather than hold other steps."""
         return not (isinstance(self.step, GroupStep | GoalStep) or self.has_items or self.has_rounds)
@@ -200,7 +205,7 @@ class Node:
     def goal(self) -> "Node | None":
         """The goal whose plan this step is in, if any; the innermost."""
         owner = self.scope.owner
-        while owner is not None and not isinstance(owner.step, GoalStep):
+        while owner is not None and not owner.is_goal:
             owner = owner.scope.owner
         return owner
 

@@ -38,6 +38,8 @@ KEEP = timedelta(days=1)
 MAX_KEPT = 1_000
 MAX_KEPT_BYTES = 500_000
 """Events kept by a shard, and bytes of their data as JSON; the oldest go first."""
+MAX_PROBLEMS = 20
+"""Events that could start no run, remembered with the reason."""
 AT_ONCE = 100
 """Deliveries under way at a time; the server bounds pending signals and child starts."""
 MAX_SIGNALS = 4_000
@@ -55,6 +57,7 @@ class TopicWorkflow:
         self._due: list[tuple[Subscription, Event]] = list(state.due)
         self._delivered = state.delivered
         self._published = state.published
+        self._problems = state.problems
         self._signals = 0
 
     @workflow.run
@@ -96,7 +99,11 @@ class TopicWorkflow:
         wanted = self._read(Unsubscribe, payload)
         if wanted is None:
             return
-        gone = [key for key in self._subscriptions if key.startswith(wanted.prefix) and key not in wanted.keep]
+        gone = [
+            key
+            for key, made in self._subscriptions.items()
+            if key == wanted.id or (wanted.queue is not None and made.queue == wanted.queue and key not in wanted.keep)
+        ]
         for key in gone:
             del self._subscriptions[key]
 
@@ -152,13 +159,16 @@ class TopicWorkflow:
         try:
             given = event.data if subscription.with_ is None else _filled(subscription.with_, event)
         except ExpressionFailed as error:
-            workflow.logger.error("process %s is not started for event %s: %s", process, event.id, error)
+            problem = f"{workflow.now():%Y-%m-%d %H:%M:%S} {process} was not started for event {event.id}: {error}"
+            workflow.logger.error(problem)
+            self._problems = (*self._problems, problem)[-MAX_PROBLEMS:]
             return
         with contextlib.suppress(WorkflowAlreadyStartedError):  # by an earlier delivery of the same event
             await workflow.start_child_workflow(
                 PROCESS_WORKFLOW,
                 RunRequest(process=process, input=given, started_by=f"event:{event.topic}"),
-                id=f"{process}-{event.id}",
+                id=f"{subscription.name or f'{process}-'}{event.id}",
+                task_queue=subscription.queue,
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 static_summary=summary(f"{process} for {event.topic} {event.id}"),
@@ -188,6 +198,7 @@ class TopicWorkflow:
             due=tuple(self._due),
             delivered=self._delivered,
             published=self._published,
+            problems=self._problems,
         )
 
 

@@ -30,7 +30,11 @@ def undo_calls(engine: Engine, node: Node) -> tuple[UndoCall, ...]:
         return node.record.undo
     undo = node.step.undo
     args = engine.evaluate(node, undo.with_, output=node.record.output)
-    return (UndoCall(tool=undo.tool, args=args, key=f"{engine.run}/{node.id}/undo"),)
+    return (UndoCall(tool=undo.tool, args=args, key=_key(engine, node)),)
+
+
+def _key(engine: Engine, node: Node) -> str:
+    return f"{engine.run}/{node.id}/undo"
 
 
 def undo_by_parent(engine: Engine) -> tuple[UndoCall, ...]:
@@ -130,7 +134,9 @@ async def _undo_step(engine: Engine, node: Node) -> bool:
                     node.update(status="completed", by=repair.by)
                 case "complete":
                     node.update(status="undone", error=None, by=repair.by)
-                case "amend" if calls:
+                case "amend" if calls or node.step.undo is not None:
+                    if not calls and node.step.undo is not None:
+                        calls = [UndoCall(tool=node.step.undo.tool, args={}, key=_key(engine, node))]
                     key = f"{calls[done].key}~{node.record.amended + 1}"
                     calls[done] = calls[done].model_copy(update={"args": repair.value, "key": key})
                     node.update(status="undoing", amended=node.record.amended + 1, by=repair.by)

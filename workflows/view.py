@@ -83,6 +83,8 @@ def run_view(
 ) -> RunView:
     process = engine.definition.process
     room = _Room()
+    waiting = tuple(_waiting(node, room) for node in islice(engine.waiting.values(), MAX_OPEN))
+    incidents = tuple(_incidents(engine, room))
     steps, more = _steps(engine, page, room)
     return RunView(
         run=engine.run,
@@ -100,8 +102,8 @@ def run_view(
         started_by=engine.request.started_by,
         steps=steps,
         next=page.offset + len(steps) if more else None,
-        waiting=tuple(_waiting(node) for node in islice(engine.waiting.values(), MAX_OPEN)),
-        incidents=tuple(_incidents(engine)),
+        waiting=waiting,
+        incidents=incidents,
         state={
             key: entry.model_copy(update={"value": room.bounded(entry.value, _INLINE)})
             for key, entry in engine.state.entries.items()
@@ -232,7 +234,7 @@ def _undo(engine: Engine, node: Node) -> tuple[UndoCall, ...]:
         return ()
 
 
-def _waiting(node: Node) -> Waiting:
+def _waiting(node: Node, room: "_Room") -> Waiting:
     state = node.record.approval
     since = node.record.started or workflow.now()
     if state is None or state.outcome is not None:
@@ -249,21 +251,21 @@ def _waiting(node: Node) -> Waiting:
         needed=approvals.missing(state),
         votes=state.votes,
         reminded=state.reminded,
-        show=state.show,
+        show=room.bounded(state.show, _INLINE),
         hash=state.hash,
     )
 
 
-def _incidents(engine: Engine) -> Iterator[Incident]:
+def _incidents(engine: Engine, room: _Room) -> Iterator[Incident]:
     if not engine.parked:
         return
     effects = (node.id for node in engine.plan.walk() if node.record.status == "completed" and node.step.undo)
     done = tuple(deque(effects, MAX_NAMED))
     for node in islice(engine.parked.values(), MAX_OPEN):
-        yield _incident(engine, node, done)
+        yield _incident(engine, node, done, room)
 
 
-def _incident(engine: Engine, node: Node, done: tuple[str, ...]) -> Incident:
+def _incident(engine: Engine, node: Node, done: tuple[str, ...], room: _Room) -> Incident:
     record = node.record
     actions = ["retry", "skip", "complete", "abort"]
     if record.kind in ("tool", "agent", "process"):
@@ -277,7 +279,7 @@ def _incident(engine: Engine, node: Node, done: tuple[str, ...]) -> Incident:
         error=record.error or ErrorInfo(type="StepError", message="unknown"),
         since=record.started or engine.started,
         attempts=record.attempts,
-        input=_Room().bounded(record.input, _INLINE),
+        input=room.bounded(record.input, _INLINE),
         done=done,
         blocks=tuple(islice(waiting, MAX_NAMED)),
         actions=tuple(actions),

@@ -4,9 +4,13 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from contracts.errors import OutputInvalid, Refused, StateConflict, StepError
 from contracts.names import PUT_STATE, STATE_QUERY
 from contracts.state import PutState, StateValue
 from contracts.tools import ToolError
+
+ANSWERS = frozenset(error.type_name() for error in (OutputInvalid, Refused, StateConflict, StepError))
+"""What a run answers to a write that does not hold; anything else may pass."""
 
 
 class RunState:
@@ -29,7 +33,8 @@ class RunState:
         except WorkflowUpdateFailedError as error:
             cause = error.cause
             message = cause.message if isinstance(cause, ApplicationError) else str(cause)
-            raise ToolError(message, retry=False) from error
+            is_answer = isinstance(cause, ApplicationError) and cause.type in ANSWERS
+            raise ToolError(message, retry=not is_answer) from error
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:
                 raise ToolError(f"the run {run} has ended", retry=False) from error

@@ -58,11 +58,14 @@ async def test_a_schedule_is_made_changed_and_removed_with_its_file(office: Offi
     assert await schedules(office.client, name) == []
 
 
-async def test_schedules_of_a_process_whose_name_begins_alike_are_left_alone(office: Office, name: str) -> None:
+async def test_what_belongs_to_other_workers_is_left_alone_and_what_belongs_to_no_process_any_more_is_removed(
+    office: Office, name: str
+) -> None:
     await keep(office, triggered(f"{name}-1", {"schedule": "@daily"}))
-    await keep(office, triggered(name))
+    await keep_triggers(office.client, office.topics, "another queue", [])
     assert await schedules(office.client, name) == [f"surefoot-{name}-1-0"]
-    await keep(office, triggered(f"{name}-1"))
+    await keep(office)
+    assert await schedules(office.client, name) == []
 
 
 async def test_a_schedule_starts_runs_of_the_process_with_its_input(office: Office, name: str) -> None:
@@ -84,10 +87,10 @@ async def test_a_schedule_starts_runs_of_the_process_with_its_input(office: Offi
 
 async def test_subscriptions_follow_the_file_and_a_webhook_is_a_topic(office: Office, name: str) -> None:
     await keep(office, triggered(name, {"event": f"e.{name}"}, {"webhook": name}))
-    assert await subscriptions(office.client, f"e.{name}") == [f"process:{name}:0"]
-    assert await subscriptions(office.client, f"webhook.{name}") == [f"process:{name}:1"]
+    assert await subscriptions(office.client, f"e.{name}") == [f"{office.queue}:{name}:e.{name}:0"]
+    assert await subscriptions(office.client, f"webhook.{name}") == [f"{office.queue}:{name}:webhook.{name}:1"]
     await keep(office, triggered(name, {"event": f"e.{name}"}))
     async with asyncio.timeout(20):
         while await subscriptions(office.client, f"webhook.{name}"):
             await keep(office, triggered(name, {"event": f"e.{name}"}))
-    assert await subscriptions(office.client, f"e.{name}") == [f"process:{name}:0"]
+    assert await subscriptions(office.client, f"e.{name}") == [f"{office.queue}:{name}:e.{name}:0"]

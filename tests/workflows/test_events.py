@@ -202,3 +202,29 @@ async def test_an_event_too_large_to_keep_is_refused_at_its_step(office: Office,
     view = await run.parked("tell")
     assert "at most 100000 are published" in view.incidents[0].error.message
     await run.cancel()
+
+
+async def test_a_step_that_is_done_takes_nobody_elses_wait_along(office: Office, topic: str) -> None:
+    run = await office.start(f"""
+        process: alike
+        steps:
+          paid: {{event: {topic}, match: "${{ event.n == 1 }}"}}
+          paid_late: {{event: {topic}, match: "${{ event.n == 2 }}"}}
+    """)
+    await awaited(run, "paid")
+    await awaited(run, "paid_late")
+    await publish(office, topic, {"n": 1})
+    await run.until(lambda view: statuses(view)["paid"] == "completed")
+    await publish(office, topic, {"n": 2})
+    await run.handle.result()
+
+
+async def test_an_event_that_cannot_start_a_run_is_told_of_and_holds_up_no_other(office: Office, topic: str) -> None:
+    office.children["picky"] = office.definition("process: picky\nsteps: {a: {tool: do.work}}")
+    await subscribe(office, topic, "picky", **{"with": {"n": "${ event.n }"}})
+    await publish(office, topic, {}, event_id=f"bad-{topic}", key="k")
+    await publish(office, topic, {"n": 1}, event_id=f"good-{topic}", key="k")
+    await ended(office, f"picky-good-{topic}")
+    problems = [problem for shard in await shards(office, topic) for problem in shard.problems]
+    assert len(problems) == 1
+    assert f"picky was not started for event bad-{topic}" in problems[0]

@@ -299,3 +299,62 @@ async def test_the_goals_limits_hold_for_planner_and_agents_together(office: Off
     view = await run.parked("reach.ask")
     assert "goal reach has no turns left" in view.incidents[0].error.message
     await run.cancel()
+
+
+@pytest.mark.parametrize("on_reject", ["stop", "continue"])
+async def test_after_a_refused_change_the_failed_step_is_not_called_again(
+    office: Office, endpoint: Endpoint, on_reject: str
+) -> None:
+    office.broken = {"reach.a"}
+    plans(endpoint, {"a": WORK})
+    plans(endpoint, {"b": WORK})
+    run = await office.start(process(f"review: {{on_reject: {on_reject}, from: [{{any_of: [user:ada]}}]}}"))
+    await run.waiting("reach")
+    await run.decide("reach", "approve", "user:ada")
+    await run.until(lambda view: any(wait.title.startswith("Change the plan") for wait in view.waiting))
+    await run.decide("reach", "reject", "user:ada", comment="no more")
+    if on_reject == "continue":
+        view = await run.parked("reach.a")
+        assert "the change of the plan was refused by user:ada" in view.incidents[0].error.message
+        await run.repair("reach.a", "abort")
+    await run.until(lambda view: view.status == "failed")
+    assert office.calls["reach.a"] == 1
+
+
+async def test_changes_are_bounded_also_when_steps_fail_at_the_same_time(office: Office, endpoint: Endpoint) -> None:
+    office.broken = {"reach.a", "reach.b"}
+    plans(endpoint, {"a": WORK, "b": WORK})
+    plans(endpoint, {"c": WORK})
+    run = await office.start(process("replans: 1"))
+    view = await run.until(lambda view: len(view.incidents) == 1)
+    assert "changed 1 times already" in view.incidents[0].error.message
+    await run.cancel()
+
+
+async def test_a_goal_that_cannot_be_mended_does_as_its_on_failure_says(office: Office, endpoint: Endpoint) -> None:
+    plans(endpoint, {"a": WORK})
+    run = await office.start(process("replans: 0", "success: ${ 1 > 2 }", "on_failure: continue"))
+    assert (await run.handle.result()).output is None
+
+
+async def test_a_goal_can_repeat_and_each_round_has_a_plan_of_its_own(office: Office, endpoint: Endpoint) -> None:
+    plans(endpoint, {"a": WORK})
+    plans(endpoint, {"b": WORK})
+    run = await office.start(process("repeat: {until: '${ 1 > 2 }', max: 2}"))
+    view = await run.parked("reach")
+    assert "did not hold in 2 rounds" in view.incidents[0].error.message
+    await run.repair("reach", "skip")
+    await run.handle.result()
+    assert effects(office) == ["order", "reach#1.a", "reach#2.b"]
+
+
+async def test_agents_at_work_at_the_same_time_stay_inside_their_goals_limits(
+    office: Office, endpoint: Endpoint
+) -> None:
+    plans(endpoint, {f"a{n}": {"agent": "clerk", "task": "x", "on_failure": "ask"} for n in range(4)})
+    for _ in range(4):
+        endpoint.say("fine")
+    run = await office.start(process("limits: {turns: 3}"))
+    view = await run.until(lambda view: len(view.incidents) == 2)
+    assert view.cost.calls == 3
+    await run.cancel()

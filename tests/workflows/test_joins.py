@@ -216,3 +216,19 @@ async def test_a_write_on_its_way_inside_a_group_that_was_cancelled_is_undone_wi
     office.gates["hold"].set()
     await run.until(lambda view: view.status == "undone")
     assert effects(office, "undo") == ["branch.slow"]
+
+
+async def test_a_fallback_at_work_is_cancelled_with_the_step_it_stands_in_for(office: Office) -> None:
+    office.broken = {"bank"}
+    run = await office.start("""
+        process: no-longer-needed
+        steps:
+          bank: {tool: do.work, on_failure: {fallback: slow}}
+          slow: {wait: 1h}
+          quick: {tool: do.held}
+          after: {tool: do.work, needs: [bank, quick], join: any, cancel_rest: true}
+    """)
+    await run.until(lambda view: statuses(view)["slow"] == "waiting")
+    office.gates["quick"].set()
+    await run.handle.result()
+    assert statuses(await run.view())["slow"] == "cancelled"

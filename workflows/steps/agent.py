@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.plan import Node
     from workflows.planning import BUILT_IN_PLANNER
     from workflows.steps.approval import approved
-    from workflows.steps.budget import limits_of
+    from workflows.steps.budget import granted_limits
     from workflows.steps.common import add_usage, arguments, child_error, taken, usage_of
 
 
@@ -69,7 +69,7 @@ async def ask_agent(
     tools = engine.definition.tools
     spec = agent_of(engine, name)
     priority = node.step.priority or engine.request.priority
-    async with engine.working(node):
+    async with granted_limits(engine, node, spec.limits, bounds) as limits, engine.working(node):
         request = AgentRequest(
             run=engine.run,
             step=node.id,
@@ -81,7 +81,7 @@ async def ask_agent(
             context=context,
             output=output,
             tools={tool: tools[tool] for tool in granted(spec.tools, tools)},
-            limits=limits_of(engine, node, spec.limits, bounds),
+            limits=limits,
             priority=priority,
         )
         node.update(child=child, attempts=node.record.attempts + 1)
@@ -100,7 +100,7 @@ async def ask_agent(
             raise child_error(engine, node, error, name) from error
         except WorkflowAlreadyStartedError as error:
             raise taken(child) from error
-    add_usage(engine, node, result.usage)
+        add_usage(engine, node, result.usage)
     return result.output
 
 

@@ -11,7 +11,14 @@ with workflow.unsafe.imports_passed_through():
     from contracts.activities import PUBLISH_EVENT, SUBSCRIBE_STEP
     from contracts.base import Json, format_duration
     from contracts.errors import EventMissed, StepError
-    from contracts.events import PublishEvent, Subscription, Unsubscribe, shards_for, topic_workflow_id
+    from contracts.events import (
+        PublishEvent,
+        Subscription,
+        Unsubscribe,
+        event_id,
+        shards_for,
+        topic_workflow_id,
+    )
     from contracts.names import UNSUBSCRIBE
     from contracts.process import EmitStep, EventStep
     from language import expressions
@@ -83,7 +90,7 @@ async def _unsubscribe(topic: str, subscription: str, key: str | None) -> None:
     for shard in shards_for(key):
         try:
             handle = workflow.get_external_workflow_handle(topic_workflow_id(topic, shard))
-            await handle.signal(UNSUBSCRIBE, Unsubscribe(prefix=subscription))
+            await handle.signal(UNSUBSCRIBE, Unsubscribe(id=subscription))
         except ApplicationError:
             pass  # the shard has ended, and its subscriptions with it
 
@@ -101,7 +108,7 @@ def _names_of(engine: Engine, node: Node, match: str | None) -> dict[str, Json]:
 async def run_emit(engine: Engine, node: Node) -> Json:
     step = cast(EmitStep, node.step)
     event = PublishEvent(
-        id=idempotency_key(engine, node),
+        id=event_id(idempotency_key(engine, node)),
         topic=step.emit,
         data=arguments(engine, node),
         key=None if step.key is None else as_text(engine.evaluate(node, step.key)),

@@ -41,6 +41,7 @@ async def run_goal(engine: Engine, node: Node) -> Json:
     # A change that a step of the plan asked for is that step's to finish.
     if not record.revisions or node.record.error is not None:
         if not await _is_agreed(engine, node):
+            _refused(engine, node)
             return None
         _adopt(engine, node)
     scope = node.inner or engine.plan.open_steps(node, _plan_of(node).steps)
@@ -52,25 +53,28 @@ async def run_goal(engine: Engine, node: Node) -> Json:
     return {name: inner.record.output for name, inner in scope.nodes.items()}
 
 
-async def replan(engine: Engine, node: Node, error: ErrorInfo, ordered: str | None = None) -> ErrorInfo | None:
+async def replan(
+    engine: Engine, node: Node, error: ErrorInfo, *, itself: bool = False, ordered: str | None = None
+) -> ErrorInfo | None:
     """Have the rest of a plan changed because a step of it failed, or what it came to was not the goal.
 
-    `ordered`: who wants it and why, when it is an operator who does; the bound on changes then does not hold.
+    `itself`: the goal's own result failed. `ordered`: who wants it and why, when it is an operator who does; the bound
+    on changes then does not hold.
 
     Returns:
         None when the step has settled, or starts anew; else the failure with why the plan could not be changed.
     """
-    goal = node if misses_itself(node, error) or (ordered and isinstance(node.step, GoalStep)) else node.holder.owner
-    if goal is None or goal.inner is None or not isinstance(goal.step, GoalStep):
+    goal = node if itself or (ordered and node.is_goal) else node.holder.owner
+    if goal is None or goal.inner is None or not isinstance(goal.step, GoalStep) or not goal.is_goal:
         node.start_afresh(plan=None)
         return None
+    scope = goal.inner
+    while scope in engine.replanning:
+        await workflow.wait_condition(lambda: scope not in engine.replanning)
     record = _plan_of(goal)
     if ordered is None and record.draft is None and record.replans >= goal.step.replans:
         bound = f"its plan was changed {record.replans} times already, which is all that `replans` allows"
         return error.model_copy(update={"message": f"{error.message}; {bound}"})
-    scope = goal.inner
-    while scope in engine.replanning:
-        await workflow.wait_condition(lambda: scope not in engine.replanning)
     engine.replanning.add(scope)
     try:
         return await _replan(engine, goal, node, error, ordered)
@@ -82,7 +86,7 @@ async def replan(engine: Engine, node: Node, error: ErrorInfo, ordered: str | No
 def misses_itself(node: Node, error: ErrorInfo) -> bool:
     """Whether a goal's plan ran through, and what it came to is not what the goal asks for."""
     missed = error.type in (CriteriaNotMet.type_name(), OutputInvalid.type_name(), ExpressionFailed.type_name())
-    return isinstance(node.step, GoalStep) and node.inner is not None and missed
+    return node.is_goal and node.inner is not None and missed
 
 
 async def _replan(engine: Engine, goal: Node, node: Node, error: ErrorInfo, ordered: str | None) -> ErrorInfo | None:
@@ -101,7 +105,7 @@ async def _replan(engine: Engine, goal: Node, node: Node, error: ErrorInfo, orde
         _keep_draft(goal, None)
         return error.model_copy(update={"message": f"{error.message}; the plan could not be changed: {failed}"})
     if not is_agreed:
-        return None
+        return _refused_change(engine, goal, node, error)
     if node is goal:
         node.start_afresh()
     elif not node.is_settled:
@@ -192,10 +196,6 @@ async def _is_agreed(engine: Engine, node: Node) -> bool:
         engine, node, step.review, title=f"{what} for {_plan_of(node).objective}?", show=show, subject={"plan": plan}
     )
     if state.outcome == "rejected":
-        if step.review.on_reject == "stop":
-            stop_as_rejected(engine, node)
-        else:
-            engine.settle(node, "skipped", by=node.record.by)
         return False
     if state.edits is not None:
         edited = await check_plan(engine, node, state.edits)
@@ -206,6 +206,29 @@ async def _is_agreed(engine: Engine, node: Node) -> bool:
         )
     node.update(status="running")
     return True
+
+
+def _refused(engine: Engine, node: Node) -> None:
+    """What becomes of a goal whose plan people refused."""
+    step = cast(GoalStep, node.step)
+    if step.review is None or step.review.on_reject == "stop":
+        stop_as_rejected(engine, node)
+    else:
+        engine.settle(node, "skipped", by=node.record.by)
+
+
+def _refused_change(engine: Engine, goal: Node, node: Node, error: ErrorInfo) -> ErrorInfo | None:
+    """What becomes of a failure after people refused the change of the plan that was to answer it."""
+    step = cast(GoalStep, goal.step)
+    _keep_draft(goal, None)
+    if step.review is not None and step.review.on_reject == "continue":
+        goal.update(status="running")
+        by = f" by {goal.record.by}" if goal.record.by else ""
+        return error.model_copy(update={"message": f"{error.message}; the change of the plan was refused{by}"})
+    if node is not goal and not node.is_settled:
+        engine.settle(node, "failed", error=error)
+    stop_as_rejected(engine, goal)
+    return None
 
 
 def _adopt(engine: Engine, node: Node) -> None:
