@@ -4,7 +4,7 @@
 
 PY := .venv/bin/python
 ARGS ?=
-EVERYDAY := not slow and not browser and not chaos
+EVERYDAY := not slow and not long and not browser and not chaos
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile

@@ -86,6 +86,7 @@ class ApprovalState(Contract):
     edits: Json = None
     outcome: Literal["approved", "rejected"] | None = None
     asked: str = Field(default="", description="hash of what was first asked, before any edits")
+    subject: Json = Field(default=None, description="exactly what is decided on, and done once approved")
 
 
 class OpenStage(Contract):

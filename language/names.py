@@ -65,7 +65,8 @@ class Names:
         for name, agent in process.agents.items():
             if not self._planned:  # A plan's agents are those of the file, with the tools they have there.
                 self._patterns(agent.tools, ("agents", name, "tools"))
-        agents = set(process.agents) | {str(path[1]) for path in self._dropped if path[:1] == ("agents",)}
+        left_out = {str(path[1]) for path in self._dropped if path[:1] == ("agents",) and len(path) > 1}
+        agents = set(process.agents) | left_out
         for path, step in walk(process.steps):
             self._step(step, path)
             if isinstance(step, ToolStep):

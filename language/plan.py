@@ -37,8 +37,9 @@ def _checked(request: CheckPlan, text: str) -> CheckedPlan:
         source.refuse(source.place(()), "a plan is an object with `steps`", 'write {"steps": {...}}')
     for key in set(source.data) - {"steps", "output"}:
         source.report(source.key((key,)), f"unknown key `{key}`", "a plan has steps and output")
-    if not source.data["steps"] and request.taken:
-        return CheckedPlan(output=source.data.get("output"), text=text)
+    is_empty = not source.data["steps"] and bool(request.taken)
+    if is_empty:  # Nothing more is to be done; what stands in for a step is left out again.
+        source.data["steps"] = {"_": {"wait": "0s"}}
     agents = {name: spec.model_dump(mode="json", exclude_unset=True) for name, spec in request.agents.items()}
     written = {"steps": source.data["steps"], "output": source.data.get("output")}
     source.data = {"process": NAME, "agents": agents, **written}
@@ -53,7 +54,7 @@ def _checked(request: CheckPlan, text: str) -> CheckedPlan:
     _Grants(source, request).check(process.steps)
     if source.problems:
         raise _invalid(source)
-    steps = completed(process.steps, ("steps",), references.needs)
+    steps = {} if is_empty else completed(process.steps, ("steps",), references.needs)
     return CheckedPlan(steps=_planned(steps, request.goal), output=process.output, text=text)
 
 

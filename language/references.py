@@ -66,7 +66,7 @@ class References:
 
     def check(self, process: Process) -> None:
         self.keys |= frozenset(process.state) | frozenset(_written(process.steps))
-        self.keys |= {str(path[1]) for path in self.dropped if path[:1] == ("state",)}
+        self.keys |= {str(path[1]) for path in self.dropped if path[:1] == ("state",) and len(path) > 1}
         around = Scope((), {}, self.outer)
         root = self._scope(("steps",), process.steps, around, None)
         self._walk(root, frozenset())

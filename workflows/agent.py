@@ -1,13 +1,12 @@
 """Workflow `Agent`: one agent's turns, from its task to an answer that fits, inside its grants and limits."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha256
 from typing import Literal, NoReturn
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
@@ -194,7 +193,7 @@ class AgentWorkflow:
             granted = ", ".join(self._request.tools) or "none"
             return f"{call.name} is not one of your tools. Your tools: {granted}"
         try:
-            args = json.loads(call.arguments or "{}")
+            args = from_json(call.arguments or "{}")
         except ValueError as error:
             return f"the arguments are not JSON: {error}"
         if not isinstance(args, dict):
@@ -233,7 +232,7 @@ class AgentWorkflow:
         if self._request.output is None:
             return None if message.content.strip() else "The answer is empty."
         try:
-            value = json.loads(message.content)
+            value = from_json(message.content)
         except ValueError as error:
             return f"The answer is not JSON: {error}. Answer with the JSON value alone."
         wrong = violations(self._request.output, value)
@@ -242,7 +241,7 @@ class AgentWorkflow:
         return f"The answer does not fit its schema: {'; '.join(wrong)}. Answer again, with the JSON value alone."
 
     def _answer(self, message: AssistantMessage) -> Json:
-        return message.content if self._request.output is None else json.loads(message.content)
+        return message.content if self._request.output is None else from_json(message.content)
 
     def _correct(self, problems: str, reply: ModelReply) -> None:
         if self._corrections == MAX_CORRECTIONS:

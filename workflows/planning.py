@@ -76,14 +76,20 @@ def request_for(
 
 
 def change_of(
-    record: PlanRecord, statuses: Mapping[str, tuple[str, Json]], failed: str, error: ErrorInfo
+    record: PlanRecord,
+    statuses: Mapping[str, tuple[str, Json]],
+    inside: Mapping[str, Json],
+    failed: str,
+    error: ErrorInfo,
 ) -> dict[str, Json]:
-    """What a planner sees of a plan that is to change. `statuses`: status and output of each step."""
+    """What a planner sees of a plan that is to change. `statuses`: status and output of each step; `inside`: outputs of
+    what completed inside of groups and the like."""
     begun = {name: {"status": status, "output": output} for name, (status, output) in statuses.items()}
     remaining = {name: step for name, step in _as_json(record.steps).items() if statuses[name][0] == "pending"}
     return {
         "begun": begun if not remaining else {name: made for name, made in begun.items() if name not in remaining},
         "failed": {"step": failed, "error": error.type, "message": error.message},
+        "completed_inside": dict(inside),
         "remaining": remaining,
         "answer": "Give the steps that are to run from now on in place of `remaining`: keep, change or leave out any "
         "of them, add others. What has begun is kept and not done again; refer to it, and use ids it does not use.",

@@ -153,6 +153,15 @@ MISTAKES = {
         steps("a: {event: t}", 'b: {tool: a.b, when: "${ event.id == 1 }"}'),
         "f.yaml:4:28: unknown name `event` (it is there in match only, and in `on`)",
     ),
+    "agents that are no mapping": (
+        "process: p\nagents: x\n" + steps("a: {tool: a.b}").partition("\n")[2],
+        "f.yaml:2:9: `agents` is 'x' (write a mapping of keys and values)",
+    ),
+    "an expression without end": (
+        steps('a: {tool: a.b, when: "${ ' + " && ".join(["true"] * 400) + ' }"}'),
+        "f.yaml:3:28: `" + " && ".join(["true"] * 400) + "` is no CEL expression: it has 3196 characters; "
+        "at most 2000 are taken (see https://cel.dev)",
+    ),
     "a goal without means": (
         steps("a: {goal: be happy}"),
         "f.yaml:3:13: goal `a` has neither agents nor tools "

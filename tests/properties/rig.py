@@ -20,7 +20,7 @@ from contracts.names import CANCEL, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
 from contracts.run import RunRequest, RunResult, RunView
 from contracts.tools import Tool, ToolContext, ToolError, tool
 from language.load import load_process
-from runtime.sandbox import workflow_runner
+from runtime.sandbox import patient, workflow_runner
 from tests.properties import nodes
 from tests.properties.plans import ACTIONS, INPUT, Plan
 from workflows.agent import AgentWorkflow
@@ -272,13 +272,14 @@ async def open_rig(client: Client, runner: WorkflowRunner | None = None) -> Asyn
     rig = Rig(client, queue=f"plans-{uuid7()}")
     log = logging.getLogger("temporalio.activity")  # which has a page for each call that fails as told
     log.disabled = True
-    async with Worker(
+    worker = Worker(
         client,
         task_queue=rig.queue,
         workflows=[ProcessWorkflow, AgentWorkflow],
         activities=tool_activities(rig.tools()),
         workflow_runner=runner or workflow_runner(),
         max_concurrent_activities=1000,
-    ):
+    )
+    async with patient(worker):
         yield rig
     log.disabled = False

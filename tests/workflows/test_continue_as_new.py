@@ -175,3 +175,20 @@ async def test_a_long_call_keeps_nothing_else_from_going_on(office: Office) -> N
     assert (await run.handle.describe()).history_length > SUGGESTED_AFTER_EVENTS
     office.gates["long"].set()
     await run.handle.result()
+
+
+async def test_what_was_approved_is_what_is_done_whatever_changed_since(office: Office) -> None:
+    run = await office.start("""
+        process: bound
+        state: {n: {initial: 1}}
+        steps:
+          pay: {tool: do.work, with: {what: "pay ${ state.n }"}, approve: {from: [{any_of: [user:ada]}]}}
+          more: {state: {key: n, set: 1000}, needs: [each]}
+          each: {tool: do.work, for_each: "${ [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15] }"}
+    """)
+    view = await run.waiting("pay")
+    await run.until(lambda view: view.state["n"].value == 1000)
+    await continued(run)
+    await run.decide("pay", "approve", "user:ada", hash=view.waiting[0].hash)
+    await run.handle.result()
+    assert ("do", "pay", "pay 1") in office.ledger

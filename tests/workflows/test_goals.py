@@ -358,3 +358,20 @@ async def test_agents_at_work_at_the_same_time_stay_inside_their_goals_limits(
     view = await run.until(lambda view: len(view.incidents) == 2)
     assert view.cost.calls == 3
     await run.cancel()
+
+
+async def test_the_planner_is_told_what_completed_inside_of_what_failed(office: Office, endpoint: Endpoint) -> None:
+    office.broken = {"reach.part.y"}
+    plans(endpoint, {"part": {"steps": {"x": {**WORK, "with": {"what": "kept"}}, "y": {**WORK, "needs": ["x"]}}}})
+    plans(endpoint, {"other": WORK})
+    run = await office.start(process())
+    await run.handle.result()
+    assert '"completed_inside":{"part.x":' in told(endpoint, 1)
+
+
+async def test_a_plan_that_is_no_text_goes_back(office: Office, endpoint: Endpoint) -> None:
+    endpoint.say('{"steps": {"a": {"tool": "do.work", "with": {"what": "\\ud800"}}}}')
+    plans(endpoint, {"a": WORK})
+    run = await office.start(process())
+    await run.handle.result()
+    assert effects(office) == ["order", "reach.a"]

@@ -49,7 +49,8 @@ async def approved(
     show = {"arguments": arguments}
     state = await ask_people(engine, node, approval, title=title, show=show, subject={"arguments": arguments})
     if state.outcome == "approved":
-        agreed = arguments if state.edits is None else cast(dict[str, Json], state.edits)
+        # What was shown and decided on, though the step's expressions may give something else by now.
+        agreed = cast(dict[str, Json], state.subject["arguments"] if state.edits is None else state.edits)
         node.update(input=agreed)
         return agreed
     if approval.on_reject == "stop":
@@ -74,6 +75,7 @@ async def ask_people(
     known = node.record.approval
     if known is None or (known.asked != asked and known.outcome is not None):
         opened = await _open(engine, node, approval, title, shown, asked)
+        opened = opened.model_copy(update={"subject": subject})
         expires = opened.since + approval.expires if approval.expires else None
         node.update(approval=opened, until=expires)
     if node.approval.outcome is None:

@@ -98,7 +98,8 @@ async def _replan(engine: Engine, goal: Node, node: Node, error: ErrorInfo, orde
     try:
         if record.draft is None:
             reason = ordered or f"{name} failed: {error.message}"
-            draft = await _draft(engine, goal, planning.change_of(record, statuses, name, error), reason=reason)
+            change = planning.change_of(record, statuses, _completed_inside(goal), name, error)
+            draft = await _draft(engine, goal, change, reason=reason)
             _keep_draft(goal, draft, replans=record.replans + (ordered is None))
         is_agreed = await _is_agreed(engine, goal)
     except StepError as failed:
@@ -251,6 +252,13 @@ def _adopt(engine: Engine, node: Node) -> None:
 
 def _steps(node: Node) -> dict[str, Node]:
     return node.inner.nodes if node.inner is not None else {}
+
+
+def _completed_inside(goal: Node) -> dict[str, Json]:
+    """What completed inside of steps that did not, or whose output says less."""
+    steps = _steps(goal).values()
+    inside = (part for step in steps for part in step.all_inside() if part.is_leaf)
+    return {part.id.removeprefix(f"{goal.id}."): part.record.output for part in inside if part.record.order is not None}
 
 
 def _status(node: Node) -> str:
