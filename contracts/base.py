@@ -22,6 +22,10 @@ _ISO = re.compile(
 )
 
 
+LONGEST = timedelta(days=36_500)
+"""Of any duration; what lies further ahead than a calendar goes cannot be waited for."""
+
+
 class Contract(BaseModel):
     """An immutable value with no unknown keys, written and read by its outside names (`with`, not `with_`)."""
 
@@ -38,13 +42,22 @@ def parse_duration(value: object) -> timedelta:
     """
     if isinstance(value, timedelta):
         return value
-    if isinstance(value, str):
-        text = value.strip()
+    if isinstance(value, str) and (found := _read_duration(value.strip())) is not None:
+        if found > LONGEST:
+            raise ValueError(f"{value!r} is longer than {LONGEST.days} days")
+        return found
+    raise ValueError(f"{value!r} is no duration; write 90s, 15m, 4h, 3d or ISO 8601 such as PT15M")
+
+
+def _read_duration(text: str) -> timedelta | None:
+    try:
         if _SHORT.fullmatch(text):
             return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)))
         if (match := _ISO.fullmatch(text)) and any(match.groupdict().values()):
             return timedelta(**{unit: float(number) for unit, number in match.groupdict().items() if number})
-    raise ValueError(f"{value!r} is no duration; write 90s, 15m, 4h, 3d or ISO 8601 such as PT15M")
+    except OverflowError:
+        return timedelta.max
+    return None
 
 
 def format_duration(value: timedelta) -> str:

@@ -9,7 +9,7 @@ import cel
 from contracts.process import Fallback, GroupStep, Process, StateStep, Step
 from language import expressions
 from language.source import Path, Place, Source
-from language.strings import CONDITIONS, EVENT, OUTPUT, is_argument, step_strings, strings, trigger_strings
+from language.strings import EVENT, OUTPUT, is_condition, step_strings, strings, trigger_strings
 from language.structure import close
 
 ALWAYS = frozenset({"input", "steps", "run", "state"})
@@ -153,7 +153,7 @@ class References:
                 self.source.inside(path, error.offset), str(error), "close it, or write $${ for a literal ${"
             )
             return []
-        if path[-1] in CONDITIONS and (len(parts) != 1 or not parts[0][2]) and not is_argument(path):
+        if is_condition(path) and (len(parts) != 1 or not parts[0][2]):
             whole = "one whole ${ }" if any(part[2] for part in parts) else f"${{ {text} }}"
             self.source.report(self.source.place(path), f"`{path[-1]}` is text, not an expression", f"write {whole}")
         found: list[str] = []

@@ -55,10 +55,12 @@ def strings(value: Json, path: Path) -> Iterator[tuple[Path, str]]:
             yield from strings(item, (*path, index))
 
 
-def is_argument(path: Path) -> bool:
-    """Whether a path is inside `with` or `show`, where a key that is called `when` means nothing."""
+def is_condition(path: Path) -> bool:
+    """Whether the text at a place is one whole expression. Not inside `with` or `show`, where a key that is called
+    `when` means nothing, nor the moment of a `wait`."""
     inside = path[:-1]
-    return any(key in inside for key in ("with", "show", "output", "set", "merge", "append", "add"))
+    is_argument = any(key in inside for key in ("with", "show", "output", "set", "merge", "append", "add"))
+    return path[-1] in CONDITIONS and not is_argument and inside[-1] != "wait"
 
 
 def _of_any(step: Step) -> Iterator[_Found]:

@@ -15,6 +15,7 @@ from temporalio.client import (
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
+from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.events import Subscription, Unsubscribe
 from contracts.names import PROCESS_WORKFLOW
@@ -51,14 +52,23 @@ async def _keep_schedules(client: Client, queue: str, processes: Iterable[Proces
     }
     async for found in await client.list_schedules():
         if found.id not in wanted and (await found.memo()).get(QUEUE_MEMO) == queue:
-            await client.get_schedule_handle(found.id).delete()
-            log.info("schedule removed", schedule=found.id)
+            await _remove(client, found.id)
     for schedule_id, schedule in wanted.items():
         try:
             await client.create_schedule(schedule_id, schedule, memo={QUEUE_MEMO: queue})
             log.info("schedule made", schedule=schedule_id)
         except ScheduleAlreadyRunningError:
             await client.get_schedule_handle(schedule_id).update(_as(schedule))
+
+
+async def _remove(client: Client, schedule_id: str) -> None:
+    try:
+        await client.get_schedule_handle(schedule_id).delete()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:  # Another worker, which starts too, was faster.
+            raise
+    else:
+        log.info("schedule removed", schedule=schedule_id)
 
 
 def _schedule(trigger: ScheduleTrigger, process: str, queue: str) -> Schedule:

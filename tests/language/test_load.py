@@ -53,6 +53,10 @@ def steps(*lines: str) -> str:
     return "\n".join(("process: p", "steps:", *(f"  {line}" for line in lines), ""))
 
 
+def test_a_wait_until_a_moment_is_text_or_an_expression() -> None:
+    load(steps('a: {wait: {until: "2026-12-01T09:00:00Z"}}', 'b: {wait: {until: "${ input.at }"}}'))
+
+
 def test_the_format_pages_whole_file_loads_as_it_is() -> None:
     definition = load(WHOLE_FILE.read_text())
     needs = {name: step.needs for name, step in definition.process.steps.items()}
@@ -152,6 +156,10 @@ MISTAKES = {
     "an event outside a match": (
         steps("a: {event: t}", 'b: {tool: a.b, when: "${ event.id == 1 }"}'),
         "f.yaml:4:28: unknown name `event` (it is there in match only, and in `on`)",
+    ),
+    "a wait longer than calendars go": (
+        steps("a: {wait: 3000000d}"),
+        "f.yaml:3:13: '3000000d' is longer than 36500 days",
     ),
     "agents that are no mapping": (
         "process: p\nagents: x\n" + steps("a: {tool: a.b}").partition("\n")[2],

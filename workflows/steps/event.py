@@ -59,7 +59,8 @@ async def run_event(engine: Engine, node: Node) -> Json:
             await _arrival(node, step)
     except (StepError, asyncio.CancelledError):
         engine.leave(node)
-        await _unsubscribe(step.event, subscription, key)
+        if engine.ending is None:  # Of a run that ends the topic notices by itself, when it has something for it.
+            await _unsubscribe(step.event, subscription, key)
         raise
     engine.leave(node)
     if key is None:  # With a key there is one shard, which has handed over all there was.
