@@ -5,6 +5,7 @@ CEL is evaluated by `common-expression-language` (a binding of cel-rust): no I/O
 
 import base64
 import datetime as dt
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
@@ -254,6 +255,8 @@ def _json(value: Any) -> Json:
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, dt.timedelta):
         return format_duration(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"the result is {value}, which is no number that JSON has")
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, Mapping):

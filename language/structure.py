@@ -1,6 +1,7 @@
 """What is wrong with a file's shape: pydantic's findings at their places, in plain words."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -65,7 +66,7 @@ def close(name: str, known: Iterable[str]) -> str:
     return f"there are: {shown}" if names else "there are none"
 
 
-_TAGS = ("step:", "on:", "function")
+_TAG = re.compile(r"step:|on:|function|tuple\[|(str|int|bool)$")
 """What names of alternatives in pydantic's locations begin with."""
 
 
@@ -170,6 +171,8 @@ def _report_value(source: Source, detail: ErrorDetails, path: Path) -> None:
 _CHOICES: dict[str | int, str] = {
     "on_failure": "ask, fail, continue, replan (in a goal's plan) or {fallback: step}",
     "join": "all, any or how many needs",
+    "for_each": "a list, or an expression that gives one",
+    "model": "a model alias, or a list of them",
     "if_version": "a version number, or an expression that gives one",
 }
 """Keys whose value is one of several types."""

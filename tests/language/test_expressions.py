@@ -128,3 +128,8 @@ def test_split_never_loses_or_invents_literal_text(parts: list[str]) -> None:
     literal = "".join(content for _, content, is_expression in found if not is_expression)
     assert len(literal) <= len(text)
     assert all(content in text.replace("$${", "${") for _, content, is_expression in found if not is_expression)
+
+
+def test_a_result_that_json_does_not_have_is_an_error() -> None:
+    with pytest.raises(ExpressionFailed, match="no number that JSON has"):
+        evaluate("${ 1.0 / 0.0 }", {})

@@ -161,6 +161,10 @@ MISTAKES = {
         steps("a: {wait: 3000000d}"),
         "f.yaml:3:13: '3000000d' is longer than 36500 days",
     ),
+    "items that are a mapping": (
+        steps("a: {tool: a.b, for_each: {x: 1}}"),
+        "f.yaml:3:28: `for_each` is {'x': 1} (write a list, or an expression that gives one)",
+    ),
     "agents that are no mapping": (
         "process: p\nagents: x\n" + steps("a: {tool: a.b}").partition("\n")[2],
         "f.yaml:2:9: `agents` is 'x' (write a mapping of keys and values)",
