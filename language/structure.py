@@ -80,11 +80,7 @@ def _path(data: Json, location: tuple[int | str, ...]) -> Path:
         if inside and (isinstance(data, dict) or int(part) < len(data)):
             path.append(part)
             data = data[part]
-        elif (
-            position == len(location) - 1
-            and isinstance(data, dict)
-            and not str(part).startswith(("step:", "on:", "function"))
-        ):
+        elif position == len(location) - 1 and isinstance(data, dict) and not _TAG.match(str(part)):
             path.append(part)
     return tuple(path)
 
