@@ -6,6 +6,8 @@ from temporalio.client import WorkflowFailureError
 from tests.patterns.files import ended, let_go, publish, start, under_way
 from tests.workflows.office import Office, effects, statuses
 
+pytestmark = pytest.mark.slow
+
 
 async def test_11_the_run_ends_when_nothing_is_left_to_do(office: Office) -> None:
     run = await start(office, "11-implicit-termination")

@@ -5,6 +5,8 @@ import pytest
 from tests.patterns.files import child, ended, let_go, publish, start, under_way
 from tests.workflows.office import Office, effects, statuses
 
+pytestmark = pytest.mark.slow
+
 
 async def test_12_what_follows_does_not_wait_for_the_instances(office: Office) -> None:
     run = await start(office, "12-multiple-instances-without-synchronization", {"names": ["ann", "ben"]})

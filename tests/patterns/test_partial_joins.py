@@ -5,6 +5,8 @@ import pytest
 from tests.patterns.files import ended, let_go, publish, start, under_way
 from tests.workflows.office import Office, effects, statuses
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("first", "second"), [("near", "far"), ("far", "near")])
 async def test_09_the_first_branch_to_end_starts_the_next_step_and_the_other_starts_nothing(

@@ -122,8 +122,8 @@ async def test_a_run_goes_through_a_cloud(clouded: Client, objects: Objects) -> 
     async with Worker(clouded, task_queue=name, workflows=[Echo], workflow_runner=workflow_runner()):
         result = await clouded.execute_workflow(Echo.run, "x" * 3_000_000, id=name, task_queue=name)
         assert result == "x" * 3_000_000
-        small = await clouded.execute_workflow(Echo.run, "x" * 90_000, id=f"{name}-small", task_queue=name)
-        assert small == "x" * 90_000
+        small = await clouded.execute_workflow(Echo.run, "x" * 60_000, id=f"{name}-small", task_queue=name)
+        assert small == "x" * 60_000
     assert objects.held
     assert all(place.startswith("payloads/surefoot/prod/v0/ns/default/wt/Echo/wi/") for place in objects.held)
     assert all(name in place and "small" not in place for place in objects.held)

@@ -28,6 +28,8 @@ from runtime.storage import PayloadConverter
 from tests.runtime.large import Echo, Large, beat, fail, make, measure
 from tests.workflows.office import open_office
 
+pytestmark = pytest.mark.slow
+
 LARGE = 3_000_000
 """More than the server takes."""
 
