@@ -159,7 +159,9 @@ class ProcessWorkflow:
     @workflow.update(name=PUT_STATE)
     async def put_state(self, *payload: Json) -> StateValue:
         taken = await self._take(PutState, payload)
-        return taken if isinstance(taken, StateValue) else StateValue(key="")
+        if isinstance(taken, Receipt):
+            raise _refusal(Refused("this id was used for a decision already; give the write one of its own"))
+        return taken
 
     @put_state.validator
     def _validate_put_state(self, *payload: Json) -> None:
@@ -204,7 +206,9 @@ class ProcessWorkflow:
 
     async def _receipt(self, model: type[messages.M], payload: tuple[Json, ...]) -> Receipt:
         taken = await self._take(model, payload)
-        return taken if isinstance(taken, Receipt) else Receipt(outcome="written", status="completed")
+        if isinstance(taken, StateValue):
+            raise _refusal(Refused("this id was used for a write to the state already; use another"))
+        return taken
 
     async def _take_signal(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
         try:
