@@ -84,10 +84,13 @@ def change_of(
 ) -> dict[str, Json]:
     """What a planner sees of a plan that is to change. `statuses`: status and output of each step; `inside`: outputs of
     what completed inside of groups and the like."""
-    begun = {name: {"status": status, "output": output} for name, (status, output) in statuses.items()}
     remaining = {name: step for name, step in _as_json(record.steps).items() if statuses[name][0] == "pending"}
     return {
-        "begun": begun if not remaining else {name: made for name, made in begun.items() if name not in remaining},
+        "begun": {
+            name: {"status": status, "output": output}
+            for name, (status, output) in statuses.items()
+            if name not in remaining
+        },
         "failed": {"step": failed, "error": error.type, "message": error.message},
         "completed_inside": dict(inside),
         "remaining": remaining,

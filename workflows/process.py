@@ -93,8 +93,8 @@ class ProcessWorkflow:
         return RunResult(
             status=self._status,
             output=self._output,
-            cost=Cost.of(usage := view.total_usage(engine)),
-            usage=usage,
+            cost=Cost.of(engine.usage),
+            usage=engine.usage,
             undo=undo_by_parent(engine) if workflow.info().parent else (),
         )
 
@@ -290,10 +290,9 @@ class ProcessWorkflow:
             raise asyncio.CancelledError
         if self._error is not None:
             # A run that people or failures stopped ends so in Temporal too, whichever effects were taken back.
-            usage = view.total_usage(engine)
             raise ApplicationError(
                 self._error.message,
-                {"status": self._status, "usage": usage.model_dump(mode="json")},
+                {"status": self._status, "usage": engine.usage.model_dump(mode="json")},
                 type=self._error.type,
                 non_retryable=True,
             )

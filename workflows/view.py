@@ -44,9 +44,8 @@ with workflow.unsafe.imports_passed_through():
 _FIRST = Page()
 MAX_PAGE_BYTES = 600_000
 """Of a page's values as JSON; with what else a step shows, a page stays under 1 MB."""
-MAX_OUTPUT_BYTES = 64_000
-"""Of one step's output in a page; a view of the step alone has it whole."""
-_INLINE = 64_000
+MAX_VALUE_BYTES = 64_000
+"""Of one value in a page, such as a step's output; a view of the step alone has it whole."""
 MAX_OPEN = 200
 """Waits, and incidents, of one view."""
 MAX_NAMED = 100
@@ -65,10 +64,6 @@ def waits_for(engine: Engine) -> list[str]:
     states = (node.record.approval for node in engine.waiting.values())
     names = {name for state in states if state is not None for name in approvals.deciders(state)}
     return sorted(names | ({OPERATOR} if engine.parked else set()))
-
-
-def total_usage(engine: Engine) -> Usage:
-    return engine.usage
 
 
 def run_view(
@@ -92,10 +87,10 @@ def run_view(
         version=process.version,
         description=process.description,
         status=status,
-        input=room.bounded(engine.request.input, _INLINE),
-        output=room.bounded(output, _INLINE),
+        input=room.bounded(engine.request.input),
+        output=room.bounded(output),
         error=error,
-        cost=Cost.of(total_usage(engine)),
+        cost=Cost.of(engine.usage),
         saved=saved(engine) if status == "completed" else None,
         started=engine.started,
         ended=ended,
@@ -105,7 +100,7 @@ def run_view(
         waiting=waiting,
         incidents=incidents,
         state={
-            key: entry.model_copy(update={"value": room.bounded(entry.value, _INLINE)})
+            key: entry.model_copy(update={"value": room.bounded(entry.value)})
             for key, entry in engine.state.entries.items()
         },
         refused=refused,
@@ -142,10 +137,10 @@ class _Room:
     def __init__(self) -> None:
         self._left = MAX_PAGE_BYTES
 
-    def bounded(self, value: Json, most: int) -> Json:
+    def bounded(self, value: Json) -> Json:
         """The value, or how large it is when it is too large for the page."""
         size = len(to_json(value)) if value is not None else 0
-        if size > min(most, self._left):
+        if size > min(MAX_VALUE_BYTES, self._left):
             return {"left_out": f"{size} bytes"}
         self._left -= size
         return value
@@ -161,7 +156,7 @@ def _steps(engine: Engine, page: Page, room: _Room) -> tuple[tuple[StepView, ...
         if len(views) == page.limit:
             return tuple(views), True
         made = unopened or _step(engine, node, _undo(engine, node))
-        views.append(made.model_copy(update={"output": room.bounded(made.output, MAX_OUTPUT_BYTES)}))
+        views.append(made.model_copy(update={"output": room.bounded(made.output)}))
     return tuple(views), False
 
 
@@ -251,7 +246,7 @@ def _waiting(node: Node, room: "_Room") -> Waiting:
         needed=approvals.missing(state),
         votes=state.votes,
         reminded=state.reminded,
-        show=room.bounded(state.show, _INLINE),
+        show=room.bounded(state.show),
         hash=state.hash,
     )
 
@@ -279,7 +274,7 @@ def _incident(engine: Engine, node: Node, done: tuple[str, ...], room: _Room) ->
         error=record.error or ErrorInfo(type="StepError", message="unknown"),
         since=record.started or engine.started,
         attempts=record.attempts,
-        input=room.bounded(record.input, _INLINE),
+        input=room.bounded(record.input),
         done=done,
         blocks=tuple(islice(waiting, MAX_NAMED)),
         actions=tuple(actions),

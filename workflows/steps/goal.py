@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
         StepError,
     )
     from contracts.plans import PLAN_SCHEMA, CheckedPlan, CheckPlan, Draft, PlanRecord
-    from contracts.process import PLANNER, AgentSpec, GoalStep
+    from contracts.process import GoalStep
     from contracts.tools import granted
     from language.expressions import as_text
     from workflows.calls import Call, call_engine
@@ -281,12 +281,11 @@ def _plan_of(node: Node) -> PlanRecord:
 def _request(engine: Engine, node: Node) -> dict[str, Json]:
     step = cast(GoalStep, node.step)
     definition = engine.definition
-    agents: dict[str, AgentSpec] = {name: definition.process.agents[name] for name in step.agents}
     return planning.request_for(
         step,
         _plan_of(node).objective,
         given=arguments(engine, node),
-        agents={name: spec for name, spec in agents.items() if name != PLANNER},
+        agents={name: definition.process.agents[name] for name in step.agents},
         tools=[definition.tools[tool] for tool in granted(step.tools, definition.tools)],
         outputs={need.id.rpartition(".")[2]: need.record.output for need in node.needs},
         depth=step.depth,
