@@ -47,7 +47,7 @@ class Scope:
 @dataclass(eq=False)
 class Node:
     """A step, an item of its `for_each`, or a round of its `repeat`. `past`: what it was started after.
-    `stragglers`: needs that it did not wait for."""
+    `arguments`: as they were when its call began. `stragglers`: needs that it did not wait for."""
 
     id: str
     step: dict[str, Any]
@@ -59,6 +59,7 @@ class Node:
     inside: "list[Node]" = field(default_factory=list)
     past: frozenset[str] = frozenset()
     stragglers: "list[Node]" = field(default_factory=list)
+    arguments: dict[str, Any] = field(default_factory=dict)
     amended: dict[str, Any] | None = None
     is_dropped: bool = False
 

@@ -57,7 +57,7 @@ class Run:
         """A tool call has ended, well or not."""
         node = self._only(call, "calling")
         try:
-            self._accept(node, work(call, self._arguments(node)))
+            self._accept(node, work(call, node.arguments))
         except Failed:
             self._fail(node)
         self._advance()
@@ -194,7 +194,7 @@ class Run:
             self._write(step["state"])
             node.status, node.output = "completed", {"key": step["state"]["key"]}
         else:
-            self._arguments(node)
+            node.arguments = self._arguments(node)
             node.status = "calling"
 
     def _close(self, node: Node) -> None:

@@ -59,3 +59,14 @@ async def test_a_need_that_ended_after_the_step_that_did_not_wait_for_it_is_undo
     )
     assert [event.step for event in done.events if event.kind == "ended"] == ["quick", "after", "slow", "bad"]
     assert {("undo", "after"), ("undo", "slow")} in [event.calls for event in done.events]
+
+
+async def test_a_step_is_called_with_what_was_known_when_it_began(rig: Rig) -> None:
+    done = await rig.perform(
+        plan(f"""
+        quick: {{{WORK}}}
+        slow: {{{WORK}}}
+        after: {{{WORK}, needs: [quick, slow], join: any, with: {{what: "${{ steps.slow.output }}"}}}}
+        """)
+    )
+    assert not disagreements(done)
