@@ -63,10 +63,13 @@ async def test_a_need_that_ended_after_the_step_that_did_not_wait_for_it_is_undo
 
 async def test_a_step_is_called_with_what_was_known_when_it_began(rig: Rig) -> None:
     done = await rig.perform(
-        plan(f"""
+        plan(
+            f"""
         quick: {{{WORK}}}
         slow: {{{WORK}}}
         after: {{{WORK}, needs: [quick, slow], join: any, with: {{what: "${{ steps.slow.output }}"}}}}
-        """)
+        """,
+            choices=(0, 1, 0),
+        )
     )
     assert not disagreements(done)
