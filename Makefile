@@ -4,6 +4,7 @@
 
 PY := .venv/bin/python
 ARGS ?=
+JOBS ?= auto
 EVERYDAY := not slow and not long and not browser and not chaos
 
 help: ## show this list
@@ -18,8 +19,8 @@ demo: setup ## run the sample onboarding: server, worker and console (ARGS="--ye
 worker: setup ## run a worker, and a server when none is configured
 	@$(PY) worker.py $(ARGS)
 
-test: setup ## the everyday tests (ARGS="-k name" for some of them)
-	@$(PY) -m pytest -m "$(EVERYDAY)" $(ARGS)
+test: setup ## the everyday tests, side by side (ARGS="-k name" for some of them, JOBS=0 for one after the other)
+	@$(PY) -m pytest -n $(JOBS) --maxprocesses 4 -m "$(EVERYDAY)" $(ARGS)
 
 test-all: setup ## all tests, the slow, browser and chaos ones too
 	@$(PY) -m pytest $(ARGS)

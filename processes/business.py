@@ -297,7 +297,6 @@ def _create(connection: sqlite3.Connection) -> None:
     if _version(connection) == len(VERSIONS):
         return
     # Two workers may get here at once: the second waits for the first, then finds everything in place.
-    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
     with connection:
         for added in VERSIONS[_version(connection) :]:
