@@ -33,7 +33,7 @@ from runtime.server import embedded_server
 from runtime.settings import Settings, load_settings
 from runtime.topics import Topics
 from runtime.triggers import keep_triggers
-from workflows.agent import AgentWorkflow
+from workflows.agent.workflow import AgentWorkflow
 from workflows.process import ProcessWorkflow
 from workflows.topic import TopicWorkflow
 

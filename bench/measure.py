@@ -31,7 +31,7 @@ from runtime.client import data_converter
 from runtime.sandbox import patient, workflow_runner
 from runtime.server import server_options, temporal_binary
 from runtime.settings import Settings
-from workflows.agent import AgentWorkflow
+from workflows.agent.workflow import AgentWorkflow
 from workflows.process import ProcessWorkflow
 
 HOME = TemporaryDirectory(prefix="surefoot-bench-")

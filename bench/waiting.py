@@ -20,7 +20,7 @@ from language.load import load_process
 from runtime.client import data_converter
 from runtime.sandbox import workflow_runner
 from runtime.settings import load_settings
-from workflows.agent import AgentWorkflow
+from workflows.agent.workflow import AgentWorkflow
 from workflows.process import ProcessWorkflow
 
 QUEUE = "bench-waiting"

@@ -23,7 +23,7 @@ from language.load import load_process
 from runtime.sandbox import patient, workflow_runner
 from tests.properties import nodes
 from tests.properties.plans import ACTIONS, INPUT, Plan
-from workflows.agent import AgentWorkflow
+from workflows.agent.workflow import AgentWorkflow
 from workflows.process import ProcessWorkflow
 
 AT_ONCE = 24

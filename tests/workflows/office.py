@@ -37,7 +37,7 @@ from contracts.tools import Tool, ToolContext, ToolError, tool
 from language.load import load_process
 from runtime.sandbox import patient, workflow_runner
 from runtime.topics import Topics
-from workflows.agent import AgentWorkflow
+from workflows.agent.workflow import AgentWorkflow
 from workflows.process import ProcessWorkflow
 from workflows.topic import TopicWorkflow
 

@@ -11,7 +11,7 @@ from temporalio.workflow import NondeterminismError
 from runtime.client import data_converter
 from runtime.sandbox import workflow_runner
 from runtime.settings import Settings
-from workflows.agent import AgentWorkflow
+from workflows.agent.workflow import AgentWorkflow
 from workflows.engine import Engine
 from workflows.plan import Scope
 from workflows.process import ProcessWorkflow

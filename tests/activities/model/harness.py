@@ -15,7 +15,7 @@ from contracts.messages import Brief, Message, OfferedTool
 from contracts.model import ModelReply, ModelRequest
 from contracts.settings import ModelAlias, ModelApi
 from tests.endpoint import MODEL, Endpoint
-from workflows.conversation import Conversation
+from workflows.agent.conversation import Conversation
 
 KEY = "sk-test-canary-0123456789"
 PARAMETERS = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
