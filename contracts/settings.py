@@ -9,6 +9,7 @@ from pydantic import Field
 from contracts.base import Contract
 
 ModelApi = Literal["chat", "responses"]
+AnswerBy = Literal["schema", "finish"]
 
 
 class ModelAlias(Contract):
@@ -22,6 +23,15 @@ class ModelAlias(Contract):
     key_env: str = Field(default="OPENAI_API_KEY", min_length=1, description="the variable that holds the API key")
     api: ModelApi | None = Field(
         default=None, description="of the endpoint; by default responses, chat with a base_url"
+    )
+    stream: bool = Field(default=True, description="have answers sent while they are made, so that they can be followed")
+    answer_by: AnswerBy | None = Field(
+        default=None,
+        description="how an answer is held to its schema: the endpoint's response format, or a tool `finish` that "
+        "carries it; by default schema at OpenAI and for agents without tools, else finish",
+    )
+    cap_field: Literal["max_completion_tokens", "max_tokens"] = Field(
+        default="max_completion_tokens", description="what Chat Completions calls the most output tokens"
     )
     input_price: float | None = Field(default=None, ge=0)
     output_price: float | None = Field(default=None, ge=0)

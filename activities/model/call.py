@@ -12,13 +12,13 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.conversations import ConversationStore
-from activities.heartbeats import heartbeating
-from activities.model import chat, responses
+from activities.model.asking import ask
 from activities.model.endpoints import Endpoint, resolve
 from activities.model.errors import Complained, Fault, Malformed, classify
 from activities.model.memory import Conversations
 from activities.model.prices import priced
 from activities.model.rehearsal import rehearse
+from activities.model.speech import Speaker, speaking
 from contracts.activities import CALL_MODEL
 from contracts.errors import ModelFailed
 from contracts.messages import AssistantMessage, Brief, Message
@@ -52,8 +52,8 @@ class ModelCall:
     def activity(self) -> Callable[[ModelRequest], Awaitable[ModelReply]]:
         @activity.defn(name=CALL_MODEL.name)
         async def call_model(request: ModelRequest) -> ModelReply:
-            with heartbeating():
-                return await self._call(request)
+            with speaking(request.turn) as speaker:
+                return await self._call(request, speaker)
 
         return call_model
 
@@ -61,17 +61,19 @@ class ModelCall:
         for client in self._clients.values():
             await client.close()
 
-    async def _call(self, request: ModelRequest) -> ModelReply:
+    async def _call(self, request: ModelRequest, speaker: Speaker) -> ModelReply:
         brief, messages = await self._conversations.load(request)
         try:
-            reply = await self._ask_chain(brief, messages, request)
+            reply = await self._ask_chain(brief, messages, request, speaker)
         except ModelFailed as error:
             raise ApplicationError(str(error), _detail(), type=error.type_name(), non_retryable=True) from error
         await self._conversations.keep(request, reply)
         log.info("model answered", model=reply.model, finish=reply.finish, tokens=reply.usage.tokens)
         return reply
 
-    async def _ask_chain(self, brief: Brief, messages: Sequence[Message], request: ModelRequest) -> ModelReply:
+    async def _ask_chain(
+        self, brief: Brief, messages: Sequence[Message], request: ModelRequest, speaker: Speaker
+    ) -> ModelReply:
         """The first model of the chain that will do."""
         faults: list[Fault] = []
         for name in brief.models:
@@ -82,7 +84,7 @@ class ModelCall:
                 continue
             if endpoint is None:
                 return rehearse(self._rehearsal(brief.process), brief, messages)
-            answered = await self._ask_or_fault(endpoint, brief, messages, request.max_output_tokens)
+            answered = await self._ask_or_fault(endpoint, brief, messages, request.max_output_tokens, speaker)
             if isinstance(answered, ModelReply):
                 return answered
             faults.append(answered)
@@ -92,11 +94,11 @@ class ModelCall:
         raise _failure(faults or [Fault("no model is named", retry=False)])
 
     async def _ask_or_fault(
-        self, endpoint: Endpoint, brief: Brief, messages: Sequence[Message], cap: int | None
+        self, endpoint: Endpoint, brief: Brief, messages: Sequence[Message], cap: int | None, speaker: Speaker
     ) -> ModelReply | Fault:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._ask(endpoint, brief, messages, cap)
+                return await self._ask(endpoint, brief, messages, cap, speaker)
         except (openai.OpenAIError, Malformed, Complained, ValueError, TimeoutError) as error:
             fault = classify(error, endpoint, activity.info().attempt)
             if fault is None:
@@ -106,16 +108,10 @@ class ModelCall:
         said = AssistantMessage(content=fault.message)
         return ModelReply(message=said, finish="content_filter", model=endpoint.model, usage=Usage(calls=1, unpriced=1))
 
-    async def _ask(self, endpoint: Endpoint, brief: Brief, messages: Sequence[Message], cap: int | None) -> ModelReply:
-        api = chat if endpoint.api == "chat" else responses
-        client = self._client(endpoint)
-        # The typed methods of the client spend tens of milliseconds on transforming a long conversation.
-        data: Any = await client.post(api.PATH, body=api.body(brief, messages, endpoint.model, cap), cast_to=object)
-        if not isinstance(data, dict):
-            raise Malformed(f"not JSON: {str(data)[:200]}")
-        if data.get("error"):
-            raise Complained(data["error"])
-        message, finish, usage = api.answer(data, brief)
+    async def _ask(
+        self, endpoint: Endpoint, brief: Brief, messages: Sequence[Message], cap: int | None, speaker: Speaker
+    ) -> ModelReply:
+        message, finish, usage = await ask(self._client(endpoint), endpoint, brief, messages, cap, speaker)
         return ModelReply(message=message, finish=finish, model=endpoint.model, usage=priced(usage, endpoint))
 
     def _client(self, endpoint: Endpoint) -> openai.AsyncOpenAI:

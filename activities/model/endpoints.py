@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts.errors import ModelFailed
-from contracts.settings import DEFAULT_MODEL, ModelAlias, ModelApi, answers_by_script, without_credentials
+from contracts.settings import (
+    DEFAULT_MODEL,
+    AnswerBy,
+    ModelAlias,
+    ModelApi,
+    answers_by_script,
+    without_credentials,
+)
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "not-needed"
@@ -22,6 +29,9 @@ class Endpoint:
     key: str
     key_setting: str
     prices: tuple[float, float] | None = None
+    stream: bool = True
+    answer_by: AnswerBy | None = None
+    cap_field: str = "max_completion_tokens"
 
     def __str__(self) -> str:
         """As it may be shown: the URL without credentials or query."""
@@ -56,6 +66,9 @@ def resolve(
         key=key or NO_KEY,
         key_setting=alias.key_env,
         prices=_prices(alias),
+        stream=alias.stream,
+        answer_by=alias.answer_by,
+        cap_field=alias.cap_field,
     )
 
 

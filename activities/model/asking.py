@@ -1,0 +1,60 @@
+"""Asking one endpoint one question: put in the form that suits it, received, read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import openai
+
+from activities.model import chat, responses
+from activities.model.endpoints import OPENAI_URL, Endpoint
+from activities.model.errors import Complained, Malformed
+from activities.model.finish import Finish, read_answer
+from activities.model.question import Question, ReasonEnded
+from activities.model.speech import Speaker
+from activities.model.stream import receive
+from contracts.messages import AssistantMessage, Brief, Message
+from contracts.model import Usage
+
+
+async def ask(
+    client: openai.AsyncOpenAI,
+    endpoint: Endpoint,
+    brief: Brief,
+    messages: Sequence[Message],
+    cap: int | None,
+    speaker: Speaker,
+) -> tuple[AssistantMessage, ReasonEnded, Usage]:
+    """The endpoint's message, why it ended, and what it used.
+
+    Raises:
+        openai.OpenAIError: there is no answer.
+        TimeoutError: it stalled.
+        Complained: the answer holds an error.
+        Malformed: it is no answer of the API.
+    """
+    api = chat if endpoint.api == "chat" else responses
+    finish = Finish.of(brief) if answers_by_finish(endpoint, brief) else None
+    asked = Question(brief, messages, endpoint.model, cap, endpoint.cap_field, stream=endpoint.stream)
+    if finish is not None:
+        asked = asked.about(finish.offered(brief), finish.told(messages), must_call=True)
+    speaker.begin(endpoint.model)
+    data: Any = await receive(client, api.PATH, api.body(asked), api.Assembly(speaker))
+    if not isinstance(data, Mapping):
+        raise Malformed(f"not JSON: {str(data)[:200]}")
+    if data.get("error"):
+        raise Complained(data["error"])
+    said, ended, usage = api.answer(data, asked.brief)
+    if finish is not None:
+        said, ended = finish.heard(said, ended)
+    if brief.output is not None and ended == "stop":
+        said = said.model_copy(update={"content": read_answer(said.content)})
+    return said, ended, usage
+
+
+def answers_by_finish(endpoint: Endpoint, brief: Brief) -> bool:
+    """Whether the answer comes as a call of the tool `finish`: where the alias says so, else where an agent has both
+    tools and a schema, unless the endpoint is OpenAI's own. Others take either tools or a schema, or leave the schema
+    unheeded once there are tools. An agent without both needs no tool to end its work."""
+    if endpoint.answer_by is not None:
+        return endpoint.answer_by == "finish" and (brief.output is not None or bool(brief.tools))
+    return endpoint.url != OPENAI_URL and bool(brief.tools) and brief.output is not None
