@@ -13,7 +13,7 @@ from cli.output import Output
 from cli.panels import approval, first_asked
 from cli.picture import save_picture
 from cli.prompt import Answer, ask_decision, question
-from cli.runs import Observation, Watch
+from runtime.watch import Observation, Watch
 from contracts.decisions import Decision
 from contracts.errors import Refused
 from contracts.run import RunView, Waiting

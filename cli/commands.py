@@ -14,8 +14,8 @@ from cli.files import check_files, graph_of_run
 from cli.follow import follow, marks_of, print_run, screen_for
 from cli.marks import Marks, took
 from cli.output import Exit, Output, command
-from cli.runs import Watch
-from cli.server import Listed, list_runs
+from runtime.watch import Watch
+from runtime.runs import Listed, list_runs
 from cli.start import check_input, definition_of, process_file, run_id, start, worker_polls
 from cli.values import read_value
 from contracts.base import Json

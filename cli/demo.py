@@ -14,7 +14,7 @@ from cli.attend import Attendant
 from cli.connection import connected
 from cli.follow import print_run
 from cli.output import Exit, Output, command, from_here
-from cli.server import list_runs
+from runtime.runs import list_runs
 from cli.start import check_input, start
 from cli.values import read_value
 from contracts.base import Json

@@ -3,8 +3,8 @@
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
-from cli.runs import Watch
-from cli.server import describe
+from runtime.watch import Watch
+from runtime.runs import describe
 from cli.start import definition_of, process_file
 from contracts.activities import LOAD_PROCESS
 from contracts.errors import CallerError, DefinitionInvalid, Problem, UnknownProcess

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from cli.marks import Marks, cost_text, dollars, moment, saved_text, took
 from cli.output import command
-from cli.runs import Observation
+from runtime.watch import Observation
 from cli.tree import MAX_ROWS, one_line, plan_tree
 from contracts.base import Json
 from contracts.plans import Revision

@@ -15,7 +15,7 @@ from temporalio.common import WorkflowIDReusePolicy as Reuse
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from cli.output import command
-from cli.server import describe
+from runtime.runs import describe
 from contracts.base import Json
 from contracts.errors import CallerError, InputInvalid
 from contracts.names import PROCESS_ATTRIBUTE, PROCESS_WORKFLOW, STATUS_ATTRIBUTE

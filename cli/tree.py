@@ -9,7 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cli.marks import Marks, dollars, lasting, took
-from cli.runs import Observation
+from runtime.watch import Observation
 from contracts.base import Json
 from contracts.run import StepStatus, StepView
 

@@ -15,7 +15,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from cli.server import describe, stopped_from_outside, view_of_server, waits_for
+from runtime.runs import describe, stopped_from_outside, view_of_server, waits_for
 from contracts.agent import AgentView
 from contracts.base import Contract
 from contracts.names import VIEW_QUERY

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from cli.marks import UNICODE
 from cli.panels import run_screen
-from cli.runs import Observation
+from runtime.watch import Observation
 from contracts.errors import ErrorInfo
 from contracts.plans import Revision
 from contracts.run import Cost, Incident, Saved, UndoCall, Vote, Waiting
