@@ -9,11 +9,11 @@ from activities.model import chat, responses
 from activities.model.endpoints import OPENAI_URL, Endpoint
 from activities.model.errors import Complained, Malformed
 from activities.model.finish import Finish, read_answer
-from activities.model.question import Question, ReasonEnded
+from activities.model.question import Choice, Question, ReasonEnded
 from activities.model.speech import Speaker
 from activities.model.stream import receive
 from contracts.messages import AssistantMessage, Brief, Message
-from contracts.model import Usage
+from contracts.model import ModelRequest, Usage
 
 
 async def ask(
@@ -21,7 +21,7 @@ async def ask(
     endpoint: Endpoint,
     brief: Brief,
     messages: Sequence[Message],
-    cap: int | None,
+    request: ModelRequest,
     speaker: Speaker,
 ) -> tuple[AssistantMessage, ReasonEnded, Usage]:
     """The endpoint's message, why it ended, and what it used.
@@ -33,10 +33,14 @@ async def ask(
         Malformed: it is no answer of the API.
     """
     api = chat if endpoint.api == "chat" else responses
-    finish = Finish.of(brief) if answers_by_finish(endpoint, brief) else None
-    asked = Question(brief, messages, endpoint.model, cap, endpoint.cap_field, stream=endpoint.stream)
+    if request.purpose == "summary":
+        brief = brief.model_copy(update={"output": None})
+    finish = Finish.of(brief) if answers_by_finish(endpoint, brief) and request.purpose == "turn" else None
+    choice: Choice = "auto" if request.purpose == "turn" else "none"
+    cap = request.max_output_tokens
+    asked = Question(brief, messages, endpoint.model, cap, endpoint.cap_field, choice, endpoint.stream)
     if finish is not None:
-        asked = asked.about(finish.offered(brief), finish.told(messages), must_call=True)
+        asked = asked.about(finish.offered(brief), finish.told(messages), "required")
     speaker.begin(endpoint.model)
     data: Any = await receive(client, api.PATH, api.body(asked), api.Assembly(speaker))
     if not isinstance(data, Mapping):

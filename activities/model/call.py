@@ -84,7 +84,7 @@ class ModelCall:
                 continue
             if endpoint is None:
                 return rehearse(self._rehearsal(brief.process), brief, messages)
-            answered = await self._ask_or_fault(endpoint, brief, messages, request.max_output_tokens, speaker)
+            answered = await self._ask_or_fault(endpoint, brief, messages, request, speaker)
             if isinstance(answered, ModelReply):
                 return answered
             faults.append(answered)
@@ -94,11 +94,11 @@ class ModelCall:
         raise _failure(faults or [Fault("no model is named", retry=False)])
 
     async def _ask_or_fault(
-        self, endpoint: Endpoint, brief: Brief, messages: Sequence[Message], cap: int | None, speaker: Speaker
+        self, endpoint: Endpoint, brief: Brief, messages: Sequence[Message], request: ModelRequest, speaker: Speaker
     ) -> ModelReply | Fault:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._ask(endpoint, brief, messages, cap, speaker)
+                return await self._ask(endpoint, brief, messages, request, speaker)
         except (openai.OpenAIError, Malformed, Complained, ValueError, TimeoutError) as error:
             fault = classify(error, endpoint, activity.info().attempt)
             if fault is None:
@@ -109,9 +109,9 @@ class ModelCall:
         return ModelReply(message=said, finish="content_filter", model=endpoint.model, usage=Usage(calls=1, unpriced=1))
 
     async def _ask(
-        self, endpoint: Endpoint, brief: Brief, messages: Sequence[Message], cap: int | None, speaker: Speaker
+        self, endpoint: Endpoint, brief: Brief, messages: Sequence[Message], request: ModelRequest, speaker: Speaker
     ) -> ModelReply:
-        message, finish, usage = await ask(self._client(endpoint), endpoint, brief, messages, cap, speaker)
+        message, finish, usage = await ask(self._client(endpoint), endpoint, brief, messages, request, speaker)
         return ModelReply(message=message, finish=finish, model=endpoint.model, usage=priced(usage, endpoint))
 
     def _client(self, endpoint: Endpoint) -> openai.AsyncOpenAI:

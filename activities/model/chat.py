@@ -45,8 +45,8 @@ def body(asked: Question) -> dict[str, Any]:
             }
             for tool in brief.tools
         ]
-    if asked.must_call:
-        made["tool_choice"] = "required"
+    if brief.tools and asked.choice != "auto":
+        made["tool_choice"] = asked.choice
     if brief.output is not None:
         schema = {"name": ANSWER_NAME, "schema": brief.output}
         made["response_format"] = {"type": "json_schema", "json_schema": schema}

@@ -10,27 +10,28 @@ from activities.model.names import outside_names
 from contracts.messages import Brief, Message
 
 ReasonEnded = Literal["stop", "tool_calls", "length", "refusal", "content_filter"]
+Choice = Literal["auto", "required", "none"]
 
 
 @dataclass(frozen=True)
 class Question:
-    """`cap`: most output tokens, told in the field `cap_field` of Chat Completions. `must_call`: the answer is a tool
-    call too, so text alone will not do. `stream`: the answer may come while it is made."""
+    """`cap`: most output tokens, told in the field `cap_field` of Chat Completions. `choice`: of
+    tools; `required` where the answer is a tool call too, so that text alone will not do. `stream`: the answer may come while it is made."""
 
     brief: Brief
     messages: Sequence[Message]
     model: str
     cap: int | None = None
     cap_field: str = "max_completion_tokens"
-    must_call: bool = False
+    choice: Choice = "auto"
     stream: bool = False
 
     def names(self) -> Mapping[str, str]:
         """For each tool's name the one the endpoint is shown."""
         return outside_names(tool.name for tool in self.brief.tools)
 
-    def about(self, brief: Brief, messages: Sequence[Message], *, must_call: bool) -> "Question":
-        return replace(self, brief=brief, messages=messages, must_call=must_call)
+    def about(self, brief: Brief, messages: Sequence[Message], choice: Choice) -> "Question":
+        return replace(self, brief=brief, messages=messages, choice=choice)
 
 
 def inside_names(brief: Brief) -> Mapping[str, str]:

@@ -40,8 +40,8 @@ def body(asked: Question) -> dict[str, Any]:
         ]
     if brief.output is not None:
         made["text"] = {"format": {"type": "json_schema", "name": ANSWER_NAME, "schema": brief.output, "strict": False}}
-    if asked.must_call:
-        made["tool_choice"] = "required"
+    if brief.tools and asked.choice != "auto":
+        made["tool_choice"] = asked.choice
     if asked.cap is not None:
         made["max_output_tokens"] = asked.cap
     if asked.stream:
