@@ -14,8 +14,6 @@ from cli.files import check_files, graph_of_run
 from cli.follow import follow, marks_of, print_run, screen_for
 from cli.marks import Marks, took
 from cli.output import Exit, Output, command
-from runtime.watch import Watch
-from runtime.runs import Listed, list_runs
 from cli.start import check_input, definition_of, process_file, run_id, start, worker_polls
 from cli.values import read_value
 from contracts.base import Json
@@ -26,8 +24,10 @@ from contracts.run import Definition, RunStatus
 from contracts.state import BUILT_IN
 from language.graph import mermaid
 from runtime.catalog import Catalog
+from runtime.runs import Listed, list_runs
 from runtime.settings import Settings, load_settings
 from runtime.topics import Topics
+from runtime.watch import Watch
 
 
 async def run(

@@ -13,10 +13,10 @@ from temporalio.client import Client
 from cli.marks import ASCII, UNICODE, Marks
 from cli.output import Output
 from cli.panels import approval, attention, ending, header, run_screen
-from runtime.watch import Attempt, Observation, Watch
 from cli.tree import one_line, plan_tree
 from contracts.base import Json
 from contracts.run import RunView, StepView
+from runtime.watch import Attempt, Observation, Watch
 
 REDRAWS_A_SECOND = 5
 MIN_TREE_ROWS = 5

@@ -9,9 +9,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cli.marks import Marks, dollars, lasting, took
-from runtime.watch import Observation
 from contracts.base import Json
 from contracts.run import StepStatus, StepView
+from runtime.watch import Observation
 
 MAX_ROWS = 200
 """Rows of a tree that is printed once; what is folded away is in the JSON."""

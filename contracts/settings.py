@@ -24,7 +24,7 @@ class ModelAlias(Contract):
     api: ModelApi | None = Field(
         default=None, description="of the endpoint; by default responses, chat with a base_url"
     )
-    stream: bool = Field(default=True, description="have answers sent while they are made, so that they can be followed")
+    stream: bool = Field(default=True, description="answers are sent while they are made")
     answer_by: AnswerBy | None = Field(
         default=None,
         description="how an answer is held to its schema: the endpoint's response format, or a tool `finish` that "

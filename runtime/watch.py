@@ -15,11 +15,11 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from runtime.runs import describe, stopped_from_outside, view_of_server, waits_for
 from contracts.agent import AgentView
 from contracts.base import Contract
 from contracts.names import VIEW_QUERY
 from contracts.run import ENDED, Page, RunView, StepView
+from runtime.runs import describe, stopped_from_outside, view_of_server, waits_for
 
 QUERY_TIMEOUT = timedelta(seconds=5)
 V = TypeVar("V", bound=Contract)

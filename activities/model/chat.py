@@ -115,14 +115,13 @@ def bounded(said: AssistantMessage) -> AssistantMessage:
     """Raises:
     Malformed: it is larger than a turn can hold.
     """
-    size = len(said.model_dump_json())
-    if size > MAX_ANSWER_BYTES:
-        raise too_large(size)
+    if len(said.model_dump_json()) > MAX_ANSWER_BYTES:
+        raise too_large()
     return said
 
 
-def too_large(size: int) -> Malformed:
-    return Malformed(f"{size / 1e6:.1f} MB, more than the {MAX_ANSWER_BYTES / 1e6:.1f} MB a turn can hold")
+def too_large() -> Malformed:
+    return Malformed(f"it is larger than the {MAX_ANSWER_BYTES / 1e6:.1f} MB a turn can hold")
 
 
 def _ended(reason: Any, message: Mapping[str, Any], calls: Sequence[CalledTool]) -> ReasonEnded:
@@ -173,7 +172,7 @@ class Assembly:
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise Malformed(f"no chunk ({type(error).__name__}: {error}): {str(event)[:200]}") from error
         if self._size > MAX_ANSWER_BYTES:
-            raise too_large(self._size)
+            raise too_large()
 
     def _add(self, choice: Mapping[str, Any]) -> None:
         said = choice.get("delta") or {}

@@ -15,8 +15,9 @@ Choice = Literal["auto", "required", "none"]
 
 @dataclass(frozen=True)
 class Question:
-    """`cap`: most output tokens, told in the field `cap_field` of Chat Completions. `choice`: of
-    tools; `required` where the answer is a tool call too, so that text alone will not do. `stream`: the answer may come while it is made."""
+    """`cap`: most output tokens, told in the field `cap_field` of Chat Completions. `choice`: of tools; `required`
+    where the answer is a tool call too, so that text alone will not do. `stream`: the answer may come while it is made.
+    """
 
     brief: Brief
     messages: Sequence[Message]

@@ -136,7 +136,7 @@ class Assembly:
         elif isinstance(delta, str):
             self._hear(str(kind), event.get("output_index"), delta)
         if self._size > MAX_ANSWER_BYTES:
-            raise too_large(self._size)
+            raise too_large()
 
     def _begin(self, event: Mapping[str, Any]) -> None:
         item, index = event.get("item"), event.get("output_index")

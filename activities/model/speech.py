@@ -28,11 +28,12 @@ class Speaker:
     def __init__(self, turn: int, attempt: int) -> None:
         self._turn = turn
         self._attempt = attempt
-        self.begin("", part=0)
+        self._part = -1
+        self.begin("")
 
-    def begin(self, model: str, part: int | None = None) -> None:
+    def begin(self, model: str) -> None:
         """A model begins: what another said before is void."""
-        self._part = self._part + 1 if part is None else part
+        self._part += 1
         self._model = model
         self._length = 0
         self._tail = ""

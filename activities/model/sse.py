@@ -1,6 +1,6 @@
 """Server-sent events of an HTTP response, and what ends them early."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import httpx2
 
@@ -9,7 +9,7 @@ from activities.model.errors import Malformed
 MAX_EVENT_BYTES = 8_000_000
 
 
-async def events(response: httpx2.Response) -> AsyncIterator[tuple[str, bytes]]:
+async def events(response: httpx2.Response) -> AsyncGenerator[tuple[str, bytes], None]:
     """Each event's name, empty for most, and its data. Comments, ids and retry times are left out.
 
     Raises:
@@ -31,7 +31,7 @@ async def events(response: httpx2.Response) -> AsyncIterator[tuple[str, bytes]]:
         yield name, b"\n".join(data)
 
 
-async def _lines(response: httpx2.Response) -> AsyncIterator[bytes]:
+async def _lines(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
     rest = b""
     async for chunk in response.aiter_bytes():
         lines = (rest + chunk).splitlines(keepends=True)

@@ -7,10 +7,10 @@ from rich.console import Console, RenderableType
 
 from cli.marks import ASCII, UNICODE, lasting
 from cli.output import THEME
-from runtime.watch import Attempt, Observation
 from cli.tree import nested, plan_tree
 from contracts.agent import AgentView
 from contracts.model import Usage
+from runtime.watch import Attempt, Observation
 from tests.cli.views import NOW, step, view
 
 
