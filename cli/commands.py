@@ -12,6 +12,7 @@ from cli.connection import connected
 from cli.decide import decision_on, new_id, send
 from cli.files import check_files, graph_of_run
 from cli.follow import follow, marks_of, print_run, screen_for
+from cli.live import print_events
 from cli.marks import Marks, took
 from cli.output import Exit, Output, command
 from cli.start import check_input, definition_of, process_file, run_id, start, worker_polls
@@ -65,6 +66,8 @@ async def run(
 
 async def status(output: Output, workflow_id: str, *, watch: bool) -> Exit:
     async with connected() as connection:
+        if watch and output.as_json:
+            return await print_events(output, connection.client, workflow_id)
         if watch:
             return await _follow_to_end(output, connection.client, workflow_id)
         print_run(await Watch(connection.client, workflow_id).look(), output)
@@ -161,7 +164,7 @@ async def graph(output: Output, word: str) -> Exit:
 
 async def _follow_to_end(output: Output, client: Client, workflow_id: str) -> Exit:
     try:
-        seen = await follow(client, workflow_id, screen_for(output))
+        seen = await follow(client, workflow_id, screen_for(output), agents=not output.as_json and not output.live)
     except asyncio.CancelledError:
         output.say(f"{workflow_id} goes on without you; see it with `{command('status', workflow_id)}`")
         raise
