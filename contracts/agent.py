@@ -1,7 +1,7 @@
 """An agent's part of a run: what it is given, what it answers, how it stands."""
 
-from datetime import datetime
-from typing import Any, Literal
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -42,6 +42,7 @@ class AgentSnapshot(Contract):
     calls_by_content: dict[str, int]
     corrections: int
     generation: int
+    waited: Annotated[timedelta, Field(description="for people, which its limit of time leaves out")] = timedelta(0)
 
 
 class AgentResult(Contract):

@@ -13,14 +13,17 @@ with workflow.unsafe.imports_passed_through():
     import workflows.details as details
     import workflows.failures as failures
     import workflows.messages as messages
+    import workflows.steps.asks as asks
     import workflows.steps.goal as goal
     import workflows.view as view
     from contracts.activities import LOAD_PROCESS, LoadProcess
+    from contracts.asks import Ask, Withdrawal
     from contracts.base import Json, format_duration
     from contracts.decisions import Cancel, Decision, Receipt, Repair
     from contracts.errors import Cancelled, ErrorInfo, ExpressionFailed, InputInvalid, LimitReached, Refused, StepError
     from contracts.events import Delivery
     from contracts.names import (
+        ASK_SIGNAL,
         CANCEL,
         DECIDE,
         EVENT_SIGNAL,
@@ -32,6 +35,7 @@ with workflow.unsafe.imports_passed_through():
         STATUS_ATTRIBUTE,
         VIEW_QUERY,
         WAITS_FOR_ATTRIBUTE,
+        WITHDRAW_SIGNAL,
     )
     from contracts.run import Cost, Definition, Page, RunRequest, RunResult, RunStatus, RunView
     from contracts.state import PutState, StateValue
@@ -182,6 +186,16 @@ class ProcessWorkflow:
             return
         messages.deliver(await self._loaded(), delivery)
 
+    @workflow.signal(name=ASK_SIGNAL)
+    async def ask(self, *payload: Json) -> None:
+        if (ask := _of_agent(Ask, payload)) is not None:
+            asks.open_ask(await self._loaded(), ask)
+
+    @workflow.signal(name=WITHDRAW_SIGNAL)
+    async def withdraw(self, *payload: Json) -> None:
+        if (withdrawal := _of_agent(Withdrawal, payload)) is not None:
+            asks.withdraw(await self._loaded(), withdrawal)
+
     def _check(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
         try:
             message = messages.parse(model, payload)
@@ -331,6 +345,14 @@ def _read(payload: tuple[Json, ...]) -> RunRequest:
         return RunRequest.model_validate(payload[0])
     except ValidationError as error:
         raise _invalid(f'{messages.in_words(error)}; start a run with {{"process": NAME, "input": {{...}}}}') from error
+
+
+def _of_agent(model: type[messages.P], payload: tuple[Json, ...]) -> messages.P | None:
+    try:
+        return messages.parse(model, payload)
+    except Refused as error:
+        workflow.logger.warning("what an agent asks cannot be read: %s", error)
+        return None
 
 
 async def _despite_cancel(work: Coroutine[Any, Any, None]) -> None:
