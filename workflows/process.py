@@ -188,13 +188,11 @@ class ProcessWorkflow:
 
     @workflow.signal(name=ASK_SIGNAL)
     async def ask(self, *payload: Json) -> None:
-        if (ask := _of_agent(Ask, payload)) is not None:
-            asks.open_ask(await self._loaded(), ask)
+        asks.take(await self._loaded(), Ask, payload)
 
     @workflow.signal(name=WITHDRAW_SIGNAL)
     async def withdraw(self, *payload: Json) -> None:
-        if (withdrawal := _of_agent(Withdrawal, payload)) is not None:
-            asks.withdraw(await self._loaded(), withdrawal)
+        asks.take(await self._loaded(), Withdrawal, payload)
 
     def _check(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
         try:
@@ -345,14 +343,6 @@ def _read(payload: tuple[Json, ...]) -> RunRequest:
         return RunRequest.model_validate(payload[0])
     except ValidationError as error:
         raise _invalid(f'{messages.in_words(error)}; start a run with {{"process": NAME, "input": {{...}}}}') from error
-
-
-def _of_agent(model: type[messages.P], payload: tuple[Json, ...]) -> messages.P | None:
-    try:
-        return messages.parse(model, payload)
-    except Refused as error:
-        workflow.logger.warning("what an agent asks cannot be read: %s", error)
-        return None
 
 
 async def _despite_cancel(work: Coroutine[Any, Any, None]) -> None:
