@@ -30,7 +30,7 @@ class Agent:
         self.last = "starting"
         if snapshot:
             for message in snapshot.pending:
-                self.conversation.add(message, stored=True)
+                self.conversation.add(message, stored=False)
 
     def view(self) -> AgentView:
         return AgentView(
@@ -49,8 +49,8 @@ class Agent:
     def snapshot(self) -> AgentSnapshot:
         return AgentSnapshot(
             started=self.started,
-            turns=tuple(self.conversation.turns),
-            pending=tuple(self.conversation.pending),
+            turns=tuple(tuple(entry.message for entry in turn.entries) for turn in self.conversation.turns),
+            pending=tuple(entry.message for entry in self.conversation.pending),
             turn=self.turn,
             usage=self.usage,
             tool_calls=self.tool_calls,
