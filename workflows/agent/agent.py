@@ -37,7 +37,7 @@ class Agent:
         self._waits_since = self.started
         if snapshot:
             for message in snapshot.pending:
-                self.conversation.add(message, stored=True)
+                self.conversation.add(message, stored=False)
 
     @contextmanager
     def waiting_for(self, ask: Ask) -> Iterator[None]:
@@ -75,8 +75,8 @@ class Agent:
     def snapshot(self) -> AgentSnapshot:
         return AgentSnapshot(
             started=self.started,
-            turns=tuple(self.conversation.turns),
-            pending=tuple(self.conversation.pending),
+            turns=tuple(tuple(entry.message for entry in turn.entries) for turn in self.conversation.turns),
+            pending=tuple(entry.message for entry in self.conversation.pending),
             turn=self.turn,
             usage=self.usage,
             tool_calls=self.tool_calls,
