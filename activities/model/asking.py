@@ -8,11 +8,11 @@ import openai
 from activities.model import chat, responses
 from activities.model.endpoints import OPENAI_URL, Endpoint
 from activities.model.errors import Complained, Malformed
-from activities.model.finish import Finish, read_answer
+from activities.model.finish import Finish, is_json, read_answer
 from activities.model.question import Choice, Question, ReasonEnded
 from activities.model.speech import Speaker
 from activities.model.stream import receive
-from contracts.messages import AssistantMessage, Brief, Message
+from contracts.messages import AssistantMessage, Brief, Message, UserMessage
 from contracts.model import ModelRequest, Usage
 
 
@@ -35,7 +35,8 @@ async def ask(
     api = chat if endpoint.api == "chat" else responses
     if request.purpose == "summary":
         brief = brief.model_copy(update={"output": None})
-    finish = Finish.of(brief) if answers_by_finish(endpoint, brief) and request.purpose == "turn" else None
+    by_finish = request.purpose == "turn" and answers_by_finish(endpoint, brief) and not _cannot_call(brief, messages)
+    finish = Finish.of(brief) if by_finish else None
     choice: Choice = "auto" if request.purpose == "turn" else "none"
     cap = request.max_output_tokens
     asked = Question(brief, messages, endpoint.model, cap, endpoint.cap_field, choice, endpoint.stream)
@@ -62,3 +63,12 @@ def answers_by_finish(endpoint: Endpoint, brief: Brief) -> bool:
     if endpoint.answer_by is not None:
         return endpoint.answer_by == "finish" and (brief.output is not None or bool(brief.tools))
     return endpoint.url != OPENAI_URL and bool(brief.tools) and brief.output is not None
+
+
+def _cannot_call(brief: Brief, messages: Sequence[Message]) -> bool:
+    """Whether the model was told just now that what it said instead of a call is no answer. An endpoint that heeds no
+    required call, as those do whose model knows no tools, may still heed a schema."""
+    if brief.output is None or len(messages) < 2 or not isinstance(messages[-1], UserMessage):
+        return False
+    said = messages[-2]
+    return isinstance(said, AssistantMessage) and not said.tool_calls and not is_json(said.content)

@@ -91,7 +91,7 @@ class Finish:
 
     def _gave(self, message: AssistantMessage) -> bool:
         """Whether the message can go back as a call of the tool: endpoints insist on arguments that are an object."""
-        if message.tool_calls or not _is_json(message.content):
+        if message.tool_calls or not is_json(message.content):
             return False
         return self.wraps or isinstance(from_json(message.content), dict)
 
@@ -108,14 +108,15 @@ class Finish:
 
 def read_answer(content: str) -> str:
     """The JSON in a text that only wraps it: thoughts before it, a fence around it. Other text is left as it is."""
-    if _is_json(content):
+    if is_json(content):
         return content
     spoken = _THOUGHTS.sub("", content).strip()
     candidates = [spoken, *_FENCED.findall(spoken)[::-1]]
-    return next((found.strip() for found in candidates if _is_json(found)), content)
+    return next((found.strip() for found in candidates if is_json(found)), content)
 
 
-def _is_json(text: str) -> bool:
+def is_json(text: str) -> bool:
+    """Whether a text is JSON and nothing else."""
     try:
         from_json(text)
     except ValueError:

@@ -132,17 +132,34 @@ async def test_a_corrected_answer_goes_back_as_the_call_it_was_with_a_result(
     assert told == {"id": call["id"], "text": "The answer does not fit."}
 
 
-@pytest.mark.parametrize("arguments", ["{broken", "[1]", "7"])
+@pytest.mark.parametrize("arguments", ["[1]", "7"])
 async def test_arguments_that_are_no_object_go_back_as_text(either: Desk, endpoint: Endpoint, arguments: str) -> None:
     either.begin(output=SCHEMA)
     endpoint.call(("finish", arguments))
     endpoint.call(("finish", {"ok": True}))
     assert (await either.ask()).message.content == arguments
-    either.add(UserMessage(content="That is not JSON."))
-    await either.ask()
+    either.add(UserMessage(content="That is no object."))
+    assert (await either.ask()).message.content == '{"ok": true}'
     said, told = endpoint.requests[1].messages[-2:]
     assert (said["role"], said["content"]) == ("assistant", arguments)
-    assert (told["role"], told["content"]) == ("user", "That is not JSON.")
+    assert (told["role"], told["content"]) == ("user", "That is no object.")
+
+
+@pytest.mark.parametrize("spoken", [True, False])
+async def test_a_model_that_cannot_call_is_asked_for_its_answer_by_schema(
+    either: Desk, endpoint: Endpoint, spoken: bool
+) -> None:
+    either.begin(output=SCHEMA)
+    (endpoint.say if spoken else lambda text: endpoint.call(("finish", text)))("{broken")
+    endpoint.say('{"ok": true}')
+    assert (await either.ask()).message.content == "{broken"
+    either.add(UserMessage(content="That is not JSON."))
+    assert (await either.ask()).message.content == '{"ok": true}'
+    body = endpoint.requests[1].body
+    assert "response_format" in body or "text" in body
+    assert "tool_choice" not in body
+    assert len(body["tools"]) == len(TOOLS)
+    assert [each["content"] for each in endpoint.requests[1].messages[-2:]] == ["{broken", "That is not JSON."]
 
 
 async def by(desk: Desk, answer_by: AnswerBy) -> None:
