@@ -15,6 +15,8 @@ CANCEL: Final = "cancel"
 PUT_STATE: Final = "put_state"
 STATE_QUERY: Final = "state"
 EVENT_SIGNAL: Final = "event"
+LEASE_SIGNAL: Final = "lease"
+"""To a run from an agent that needs more of its budgets, and back with the answer."""
 
 TOPIC_WORKFLOW: Final = "Topic"
 PUBLISH: Final = "publish"
