@@ -1,6 +1,6 @@
 """An agent's part of a run: what it is given, what it answers, how it stands."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -99,6 +99,7 @@ class AgentSnapshot(Contract):
     calls_by_content: dict[str, int]
     corrections: int
     generation: int
+    waited: Annotated[timedelta, Field(description="for people, which its limit of time leaves out")] = timedelta(0)
     notes: tuple[Note, ...] = ()
     noted: int = 0
     allowed: Limits | None = None
@@ -108,7 +109,7 @@ class AgentSnapshot(Contract):
     window: int | None = None
     repeats: dict[str, RepeatedCall] = {}
     lease: Lease | None = None
-    asked: int = 0
+    lease_requests: int = 0
 
 
 class AgentResult(Contract):

@@ -1,5 +1,7 @@
 """An agent at work: what it was asked, its conversation, what it has used. What continue-as-new carries is here."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -18,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
         RepeatedCall,
         WindowGauge,
     )
+    from contracts.asks import Answer, Ask
     from contracts.leases import Lease, LeaseAnswer
     from contracts.messages import Brief, OfferedTool
     from contracts.model import Usage
@@ -27,7 +30,8 @@ with workflow.unsafe.imports_passed_through():
 
 class Agent:
     """`allowed`: its limits as they stand, with what was added to them. `models`: what answers, when that changed.
-    `lease`: what it may use of its goal's and its run's budgets so far; `asked`: how often it asked for more."""
+    `lease`: what it may use of its goal's and its run's budgets so far; `lease_requests`: how often it asked
+    for more."""
 
     def __init__(self, request: AgentRequest) -> None:
         snapshot = request.snapshot or _start()
@@ -46,15 +50,38 @@ class Agent:
         self.models = snapshot.models
         self.lease: Lease | None = snapshot.lease or request.lease
         self.leases: dict[int, LeaseAnswer] = {}
-        self.asked = snapshot.asked
+        self.lease_requests = snapshot.lease_requests
         self.warned = frozenset(snapshot.warned)
         self.measured: Measured | None = snapshot.measured
         self.window: int | None = snapshot.window
         self.repeats: dict[str, RepeatedCall] = dict(snapshot.repeats)
         self.status: Literal["running", "completed", "failed"] = "running"
         self.last = "starting"
+        self.asks: dict[str, Ask] = {}
+        self.answers: dict[str, Answer] = {}
+        self.waited = snapshot.waited
+        self._waits_since = self.started
         for message in snapshot.pending:
             self.conversation.add(message, stored=False)
+
+    @contextmanager
+    def waiting_for(self, ask: Ask) -> Iterator[None]:
+        """People are asked something. While they are asked anything, the time that passes is theirs."""
+        if not self.asks:
+            self._waits_since = workflow.now()
+        self.asks[ask.id] = ask
+        self.last = f"turn {self.turn}: waits for people: {ask.title}"
+        try:
+            yield
+        finally:
+            del self.asks[ask.id]
+            if not self.asks:
+                self.waited += workflow.now() - self._waits_since
+
+    def take_answer(self, answer: Answer) -> None:
+        """What people said; of what is not asked any more, nothing is kept."""
+        if answer.id in self.asks:
+            self.answers[answer.id] = answer
 
     def view(self) -> AgentView:
         measured = self.measured
@@ -87,12 +114,13 @@ class Agent:
             calls_by_content=self.calls_by_content,
             corrections=self.corrections,
             generation=self.generation + 1,
+            waited=self.waited,
             notes=self.notes,
             noted=self.noted,
             allowed=self.allowed,
             models=self.models,
             lease=self.lease,
-            asked=self.asked,
+            lease_requests=self.lease_requests,
             warned=tuple(sorted(self.warned)),
             measured=self.measured,
             window=self.window,
@@ -112,7 +140,7 @@ class Agent:
     def time_left(self) -> timedelta | None:
         """Until its own time is over, or that of the goal or the run it works for."""
         time, lease = self.allowed.time, self.lease
-        ends = [self.started + time] if time is not None else []
+        ends = [self.started + time + self.waited] if time is not None else []
         ends += [lease.until] if lease is not None and lease.until is not None else []
         return min(ends) - workflow.now() if ends else None
 

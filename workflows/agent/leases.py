@@ -57,8 +57,8 @@ async def _longer(agent: Agent, tokens: int) -> Lease:
     """Raises:
     LimitReached: there is no more.
     """
-    agent.asked += 1
-    number = agent.asked
+    agent.lease_requests += 1
+    number = agent.lease_requests
     request = LeaseRequest(
         id=number, step=agent.request.step, child=workflow.info().workflow_id, used=agent.usage, tokens=tokens
     )

@@ -10,10 +10,11 @@ with workflow.unsafe.imports_passed_through():
     import workflows.agent.repeats as repeats
     import workflows.agent.tools as tools
     from contracts.agent import AgentFailure, AgentRequest, AgentResult, AgentView
+    from contracts.asks import Answer
     from contracts.base import Json
     from contracts.errors import StepError
     from contracts.leases import LeaseAnswer
-    from contracts.names import AGENT_WORKFLOW, LEASE_SIGNAL, VIEW_QUERY
+    from contracts.names import AGENT_WORKFLOW, ANSWER_SIGNAL, LEASE_SIGNAL, VIEW_QUERY
     from workflows.agent.agent import Agent
 
 
@@ -40,6 +41,10 @@ class AgentWorkflow:
     @workflow.signal(name=LEASE_SIGNAL)
     async def lease(self, answer: LeaseAnswer) -> None:
         leases.take(self._agent, answer)
+
+    @workflow.signal(name=ANSWER_SIGNAL)
+    def answer(self, answer: Answer) -> None:
+        self._agent.take_answer(answer)
 
     @workflow.query(name=VIEW_QUERY)
     def view(self) -> AgentView:
