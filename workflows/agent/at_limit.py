@@ -76,10 +76,8 @@ async def _ask(agent: Agent, approve: Approve, short: Shortage) -> None:
         agent.note("limit", f"what {answer.by} wrote is no amount, so it is asked again: {error}")
         return
     enlarge(agent, _added(agent.allowed, more))
-    given = more.model_dump(mode="json", exclude_none=True)
-    agent.note(
-        "limit", f"{short.used}; {answer.by} gave it more: {', '.join(f'{key} {n}' for key, n in given.items())}"
-    )
+    given = ", ".join(f"{limit} {amount}" for limit, amount in more.model_dump(mode="json", exclude_none=True).items())
+    agent.note("limit", f"{short.used}; {answer.by} gave it more: {given}")
 
 
 def _part(limits: Limits, part: float) -> Budget:

@@ -85,8 +85,7 @@ async def _summarise(agent: Agent, old: int) -> str:
     aside = agent.conversation.aside(
         old, UserMessage(content=SUMMARY_TASK), run=request.run, step=request.step, turn=agent.turn
     )
-    what = f"turn {agent.turn}: {request.agent} sums up what came before"
-    reply = await model.call(agent, f"turn-{agent.turn}-summary", what, aside=aside)
+    reply = await model.call(agent, agent.turn, "-summary", aside=aside)
     text = reply.message.content.strip()
     if reply.finish != "stop" or not text:
         return f"{reply.model} gave no summary ({reply.finish}); {_drop_results(agent, old)}"

@@ -50,13 +50,13 @@ class Shortage:
     def error(self, agent: Agent) -> LimitReached:
         name = agent.request.agent
         message = f"{name} stopped at its limit: {self.used}; raise agents.{name}.limits.{self.limit}"
-        return LimitReached(message, {"limit": self.limit, "turns": agent.turn, "so_far": last_said(agent)})
+        return LimitReached(message, {"limit": self.limit, "turns": agent.usage.calls, "so_far": last_said(agent)})
 
 
 def reserve(agent: Agent, longer: int | None = None) -> Reservation | Shortage:
     """What the next call may use, or the limit that leaves it no room. `longer`: the cap of a call that is made once
     more because its answer was cut off."""
-    if short := _used_up(agent):
+    if (agent.reserves or longer is None) and (short := _used_up(agent)):
         return short
     allowed = agent.allowed
     if not agent.reserves:

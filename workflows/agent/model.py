@@ -31,14 +31,12 @@ async def ask(agent: Agent) -> ModelReply:
         LimitReached: there is no room for the call.
         ModelFailed: no model of the chain will do, or the answer was cut off twice.
     """
-    agent.turn += 1
-    agent.last = f"turn {agent.turn}: thinking"
-    reply = await call(agent, f"turn-{agent.turn}", f"turn {agent.turn}: {agent.request.agent} thinks")
+    turn = agent.turn + 1
+    reply = await call(agent, turn)
     if reply.finish == "length":
         cap = max(FIRST_CAP, 2 * reply.usage.output_tokens)
-        agent.last = f"turn {agent.turn}: cut off for its length, once more with up to {cap} tokens"
-        what = f"turn {agent.turn}: {agent.request.agent} thinks"
-        reply = await call(agent, f"turn-{agent.turn}-longer", what, longer=cap)
+        agent.last = f"turn {turn}: cut off for its length, once more with up to {cap} tokens"
+        reply = await call(agent, turn, "-longer", longer=cap)
     if reply.finish == "length":
         used = reply.usage.output_tokens
         raise ModelFailed(f"{reply.model} was cut off for its length twice, the second time after {used} tokens")
@@ -50,11 +48,13 @@ async def ask(agent: Agent) -> ModelReply:
 
 
 async def call(
-    agent: Agent, call_id: str, what: str, *, longer: int | None = None, aside: ModelRequest | None = None
+    agent: Agent, turn: int, which: str = "", *, longer: int | None = None, aside: ModelRequest | None = None
 ) -> ModelReply:
     """One answer of the model to the conversation as it is, reserved and settled. Attempts that failed count too.
 
     Args:
+        turn: the number it has, or is made beside.
+        which: of the calls of one turn, as a part of the activity's id.
         longer: the cap of a call that is made once more because its answer was cut off.
         aside: a call that is no turn of the conversation.
 
@@ -65,7 +65,10 @@ async def call(
     """
     while True:  # until an answer or a failure; a limit that was met is raised, or it fails
         reservation = await reserved(agent, longer)
-        asked = aside or agent.conversation.request(run=agent.request.run, step=agent.request.step, turn=agent.turn)
+        if not which:
+            agent.turn = turn
+            agent.last = f"turn {turn}: thinking"
+        asked = aside or agent.conversation.request(run=agent.request.run, step=agent.request.step, turn=turn)
         request = asked.model_copy(
             update={
                 "max_output_tokens": reservation.max_output_tokens,
@@ -75,7 +78,7 @@ async def call(
             }
         )
         try:
-            reply = await _execute(agent, request, Call(call_id, what, **_bounds(agent)))
+            reply = await _execute(agent, request, _call(agent, turn, which))
         except ActivityError as error:
             detail = _detail(error)
             if "usage" in detail:
@@ -92,8 +95,13 @@ async def call(
         return reply
 
 
-def _bounds(agent: Agent) -> dict[str, Any]:
-    return {"deadline": agent.time_left(), "priority": agent.request.priority}
+def _call(agent: Agent, turn: int, which: str) -> Call:
+    return Call(
+        id=f"turn-{turn}{which}",
+        summary=f"turn {turn}: {agent.request.agent} thinks",
+        deadline=agent.time_left(),
+        priority=agent.request.priority,
+    )
 
 
 async def _execute(agent: Agent, request: ModelRequest, call: Call) -> ModelReply:
