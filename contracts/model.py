@@ -53,6 +53,7 @@ class ModelRequest(Contract):
     step: str
     turn: int
     max_output_tokens: int | None = None
+    purpose: Literal["turn", "summary"] = "turn"
 
 
 class Link(Contract):
