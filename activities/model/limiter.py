@@ -31,7 +31,7 @@ class Rates:
         return (self.requests is None or requests <= self.requests) and (self.tokens is None or tokens <= self.tokens)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Use:
     at: float
     tokens: int
@@ -69,6 +69,12 @@ class Limiter:
         use = self._taken.pop(key, None)
         if use is not None and tokens is not None:
             use.tokens = tokens
+
+    def withdraw(self, key: Hashable) -> None:
+        """The call that was taken is not made after all."""
+        use = self._taken.pop(key, None)
+        if use is not None:
+            self._uses.remove(use)
 
     def used(self) -> tuple[int, int]:
         """Requests and tokens of the last minute."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
@@ -76,9 +77,10 @@ async def _execute(agent: Agent, request: ModelRequest) -> ModelReply:
         deadline=agent.time_left(),
         priority=agent.request.priority,
     )
-    reply: ModelReply = await workflow.execute_activity(
-        CALL_MODEL.name, request, result_type=ModelReply, **call.options(Retry(), MODEL_TIMEOUT)
-    )
+    options = call.options(Retry(), MODEL_TIMEOUT)
+    # Waiting for an endpoint that is down uses no attempt up, so the activity counts them and says when to stop.
+    options["retry_policy"] = RetryPolicy(maximum_attempts=0)
+    reply: ModelReply = await workflow.execute_activity(CALL_MODEL.name, request, result_type=ModelReply, **options)
     return reply
 
 

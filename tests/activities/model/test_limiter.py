@@ -105,3 +105,11 @@ def test_a_call_of_which_nobody_knows_what_it_took_counts_as_estimated() -> None
     limiter.take("lost", 70, Rates(tokens=100))
     limiter.settle("lost", None)
     assert limiter.used() == (1, 70)
+
+
+def test_a_call_that_is_not_made_after_all_counts_as_nothing() -> None:
+    limiter = Limiter(Clock())
+    limiter.take("other", 10, Rates(tokens=100))
+    limiter.take("not made", 70, Rates(tokens=100))
+    limiter.withdraw("not made")
+    assert limiter.used() == (1, 10)
