@@ -9,9 +9,10 @@ with workflow.unsafe.imports_passed_through():
     import workflows.agent.model as model
     import workflows.agent.tools as tools
     from contracts.agent import AgentFailure, AgentRequest, AgentResult, AgentView
+    from contracts.asks import Answer
     from contracts.base import Json
     from contracts.errors import StepError
-    from contracts.names import AGENT_WORKFLOW, VIEW_QUERY
+    from contracts.names import AGENT_WORKFLOW, ANSWER_SIGNAL, VIEW_QUERY
     from workflows.agent.agent import Agent
 
 
@@ -34,6 +35,10 @@ class AgentWorkflow:
         return AgentResult(
             output=output, usage=agent.usage, turns=agent.turn, tool_calls=agent.tool_calls, notes=agent.notes
         )
+
+    @workflow.signal(name=ANSWER_SIGNAL)
+    def answer(self, answer: Answer) -> None:
+        self._agent.take_answer(answer)
 
     @workflow.query(name=VIEW_QUERY)
     def view(self) -> AgentView:
