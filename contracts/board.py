@@ -1,7 +1,7 @@
 """The board: small notes that workers and operators leave for each other, in the store where conversations lie.
 
-    models/force/ALIAS      what an operator says of a model's breaker
-    models/worker/WORKER    how a worker's breakers and limits stand
+models/force/ALIAS      what an operator says of a model's breaker
+models/worker/WORKER    how a worker's breakers and limits stand
 """
 
 from datetime import datetime

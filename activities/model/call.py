@@ -170,8 +170,7 @@ class ModelCall:
         data: Any = await client.post(api.PATH, body=api.body(brief, messages, endpoint.model, cap), cast_to=object)
         if not isinstance(data, dict):
             raise Malformed(f"not JSON: {str(data)[:200]}")
-        if data.get("error"):
-            raise Complained(data["error"])
+        Complained.look_at(data)
         message, finish, usage = api.answer(data, brief)
         return ModelReply(message=message, finish=finish, model=endpoint.model, usage=priced(usage, endpoint))
 
