@@ -1,5 +1,6 @@
 """What can be followed while a run works: what agents say, what they call, how steps go on. No part of any history."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -33,6 +34,12 @@ class Speech(Contract):
     length: int = 0
     tail: str = ""
     calls: tuple[WrittenCall, ...] = ()
+
+    @classmethod
+    def among(cls, details: Iterable[object]) -> "Speech | None":
+        """The speech among the heartbeat details of a model call, which hold more than it."""
+        spoken = (detail for detail in details if isinstance(detail, Mapping) and "tail" in detail)
+        return next((cls.model_validate(detail) for detail in spoken), None)
 
 
 class _Event(Contract):

@@ -206,7 +206,8 @@ class Feed:
             return []
         made = await self._retried(pending, pending)
         if name == CALL_MODEL.name and pending.heartbeat_details.payloads:
-            speech = await self._decoded(pending.heartbeat_details, Speech)
+            details = await self._client.data_converter.decode(pending.heartbeat_details.payloads)
+            speech = Speech.among(details)
             if speech is not None and speech.attempt >= pending.attempt:
                 made += self._speech(pending.activity_id, speech)
         return made

@@ -180,8 +180,7 @@ async def speech_of(client: Client, agent: WorkflowExecutionDescription) -> Spee
     """What an agent is saying: the heartbeat details of its model call, when one is under way."""
     for pending in agent.raw_description.pending_activities:
         if pending.activity_type.name == CALL_MODEL.name and pending.heartbeat_details.payloads:
-            details = await client.data_converter.decode(pending.heartbeat_details.payloads, [Speech])
-            return next((said for said in details if isinstance(said, Speech)), None)
+            return Speech.among(await client.data_converter.decode(pending.heartbeat_details.payloads))
     return None
 
 

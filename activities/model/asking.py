@@ -1,59 +1,74 @@
 """Asking one endpoint one question: put in the form that suits it, received, read."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import openai
+from pydantic_core import to_json
 
 from activities.model import chat, responses
 from activities.model.endpoints import OPENAI_URL, Endpoint
 from activities.model.errors import Complained, Malformed
 from activities.model.finish import Finish, is_json, read_answer
-from activities.model.question import Choice, Question, ReasonEnded
+from activities.model.question import Question, ReasonEnded
 from activities.model.speech import Speaker
 from activities.model.stream import receive
 from contracts.messages import AssistantMessage, Brief, Message, UserMessage
 from contracts.model import ModelRequest, Usage
 
 
-async def ask(
-    client: openai.AsyncOpenAI,
-    endpoint: Endpoint,
-    brief: Brief,
-    messages: Sequence[Message],
-    request: ModelRequest,
-    speaker: Speaker,
-) -> tuple[AssistantMessage, ReasonEnded, Usage]:
-    """The endpoint's message, why it ended, and what it used.
+@dataclass(frozen=True)
+class Asking:
+    """A question as one endpoint is asked it. `finish`: the tool that carries the answer, where one does."""
 
-    Raises:
-        openai.OpenAIError: there is no answer.
-        TimeoutError: it stalled.
-        Complained: the answer holds an error.
-        Malformed: it is no answer of the API.
-    """
-    api = chat if endpoint.api == "chat" else responses
-    if request.purpose == "summary":
-        brief = brief.model_copy(update={"output": None})
-    by_finish = request.purpose == "turn" and answers_by_finish(endpoint, brief) and not _cannot_call(brief, messages)
-    finish = Finish.of(brief) if by_finish else None
-    choice: Choice = "auto" if request.purpose == "turn" else "none"
-    cap = request.max_output_tokens
-    asked = Question(brief, messages, endpoint.model, cap, endpoint.cap_field, choice, endpoint.stream)
-    if finish is not None:
-        asked = asked.about(finish.offered(brief), finish.told(messages), "required")
-    speaker.begin(endpoint.model)
-    data: Any = await receive(client, api.PATH, api.body(asked), api.Assembly(speaker))
-    if not isinstance(data, Mapping):
-        raise Malformed(f"not JSON: {str(data)[:200]}")
-    if data.get("error"):
-        raise Complained(data["error"])
-    said, ended, usage = api.answer(data, asked.brief)
-    if finish is not None:
-        said, ended = finish.heard(said, ended)
-    if brief.output is not None and ended == "stop":
-        said = said.model_copy(update={"content": read_answer(said.content)})
-    return said, ended, usage
+    endpoint: Endpoint
+    question: Question
+    output: Mapping[str, Any] | None
+    finish: Finish | None
+
+    @classmethod
+    def of(cls, endpoint: Endpoint, brief: Brief, messages: Sequence[Message], request: ModelRequest) -> "Asking":
+        cap = endpoint.cap(request.max_output_tokens)
+        made = Question(brief, messages, endpoint.model, cap, endpoint.cap_field, stream=endpoint.stream)
+        if request.purpose == "summary":
+            return cls(endpoint, made.about(_free(brief), messages, "none"), None, None)
+        if not answers_by_finish(endpoint, brief) or _cannot_call(brief, messages):
+            return cls(endpoint, made, brief.output, None)
+        finish = Finish.of(brief)
+        made = made.about(finish.offered(brief), finish.told(messages), "required")
+        return cls(endpoint, made, brief.output, finish)
+
+    def size(self) -> int:
+        """Bytes of the request as JSON."""
+        return len(to_json(self._api.body(self.question)))
+
+    async def put(
+        self, client: openai.AsyncOpenAI, cap: int | None, speaker: Speaker
+    ) -> tuple[AssistantMessage, ReasonEnded, Usage]:
+        """The endpoint's message of at most `cap` tokens, why it ended, and what it used.
+
+        Raises:
+            openai.OpenAIError: there is no answer.
+            Complained: the answer holds an error.
+            Malformed: it is no answer of the API.
+        """
+        api = self._api
+        speaker.begin(self.endpoint.model)
+        data: Any = await receive(client, api.PATH, api.body(replace(self.question, cap=cap)), api.Assembly(speaker))
+        if not isinstance(data, Mapping):
+            raise Malformed(f"not JSON: {str(data)[:200]}")
+        Complained.look_at(data)
+        said, ended, usage = api.answer(data, self.question.brief)
+        if self.finish is not None:
+            said, ended = self.finish.heard(said, ended)
+        if self.output is not None and ended == "stop":
+            said = said.model_copy(update={"content": read_answer(said.content)})
+        return said, ended, usage
+
+    @property
+    def _api(self) -> Any:
+        return chat if self.endpoint.api == "chat" else responses
 
 
 def answers_by_finish(endpoint: Endpoint, brief: Brief) -> bool:
@@ -63,6 +78,10 @@ def answers_by_finish(endpoint: Endpoint, brief: Brief) -> bool:
     if endpoint.answer_by is not None:
         return endpoint.answer_by == "finish" and (brief.output is not None or bool(brief.tools))
     return endpoint.url != OPENAI_URL and bool(brief.tools) and brief.output is not None
+
+
+def _free(brief: Brief) -> Brief:
+    return brief.model_copy(update={"output": None})
 
 
 def _cannot_call(brief: Brief, messages: Sequence[Message]) -> bool:

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
+from activities.model.limiter import NO_RATES, Rates
 from contracts.errors import ModelFailed
 from contracts.settings import (
     DEFAULT_MODEL,
+    LONGEST_ANSWER,
     AnswerBy,
     ModelAlias,
     ModelApi,
@@ -32,10 +35,22 @@ class Endpoint:
     stream: bool = True
     answer_by: AnswerBy | None = None
     cap_field: str = "max_completion_tokens"
+    rates: Rates = NO_RATES
+    window: int | None = None
+    max_output: int | None = None
+    timeout: timedelta = LONGEST_ANSWER
+
+    @property
+    def shown_url(self) -> str:
+        return without_credentials(self.url)
+
+    def cap(self, asked: int | None) -> int | None:
+        """Tokens of an answer: what is asked for, and never more than the model gives."""
+        return min((cap for cap in (asked, self.max_output) if cap is not None), default=None)
 
     def __str__(self) -> str:
         """As it may be shown: the URL without credentials or query."""
-        return f"{self.model} at {without_credentials(self.url)}"
+        return f"{self.model} at {self.shown_url}"
 
 
 def resolve(
@@ -69,6 +84,10 @@ def resolve(
         stream=alias.stream,
         answer_by=alias.answer_by,
         cap_field=alias.cap_field,
+        rates=Rates(alias.requests_per_minute, alias.tokens_per_minute),
+        window=alias.window,
+        max_output=alias.max_output,
+        timeout=alias.timeout,
     )
 
 

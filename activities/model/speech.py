@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from temporalio import activity
 
 from activities.heartbeats import INTERVAL
+from contracts.base import Contract
 from contracts.live import Speech, WrittenCall
 
 LIVE_SECONDS = 0.5
@@ -73,8 +74,8 @@ class Speaker:
 
 
 @contextmanager
-def speaking(turn: int) -> Iterator[Speaker]:
-    """Heartbeats for as long as the block runs, with what is said in it; never for a quick one."""
+def speaking(turn: int, *details: Contract) -> Iterator[Speaker]:
+    """Heartbeats for as long as the block runs, with `details` and what is said in it; never for a quick one."""
     speaker = Speaker(turn, activity.info().attempt)
 
     async def beat() -> None:
@@ -84,7 +85,7 @@ def speaking(turn: int) -> Iterator[Speaker]:
             await asyncio.sleep(pause)
             silent += pause
             if speaker.fresh or silent >= INTERVAL:
-                activity.heartbeat(speaker.told())
+                activity.heartbeat(*details, speaker.told())
                 silent = 0.0
 
     task = asyncio.create_task(beat())

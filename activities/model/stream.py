@@ -50,8 +50,7 @@ async def receive(client: openai.AsyncOpenAI, path: str, body: Mapping[str, Any]
     """The answer as JSON, streamed or not as the endpoint likes; text when it is no JSON.
 
     Raises:
-        openai.OpenAIError: no connection, a connection lost half-way, a status that is none of success.
-        TimeoutError: the answer stalled.
+        openai.OpenAIError: no connection, a connection lost or stalled half-way, a status of failure.
         Complained: the stream holds an error.
         Malformed: the stream holds something else than its API promises.
     """
@@ -76,23 +75,34 @@ async def receive(client: openai.AsyncOpenAI, path: str, body: Mapping[str, Any]
 
 
 async def _assembled(response: httpx2.Response, assembly: Assembly) -> dict[str, Any]:
-    clock = asyncio.get_running_loop().time
     async with aclosing(events(response)) as stream:
-        async with asyncio.timeout(None) as patience:
-            async for name, data in stream:
-                if data == DONE:
-                    break
-                assembly.add(_event(name, data))
-                if assembly.over:
-                    break
-                if assembly.begun:
-                    patience.reschedule(clock() + STALL_SECONDS)
-            else:
-                if not assembly.whole:
-                    raise openai.APIConnectionError(message="the answer broke off half-way", request=response.request)
-                return assembly.made()
+        try:
+            ended = await _read(stream, assembly)
+        except TimeoutError:
+            raise openai.APIConnectionError(message="the answer stalled half-way", request=response.request) from None
+        if not ended and not assembly.whole:
+            raise openai.APIConnectionError(message="the answer broke off half-way", request=response.request)
         await _drain(stream)
     return assembly.made()
+
+
+async def _read(stream: AsyncIterator[tuple[str, bytes]], assembly: Assembly) -> bool:
+    """Whether the stream said itself that it is at its end.
+
+    Raises:
+        TimeoutError: it stalled.
+    """
+    clock = asyncio.get_running_loop().time
+    async with asyncio.timeout(None) as patience:
+        async for name, data in stream:
+            if data == DONE:
+                return True
+            assembly.add(_event(name, data))
+            if assembly.over:
+                return True
+            if assembly.begun:
+                patience.reschedule(clock() + STALL_SECONDS)
+    return False
 
 
 async def _drain(stream: AsyncIterator[tuple[str, bytes]]) -> None:
@@ -115,8 +125,7 @@ def _event(name: str, data: bytes) -> Mapping[str, Any]:
         raise Malformed(f"the stream holds what is not JSON: {data[:200].decode(errors='replace')}") from error
     if not isinstance(event, dict):
         raise Malformed(f"the stream holds what is no event: {str(event)[:200]}")
-    if event.get("error"):
-        raise Complained(event["error"])
+    Complained.look_at(event)
     if name == "error" or event.get("type") == "error":
         raise Complained(event)
     return event

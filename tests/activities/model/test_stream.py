@@ -175,7 +175,7 @@ async def test_a_stream_that_stalls_is_given_up(
     failure = await desk.failure()
     let_go.set()
     assert (failure.type, failure.non_retryable) == ("ModelFailed", False)
-    assert "no answer in time" in failure.message
+    assert "stalled" in failure.message
 
 
 async def test_a_connection_serves_the_next_call_too(desk: Desk, endpoint: Endpoint) -> None:
@@ -192,11 +192,11 @@ async def test_what_is_said_is_told_while_it_is_said_and_bounded(
     told: list[Speech] = []
     half, all_of_it = threading.Event(), threading.Event()
 
-    def hear(*details: Speech) -> None:
-        told.append(details[0])
-        if details[0].length:
+    def hear(*details: Any) -> None:
+        told.append(details[-1])
+        if told[-1].length:
             half.set()
-        if details[0].calls:
+        if told[-1].calls:
             all_of_it.set()
 
     request = either.conversation.request(run="r", step="s", turn=3, max_output_tokens=None)
