@@ -25,6 +25,7 @@ from contracts.run import Definition, RunStatus
 from contracts.state import BUILT_IN
 from language.graph import mermaid
 from runtime.catalog import Catalog
+from runtime.live import Follower
 from runtime.runs import Listed, list_runs
 from runtime.settings import Settings, load_settings
 from runtime.topics import Topics
@@ -57,7 +58,7 @@ async def run(
         if wait:
             if not output.as_json:
                 output.say(f"started {workflow_id}" + (f"  {link}" if link else ""))
-            return await _follow_to_end(output, client, workflow_id)
+            return await _follow_to_end(output, client, workflow_id, past=True)
         lines = [f"started {workflow_id}", f"  {command('status', workflow_id, '--watch')}"]
         lines += [f"  {link}"] if link else []
         output.show(Text("\n".join(lines), no_wrap=True, overflow="ignore"), {"run": workflow_id, "url": link})
@@ -162,9 +163,11 @@ async def graph(output: Output, word: str) -> Exit:
     return Exit.HOLDS
 
 
-async def _follow_to_end(output: Output, client: Client, workflow_id: str) -> Exit:
+async def _follow_to_end(output: Output, client: Client, workflow_id: str, *, past: bool = False) -> Exit:
+    by_lines = not output.as_json and not output.live
+    follower = Follower(client, workflow_id, past=past) if by_lines else None
     try:
-        seen = await follow(client, workflow_id, screen_for(output), agents=not output.as_json and not output.live)
+        seen = await follow(client, workflow_id, screen_for(output), follower=follower)
     except asyncio.CancelledError:
         output.say(f"{workflow_id} goes on without you; see it with `{command('status', workflow_id)}`")
         raise

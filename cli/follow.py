@@ -50,14 +50,14 @@ def screen_for(output: Output) -> Screen:
 
 
 async def follow(
-    client: Client, run: str, screen: Screen, *, stop: Stop | None = None, agents: bool = False
+    client: Client, run: str, screen: Screen, *, stop: Stop | None = None, follower: Follower | None = None
 ) -> Observation:
-    """The run until it has ended, or until `stop` holds of it; what it was then. `agents`: what they do and say too.
+    """The run until it has ended, or until `stop` holds of it; what it was then. `follower`: tells what agents do and
+    say, too.
 
     Raises:
         UnknownRun: there is none of this name.
     """
-    follower = Follower(client, run) if agents else None
     with screen:
         async with aclosing(Watch(client, run).changes()) as changes:
             async for seen in changes:

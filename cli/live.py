@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from contextlib import aclosing
 
+from pydantic_core import to_json
 from rich.text import Text
 from temporalio.client import Client
 
 from cli.output import Exit, Output
 from cli.tree import one_line
+from contracts.base import Json
 from contracts.live import (
     Answered,
     LiveEvent,
@@ -54,7 +56,7 @@ class AgentLines:
                 what = event.tool or f"turn {event.turn}"
                 yield _line(event.step, f"{what}: try {event.attempt} after {one_line(event.reason)}; start over")
             case ToolStarted():
-                yield _line(event.step, f"{event.tool} {one_line(str(event.arguments or ''))[:LINE]}".rstrip())
+                yield _line(event.step, f"{event.tool} {_brief(event.arguments)}".rstrip())
             case ToolEnded() if event.error:
                 yield _line(event.step, f"{event.tool} failed: {one_line(event.error)}")
             case Answered():
@@ -86,6 +88,10 @@ class AgentLines:
     def _forget(self, step: str) -> None:
         self._open.pop(step, None)
         self._heard.pop(step, None)
+
+
+def _brief(arguments: Json) -> str:
+    return to_json(arguments).decode()[:LINE] if arguments else ""
 
 
 def _line(step: str, text: str) -> Text:

@@ -17,13 +17,14 @@ from runtime.feed import Feed
 from runtime.watch import Observation, Watch, is_agent, is_at_work
 
 
-async def follow(client: Client, run: str) -> AsyncGenerator[LiveEvent, None]:
-    """The run's events from now until it has ended, after one for each step that has begun.
+async def follow(client: Client, run: str, *, past: bool = False) -> AsyncGenerator[LiveEvent, None]:
+    """The run's events from now until it has ended, after one for each step that has begun. `past`: what its agents did
+    before too, as far as it is kept.
 
     Raises:
         UnknownRun: there is none of this name.
     """
-    follower = Follower(client, run)
+    follower = Follower(client, run, past=past)
     async with aclosing(Watch(client, run).changes()) as changes:
         async for seen in changes:
             for event in await follower.events(seen):
@@ -31,14 +32,14 @@ async def follow(client: Client, run: str) -> AsyncGenerator[LiveEvent, None]:
 
 
 class Follower:
-    """Turns one look at a run after another into what happened between them."""
+    """Turns one look at a run after another into what happened between them. `past`: and before the first one."""
 
-    def __init__(self, client: Client, run: str) -> None:
+    def __init__(self, client: Client, run: str, *, past: bool = False) -> None:
         self._client = client
         self._run = run
         self._statuses: dict[str, StepStatus] = {}
         self._feeds: dict[str, Feed] = {}
-        self._first = True
+        self._comes_late = not past
 
     async def events(self, seen: Observation) -> list[LiveEvent]:
         """What happened since the last look; an agent's last words come before its step has ended."""
@@ -47,7 +48,7 @@ class Follower:
         said = [event for step in seen.view.steps if is_agent(step) for event in await self._heard(step, seen)]
         settled = [self._step(step) for step in changed if step.status in SETTLED]
         self._statuses |= {step.id: step.status for step in changed}
-        self._first = False
+        self._comes_late = False
         ended = [self._ended(seen)] if seen.ended else []
         return [*begun, *said, *settled, *ended]
 
@@ -57,10 +58,12 @@ class Follower:
         feed = self._feeds.get(step.id)
         before: list[LiveEvent] = []
         if feed is None or feed.workflow_id != step.child:
-            if not (at_work or (is_new and not self._first)):
+            if not (at_work or (is_new and not self._comes_late)):
                 return []
             before = await feed.last() if feed else []
-            feed = self._feeds[step.id] = Feed(self._client, self._run, step.id, step.child or "", late=self._first)
+            feed = self._feeds[step.id] = Feed(
+                self._client, self._run, step.id, step.child or "", late=self._comes_late
+            )
         if at_work and not seen.ended:
             found = seen.children.get(step.id)
             return [*before, *(await feed.look(found) if found else [])]

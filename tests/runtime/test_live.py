@@ -189,6 +189,8 @@ async def test_one_who_comes_late_hears_the_rest(office: Office, endpoint: Endpo
     assert [made.text for made in events if isinstance(made, Said)] == ["", WORDS]
     again = await followed(office, run.id)
     assert [made.event for made in again] == ["step", "ended"]
+    whole = [made.text async for made in follow(office.client, run.id, past=True) if isinstance(made, Said)]
+    assert whole == ["", WORDS]
 
 
 async def test_many_watchers_see_the_same_and_the_run_is_asked_no_more_for_it(
