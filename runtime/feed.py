@@ -36,6 +36,9 @@ from contracts.model import ModelReply, ModelRequest
 from contracts.tools import ToolCall
 
 PAGE = 200
+MARGIN = 10
+"""Events that may have come since a look at how many there are."""
+
 LATE_EVENTS = 200
 """Events of an agent's past that are read by one who comes late."""
 
@@ -72,11 +75,11 @@ class Feed:
         made: list[LiveEvent] = []
         if found.run_id != self._run_id:
             if self._run_id:
-                made += await self._history(self._run_id)
+                made += await self._history(self._run_id, PAGE)
                 self._late = False
             self._begin(found.run_id or "")
-        if found.history_length > self._read:
-            made += await self._history(self._run_id)
+        if (new := found.history_length - self._read) > 0:
+            made += await self._history(self._run_id, min(PAGE, new + MARGIN))
         for pending in found.raw_description.pending_activities:
             made += await self._under_way(pending)
         return made
@@ -90,14 +93,14 @@ class Feed:
                 return []  # it never started, or is no longer kept
             raise
 
-    async def _history(self, run_id: str) -> list[LiveEvent]:
+    async def _history(self, run_id: str, page: int) -> list[LiveEvent]:
         made: list[LiveEvent] = []
-        for event in await self._new_events(run_id):
+        for event in await self._new_events(run_id, page):
             self._read = event.event_id
             made += await self._happened(event)
         return made
 
-    async def _new_events(self, run_id: str) -> list[HistoryEvent]:
+    async def _new_events(self, run_id: str, page_size: int) -> list[HistoryEvent]:
         """From the newest back to what was read before, in the order in which they happened."""
         found: list[HistoryEvent] = []
         token = b""
@@ -106,7 +109,7 @@ class Feed:
                 GetWorkflowExecutionHistoryReverseRequest(
                     namespace=self._client.namespace,
                     execution=WorkflowExecution(workflow_id=self.workflow_id, run_id=run_id),
-                    maximum_page_size=PAGE,
+                    maximum_page_size=page_size,
                     next_page_token=token,
                 )
             )
