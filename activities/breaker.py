@@ -42,8 +42,8 @@ class BreakerOpen(Exception):
 
 @dataclass(frozen=True)
 class BreakerView:
-    """How a breaker stands. `calls`, `failures` and `slow` are of the window; `after` is seconds until a probe; `probes`
-    counts all there ever were."""
+    """How a breaker stands. `calls`, `failures` and `slow` are of the window; `after` is seconds until a probe;
+    `probes` counts all there ever were."""
 
     name: str
     state: State

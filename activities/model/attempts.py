@@ -1,7 +1,7 @@
 """How often a model call was really tried. Temporal's own count includes the times it only waited.
 
-The workflow lets a call be attempted without end, since an endpoint may be down for hours. What bounds it is this tally,
-which travels in the details of the activity's heartbeat from one attempt to the next, on whichever worker.
+The workflow lets a call be attempted without end, since an endpoint may be down for hours. What bounds it is this
+tally, which travels in the details of the activity's heartbeat from one attempt to the next, on whichever worker.
 """
 
 import random

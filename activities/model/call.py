@@ -180,8 +180,7 @@ class ModelCall:
         data: Any = await client.post(api.PATH, body=api.body(brief, messages, endpoint.model, cap), cast_to=object)
         if not isinstance(data, dict):
             raise Malformed(f"not JSON: {str(data)[:200]}")
-        if data.get("error"):
-            raise Complained(data["error"])
+        Complained.look_at(data)
         try:
             message, finish, usage = api.answer(data, brief)
         except Malformed as error:

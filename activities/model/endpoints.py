@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from activities.model.limiter import Rates
+from activities.model.limiter import NO_RATES, Rates
 from contracts.errors import ModelFailed
 from contracts.settings import (
     DEFAULT_MODEL,
@@ -31,15 +31,10 @@ class Endpoint:
     key: str
     key_setting: str
     prices: tuple[float, float] | None = None
-    rates: Rates = Rates()
+    rates: Rates = NO_RATES
     window: int | None = None
     max_output: int | None = None
     timeout: timedelta = LONGEST_ANSWER
-
-    @property
-    def provider(self) -> tuple[str, str]:
-        """Whose quota is used."""
-        return self.url, self.key_setting
 
     @property
     def shown_url(self) -> str:

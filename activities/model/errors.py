@@ -33,6 +33,9 @@ Kind = Literal[
 ANOTHER_MODEL = frozenset({"held", "spent", "too_long", "missing", "no_access"})
 """What the next model of a chain may not suffer from."""
 
+LONG_WAIT = timedelta(minutes=1)
+"""For an answer that comes later than this, the next model of a chain is asked."""
+
 BUSY = frozenset({429, 503, 529})
 
 MAX_WAIT = timedelta(days=1)
@@ -41,8 +44,8 @@ MAX_WAIT = timedelta(days=1)
 _SHOWN = 300
 _PASSING_CLIENT_ERRORS = frozenset({408, 409, 425})
 _SPENT = re.compile(
-    r"insufficient_quota|billing_hard_limit_reached|billing_not_active|quota_exceeded|insufficient (balance|credit|funds)"
-    r"|credit balance is too low|spend(ing)? limit|out of credits",
+    r"insufficient_quota|billing_hard_limit_reached|billing_not_active|quota_exceeded"
+    r"|insufficient (balance|credit|funds)|credit balance is too low|spend(ing)? limit|out of credits",
     re.I,
 )
 _QUOTA_IN_WORDS = re.compile(r"exceeded your (current|monthly) quota", re.I)
@@ -50,14 +53,17 @@ _QUOTA_IN_WORDS = re.compile(r"exceeded your (current|monthly) quota", re.I)
 
 _FILTERED = re.compile(r"content_filter|content_policy|ResponsibleAIPolicyViolation|content management policy", re.I)
 _TOO_LONG = re.compile(
-    r"context_length_exceeded|context[ _](length|size|window)|maximum context|prompt is too long|exceed_context_size"
-    r"|context the overflows|string_above_max_length|too large for model|request too large|input is too long"
-    r"|inputs` tokens \+ `max_new_tokens|n_keep.*n_ctx|maximum (input|prompt) length|exceeds? the (model's )?max(imum)? "
-    r"(number of )?(input )?tokens",
+    r"context_length_exceeded|context[ _](length|size|window)|maximum context|exceed_context_size|exceed context limit"
+    r"|(prompt|input) is too long|string_above_max_length|(too large for|request too large for) model"
+    r"|context the overflows|n_keep.*n_ctx|inputs` tokens \+ `max_new_tokens|max_tokens must be at least 1, got -"
+    r"|maximum (input|prompt) length|exceeds? the (model's )?max(imum)? (number of )?(input )?tokens",
     re.I,
 )
 _OVER_A_LIMIT = re.compile(r"limit:? (\d+)\b.*?requested:? ~?(\d+)", re.I)
 _NO_KEY_IN_400 = re.compile(r"api[ _]key not valid|API_KEY_INVALID|invalid api key|incorrect api key", re.I)
+_SLIP = re.compile(r"tool_use_failed")
+"""The model, and not the request, did something wrong: another try may do."""
+
 _BUSY_CODES = re.compile(r"rate_limit|rate_limited|server_is_overloaded|overloaded_error|resource_exhausted", re.I)
 _FAILED_CODES = re.compile(r"server_error|internal_error|api_error", re.I)
 _MISSING = re.compile(r"model_not_found|model .*(not found|does not exist)", re.I)
@@ -79,6 +85,18 @@ class Malformed(Exception):
 class Complained(Exception):
     """An endpoint answered 200 with an error inside."""
 
+    @classmethod
+    def look_at(cls, data: Mapping[str, Any]) -> None:
+        """Raises:
+        Complained: of the answer, or of what it broke off.
+        """
+        if data.get("error"):
+            raise cls(data["error"])
+        choices = data.get("choices")
+        first = choices[0] if isinstance(choices, list) and choices else None
+        if isinstance(first, Mapping) and (first.get("error") or first.get("finish_reason") == "error"):
+            raise cls(first.get("error") or {"message": "the answer broke off", "type": "server_error"})
+
     def __init__(self, error: object) -> None:
         super().__init__("the answer holds an error")
         self.error: Mapping[str, Any] = error if isinstance(error, Mapping) else {"message": str(error)}
@@ -86,7 +104,7 @@ class Complained(Exception):
 
 @dataclass(frozen=True)
 class Fault:
-    """Why there is no answer. `wait`: ask again no sooner. `broken`: it speaks against the endpoint, not the request."""
+    """Why there is no answer. `wait`: ask again no sooner. `broken`: it speaks against the endpoint."""
 
     kind: Kind
     message: str
@@ -95,7 +113,7 @@ class Fault:
 
     @property
     def other_model(self) -> bool:
-        return self.kind in ANOTHER_MODEL
+        return self.kind in ANOTHER_MODEL or (self.wait is not None and self.wait > LONG_WAIT)
 
 
 @dataclass(frozen=True)
@@ -133,22 +151,31 @@ def _classify(error: Exception, endpoint: Endpoint) -> Fault | None:
 
 
 def _said(status: int, body: object, headers: Mapping[str, str]) -> _Said:
-    """`body`: the `error` object of an answer, or what stands in its place: other objects, text, lists of mistakes."""
-    error = body if isinstance(body, Mapping) else {"message": body}
-    inside = error.get("error")
-    if isinstance(inside, Mapping | str) and not error.get("message"):
-        error = inside if isinstance(inside, Mapping) else {"message": inside}
-    message = error.get("message") or error.get("detail") or ""
+    """`body`: the `error` object of an answer, or what stands in its place: other objects, text, lists."""
+    error = _error_in(body)
+    message = error.get("message") or error.get("detail") or error.get("title") or ""
+    if isinstance(message, Mapping):
+        message = message.get("detail") or str(message)
     mistakes = message if isinstance(message, list) else []
-    raw = error["metadata"].get("raw") if isinstance(error.get("metadata"), Mapping) else None
     text = "; ".join(_mistake(each) for each in mistakes) or str(message)
-    if raw:  # an endpoint that passes on another's words
-        text = f"{text}: {raw}"
-    codes = [error.get(key) for key in ("code", "type", "type_", "status", "finish_reason")]
+    metadata = error.get("metadata")
+    if isinstance(metadata, Mapping) and metadata.get("raw"):  # another endpoint's words, passed on
+        text = f"{text}: {metadata['raw']}"
+    codes = [error.get(key) for key in ("code", "type", "type_", "status")]
     inner = error.get("innererror")
     codes.append(inner.get("code") if isinstance(inner, Mapping) else None)
     argument = error.get("param") or next((_place(each) for each in mistakes), "")
     return _Said(status, _line(text) or "no reason given", f"{codes} {text}", str(argument), headers)
+
+
+def _error_in(body: object) -> Mapping[str, Any]:
+    if isinstance(body, list) and len(body) == 1:
+        body = body[0]
+    error: Mapping[str, Any] = body if isinstance(body, Mapping) else {"message": body}
+    inside = error.get("error")
+    if inside and not error.get("message"):
+        return inside if isinstance(inside, Mapping) else {**error, "message": inside}
+    return error
 
 
 def _mistake(mistake: object) -> str:
@@ -166,6 +193,8 @@ def _place(mistake: object) -> str:
 def _meaning(said: _Said, endpoint: Endpoint) -> Fault:  # noqa: PLR0911 -- the table, a line for each row
     place = f"{endpoint} answered {said.status}"
     text = f"{place}: {said.message}"
+    if _SLIP.search(said.words):
+        return Fault("unknown", text)
     if said.status < 500 and _FILTERED.search(said.words):
         return Fault("filtered", text)
     if _is_too_long(said):
@@ -192,7 +221,7 @@ def _is_spent(said: _Said) -> bool:
 
 def _is_too_long(said: _Said) -> bool:
     """Also a request that alone is above a limit of tokens a minute: no waiting makes it fit."""
-    if said.status in (400, 413, 422) and _TOO_LONG.search(said.words):
+    if said.status in (400, 413, 422, 500) and _TOO_LONG.search(said.words):
         return True
     over = _OVER_A_LIMIT.search(said.message) if said.status in (413, 429) else None
     return over is not None and int(over[2]) > int(over[1])

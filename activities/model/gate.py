@@ -1,4 +1,4 @@
-"""What stands before an endpoint: the operator's word, the provider's quota, the breaker, the limits.
+"""What stands before an endpoint: the operator's word, the quota, the breaker, the limits.
 
 Whoever may not pass is told when to come back. Waits of a moment are waited here; longer ones are the workflow's, so
 that no place of the worker is taken up by waiting.
@@ -22,7 +22,7 @@ RULES = BreakerRules(at_least=3, most=20, failure_rate=0.5, slow_rate=0.8, pause
 """Of a model's breaker: opened before one run alone has used up its attempts, closed seconds after healing."""
 
 QUOTA_RULES = BreakerRules(pause=300.0, max_pause=300.0, probes=1)
-"""Of a provider whose quota is used up: asked once every five minutes whether it was filled up."""
+"""Of a model whose quota is used up: asked once every five minutes whether it was filled up."""
 
 OUTPUT_GUESS = 2_000
 """Tokens reserved for an answer that has no cap, or the largest answer so far if that was larger."""
@@ -68,6 +68,7 @@ class _Model:
 
     endpoint: Endpoint
     breaker: Breaker
+    quota: Breaker
     limiter: Limiter
     largest_answer: int = OUTPUT_GUESS
     waiting: dict[str, float] = field(default_factory=dict)
@@ -81,7 +82,6 @@ class Gate:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._models: dict[tuple[str, str, str], _Model] = {}
-        self._quotas: dict[tuple[str, str], Breaker] = {}
         self._aliases: dict[str, Endpoint] = {}
 
     @asynccontextmanager
@@ -99,14 +99,13 @@ class Gate:
             Held: it may not be asked now.
         """
         model = self._model(endpoint)
-        quota = self._quotas.setdefault(endpoint.provider, Breaker(endpoint.provider[0], QUOTA_RULES, self._clock))
-        self._obey(model, quota, force)
-        made = await self._enter(model, endpoint, quota, caller, sent, cap)
+        self._obey(model, force)
+        made = await self._enter(model, endpoint, caller, sent, cap)
         began = self._clock()
         try:
             yield made
         finally:
-            self._leave(model, quota, caller, made, self._clock() - began)
+            self._leave(model, caller, made, self._clock() - began)
 
     def states(self) -> tuple[ModelState, ...]:
         """How everything stands that was asked, by alias."""
@@ -114,38 +113,42 @@ class Gate:
 
     def _model(self, endpoint: Endpoint) -> _Model:
         self._aliases[endpoint.alias] = endpoint
-        key = (*endpoint.provider, endpoint.model)
+        key = (endpoint.url, endpoint.key_setting, endpoint.model)
         if key not in self._models:
             answer = endpoint.timeout.total_seconds()
             # Long enough for one run that times out again and again to be noticed as an outage.
             rules = replace(RULES, slow=answer / 2, window=max(60.0, 4 * answer))
-            self._models[key] = _Model(endpoint, Breaker(str(endpoint), rules, self._clock), Limiter(self._clock))
+            self._models[key] = _Model(
+                endpoint,
+                Breaker(str(endpoint), rules, self._clock),
+                Breaker(str(endpoint), QUOTA_RULES, self._clock),
+                Limiter(self._clock),
+            )
         return self._models[key]
 
-    def _obey(self, model: _Model, quota: Breaker, force: Force | None) -> None:
+    def _obey(self, model: _Model, force: Force | None) -> None:
         """Each word of an operator is heard once: breakers start afresh."""
         if force is not None and (model.forced is None or force.at > model.forced.at):
             model.forced = force
             model.rests_until = 0.0
             model.breaker.force(None)
-            quota.force(None)
+            model.quota.force(None)
 
     async def _enter(
         self,
         model: _Model,
         endpoint: Endpoint,
-        quota: Breaker,
         caller: str,
         sent: Callable[[], int],
         cap: int | None,
     ) -> Passage:
-        state = model.forced.state if model.forced else "auto"
-        if state == "open":
-            assert model.forced is not None
-            why = f"{model.forced.by} opened its breaker" + (f" ({model.forced.reason})" if model.forced.reason else "")
+        forced = model.forced
+        if forced is not None and forced.state == "open":
+            why = f"{forced.by} opened its breaker" + (f" ({forced.reason})" if forced.reason else "")
             raise self._held(model, caller, FORCED_PAUSE, f"{endpoint} is not asked: {why}")
+        is_closed = forced is not None and forced.state == "close"
         rest = model.rests_until - self._clock()
-        if rest > 0 and state != "close":
+        if rest > 0 and not is_closed:
             raise self._held(model, caller, rest, f"{endpoint} is busy and said when to ask again: in {rest:.0f} s")
         cap, tokens = self._reservation(model, endpoint, sent, cap)
         while wait := model.limiter.take(caller, tokens, endpoint.rates):
@@ -154,10 +157,10 @@ class Gate:
                 why = f"its {limits} of this minute are used up (models.{endpoint.alias})"
                 raise self._held(model, caller, wait, f"{endpoint} is not asked: {why}", spread=False)
             await asyncio.sleep(wait)
-        if state == "close":
+        if is_closed:
             return Passage(probe=False, cap=cap)
         try:
-            return Passage(probe=self._admitted(model, quota, endpoint), cap=cap)
+            return Passage(probe=self._admitted(model, endpoint), cap=cap)
         except BreakerOpen as refused:
             model.limiter.withdraw(caller)
             raise self._held(model, caller, refused.after, str(refused)) from refused
@@ -181,17 +184,17 @@ class Gate:
         cap = min(cap, limit - needed)
         return cap, needed + cap
 
-    def _admitted(self, model: _Model, quota: Breaker, endpoint: Endpoint) -> bool:
+    def _admitted(self, model: _Model, endpoint: Endpoint) -> bool:
         try:
-            quota.admit()
+            model.quota.admit()
         except BreakerOpen as refused:
             mend = f"fill it up, then `starter.py models {endpoint.alias} auto`"
-            why = quota.view().why
+            why = model.quota.view().why
             raise Held(Fault("spent", f"{endpoint} is not asked for {refused.after:.0f} s: {why}; {mend}")) from refused
         try:
             return model.breaker.admit()
         except BreakerOpen:
-            quota.record(ok=None)
+            model.quota.record(ok=None)
             raise
 
     def _held(self, model: _Model, caller: str, wait: float, message: str, *, spread: bool = True) -> Held:
@@ -202,7 +205,7 @@ class Gate:
             wait += random.uniform(0, min(LONGEST_SPREAD, len(model.waiting) / WOKEN_PER_SECOND))  # noqa: S311 - jitter
         return Held(Fault("held", message, timedelta(seconds=wait)))
 
-    def _leave(self, model: _Model, quota: Breaker, caller: str, made: Passage, seconds: float) -> None:
+    def _leave(self, model: _Model, caller: str, made: Passage, seconds: float) -> None:
         fault = made.fault
         model.waiting.pop(caller, None)
         model.limiter.settle(caller, sum(made.used) if made.used else None)
@@ -215,13 +218,13 @@ class Gate:
         if model.forced is None or model.forced.state != "close":
             model.breaker.record(ok=ok, seconds=seconds, why=fault.message if fault else "")
         if fault is not None and fault.kind == "spent":
-            quota.trip(fault.message, QUOTA_RULES.pause)
+            model.quota.trip(fault.message, QUOTA_RULES.pause)
         else:
-            quota.record(ok=True if answered else None)
+            model.quota.record(ok=True if answered else None)
 
     def _state(self, alias: str, endpoint: Endpoint) -> ModelState:
         model = self._model(endpoint)
-        quota = self._quotas[endpoint.provider].view()
+        quota = model.quota.view()
         view = model.breaker.view()
         requests, tokens = model.limiter.used()
         spent = quota.state != "closed"

@@ -31,6 +31,9 @@ class Rates:
         return (self.requests is None or requests <= self.requests) and (self.tokens is None or tokens <= self.tokens)
 
 
+NO_RATES = Rates()
+
+
 @dataclass(eq=False)
 class _Use:
     at: float
@@ -38,7 +41,7 @@ class _Use:
 
 
 class Limiter:
-    """`take` before a call until it says 0, `settle` after. Keys tell calls apart, so that each has its place in line."""
+    """`take` before a call until it says 0, `settle` after. Keys tell calls apart, so each has its place in line."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

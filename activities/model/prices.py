@@ -31,8 +31,9 @@ def window_of(endpoint: Endpoint) -> int | None:
 
 def _listed(used: genai_prices.Usage, endpoint: Endpoint) -> genai_prices.types.PriceCalculation | None:
     """What the public list says of a model at its provider."""
-    place = {"provider_id": "openai"} if endpoint.url == OPENAI_URL else {"provider_api_url": endpoint.url}
     try:
-        return genai_prices.calc_price(used, model_ref=endpoint.model, **place)
+        if endpoint.url == OPENAI_URL:
+            return genai_prices.calc_price(used, model_ref=endpoint.model, provider_id="openai")
+        return genai_prices.calc_price(used, model_ref=endpoint.model, provider_api_url=endpoint.url)
     except LookupError:
         return None
