@@ -8,6 +8,7 @@ import openai
 from pydantic_core import to_json
 
 from activities.model import chat, responses
+from activities.model.affordable import billed
 from activities.model.endpoints import OPENAI_URL, Endpoint
 from activities.model.errors import Complained, Malformed
 from activities.model.finish import Finish, is_json, read_answer
@@ -28,8 +29,10 @@ class Asking:
     finish: Finish | None
 
     @classmethod
-    def of(cls, endpoint: Endpoint, brief: Brief, messages: Sequence[Message], request: ModelRequest) -> "Asking":
-        cap = endpoint.cap(request.max_output_tokens)
+    def of(
+        cls, endpoint: Endpoint, brief: Brief, messages: Sequence[Message], request: ModelRequest, cap: int | None
+    ) -> "Asking":
+        """`cap`: output tokens, at most."""
         made = Question(brief, messages, endpoint.model, cap, endpoint.cap_field, stream=endpoint.stream)
         if request.purpose == "summary":
             return cls(endpoint, made.about(_free(brief), messages, "none"), None, None)
@@ -59,7 +62,10 @@ class Asking:
         if not isinstance(data, Mapping):
             raise Malformed(f"not JSON: {str(data)[:200]}")
         Complained.look_at(data)
-        said, ended, usage = api.answer(data, self.question.brief)
+        try:
+            said, ended, usage = api.answer(data, self.question.brief)
+        except Malformed as error:
+            raise Malformed(str(error), billed(data, self.endpoint)) from error
         if self.finish is not None:
             said, ended = self.finish.heard(said, ended)
         if self.output is not None and ended == "stop":

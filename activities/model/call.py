@@ -14,6 +14,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.conversations import ConversationStore
+from activities.model.affordable import OverLimit, cap_within
 from activities.model.asking import Asking
 from activities.model.attempts import ATTEMPTS, Tally, counted, may_retry, pause, tally_so_far
 from activities.model.endpoints import Endpoint, resolve
@@ -26,7 +27,7 @@ from activities.model.rehearsal import rehearse
 from activities.model.speech import Speaker, speaking
 from contracts.activities import CALL_MODEL
 from contracts.board import BoardStore
-from contracts.errors import ModelFailed
+from contracts.errors import LimitReached, ModelFailed
 from contracts.messages import AssistantMessage, Brief, Message
 from contracts.model import ModelReply, ModelRequest, Usage
 from contracts.settings import LONGEST_ANSWER, ModelAlias, ModelApi
@@ -100,6 +101,9 @@ class ModelCall:
             reply = await self._ask_chain(call)
         except ModelFailed as error:
             raise ApplicationError(str(error), _detail(tally), type=error.type_name(), non_retryable=True) from error
+        except OverLimit as error:
+            detail = _detail(call.tally) | {"limit": error.limit}
+            raise ApplicationError(str(error), detail, type=LimitReached.type_name(), non_retryable=True) from error
         finally:
             self._operators.changed()
         await self._conversations.keep(request, reply)
@@ -108,7 +112,7 @@ class ModelCall:
 
     async def _ask_chain(self, call: _Call) -> ModelReply:
         """The first model of the chain that will do."""
-        for name in call.brief.models:
+        for name in call.request.models or call.brief.models:
             try:
                 endpoint = resolve(name, self._aliases, self._environment, self._api)
             except ModelFailed as error:
@@ -118,15 +122,17 @@ class ModelCall:
                 return rehearse(self._rehearsal(call.brief.process), call.brief, call.messages)
             answered = await self._ask_or_fault(endpoint, call)
             if isinstance(answered, ModelReply):
-                return answered.model_copy(update={"notes": call.notes(name), "window": window_of(endpoint)})
+                usage = call.tally.usage + answered.usage
+                notes, window = call.notes(name), window_of(endpoint)
+                return answered.model_copy(update={"usage": usage, "notes": notes, "window": window})
             call.faults.append(answered)
             if answered.kind == "mistaken" or (not answered.other_model and may_retry(call.tally, answered)):
                 break
         raise _failure(call)
 
     async def _ask_or_fault(self, endpoint: Endpoint, call: _Call) -> ModelReply | Fault:
-        asking = Asking.of(endpoint, call.brief, call.messages, call.request)
-        cap = asking.question.cap
+        cap = endpoint.cap(cap_within(call.request, endpoint, call.tally.usage))
+        asking = Asking.of(endpoint, call.brief, call.messages, call.request, cap)
 
         def sent() -> int:
             return asking.size() // BYTES_PER_TOKEN
@@ -135,7 +141,7 @@ class ModelCall:
         caller = f"{activity.info().workflow_id}/{activity.info().activity_id}/{endpoint.alias}"
         try:
             async with self._gate.passage(endpoint, caller, force, sent, cap) as passage:
-                answered = await self._ask_through(passage, asking, call.speaker)
+                answered = await self._ask_through(passage, asking, call)
         except Held as held:
             return held.fault
         if isinstance(answered, ModelReply):
@@ -144,13 +150,15 @@ class ModelCall:
         log.warning("model call failed", alias=endpoint.alias, kind=answered.kind, reason=answered.message)
         return answered
 
-    async def _ask_through(self, passage: Passage, asking: Asking, speaker: Speaker) -> ModelReply | Fault:
+    async def _ask_through(self, passage: Passage, asking: Asking, call: _Call) -> ModelReply | Fault:
         """The reply, or why there is none; left with the passage too."""
         endpoint = asking.endpoint
         try:
             async with asyncio.timeout(endpoint.timeout.total_seconds()):
-                message, finish, usage = await asking.put(self._client(endpoint), passage.cap, speaker)
+                message, finish, usage = await asking.put(self._client(endpoint), passage.cap, call.speaker)
         except (openai.OpenAIError, Malformed, Complained, ValueError, TimeoutError) as error:
+            if isinstance(error, Malformed):
+                call.tally = call.tally.model_copy(update={"usage": call.tally.usage + error.usage})
             passage.fault = classify(error, endpoint)
             if passage.fault is None:
                 raise
@@ -196,4 +204,6 @@ def _failure(call: _Call) -> ApplicationError:
 
 
 def _detail(tally: Tally) -> dict[str, Any]:
-    return {"attempts": max(1, tally.failed_calls + tally.busy_calls + tally.lost_calls), "applied": "no"}
+    attempts = max(1, tally.failed_calls + tally.busy_calls + tally.lost_calls)
+    paid = {"usage": tally.usage.model_dump(exclude_defaults=True)} if tally.usage.tokens else {}
+    return {"attempts": attempts, "applied": "no", **paid}
