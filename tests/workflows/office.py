@@ -14,7 +14,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 from uuid_utils import uuid7
 
-from activities.conversations import SqliteConversations
+from activities.conversations import OpenedStore, SqliteConversations
 from activities.events import event_activities
 from activities.model.call import ModelCall
 from activities.plans import check_plan_activity
@@ -192,9 +192,15 @@ class Run:
 
 @asynccontextmanager
 async def open_office(
-    client: Client, *, home: Path | None = None, models: Mapping[str, ModelAlias] | None = None, **worker: Any
+    client: Client,
+    *,
+    home: Path | None = None,
+    models: Mapping[str, ModelAlias] | None = None,
+    conversations: OpenedStore | None = None,
+    **worker: Any,
 ) -> AsyncIterator[Office]:
-    """`home` and `models`: where conversations lie, and which endpoint answers, for processes with agents."""
+    """`home`, or a store that the office closes, and `models`: where conversations lie, and which endpoint answers, for
+    processes with agents."""
     office = Office(client, queue=f"test-{uuid7()}")
 
     @activity.defn(name=RESOLVE_PEOPLE.name)
@@ -213,9 +219,8 @@ async def open_office(
         *event_activities(office.topics),
     ]
     async with AsyncExitStack() as stack:
-        store = None
-        if home is not None:
-            store = SqliteConversations(home / "conversations.db")
+        store = conversations or (SqliteConversations(home / "conversations.db") if home else None)
+        if store is not None:
             stack.push_async_callback(store.close)
             call = ModelCall(store, lambda process: None, models or {}, environment={})
             stack.push_async_callback(call.close)
