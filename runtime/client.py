@@ -98,7 +98,9 @@ async def connect(settings: Settings) -> Connection:
     config = temporal_config()
     address = config.get("target_host")
     if address:
-        return Connection(await _connect(settings, config, address), address, _ui(settings, config), embedded=False)
+        return Connection(
+            await _connect(settings, config, address), address, web_address(settings, config), embedded=False
+        )
     server = find_server(settings)
     if server is None:
         raise ServerUnreachable(
@@ -180,7 +182,8 @@ async def _connect(settings: Settings, config: ClientConnectConfig, address: str
     return client
 
 
-def _ui(settings: Settings, config: ClientConnectConfig) -> str | None:
+def web_address(settings: Settings, config: ClientConnectConfig) -> str | None:
+    """Where Temporal Web is, when it is set or is Temporal Cloud's."""
     if settings.ui_url:
         return settings.ui_url.rstrip("/")
     return "https://cloud.temporal.io" if str(config.get("target_host")).endswith(".tmprl.cloud:7233") else None

@@ -86,7 +86,5 @@ def _key(text: str, place: str) -> bytes:
     except binascii.Error:
         key = b""
     if len(key) not in (16, 24, 32):
-        raise SettingsInvalid(
-            f"{place}: does not hold a key, which is 32 random bytes in base64: openssl rand -base64 32"
-        )
+        raise SettingsInvalid(f"{place} holds no key, which is 32 random bytes in base64: openssl rand -base64 32")
     return key

@@ -95,13 +95,13 @@ class PostgresConversations:
     async def _run(self, work: "Work[T]") -> T:
         try:
             async with asyncio.timeout(CALL_SECONDS), self._lock:
+                fresh = self._connection is None
                 try:
                     return await self._attempt(work)
                 except psycopg.OperationalError:
-                    if self._connection is None:  # it was a fresh one
+                    if fresh:
                         raise
                     # The server was restarted, or a firewall cut an idle connection. Both calls can be repeated.
-                    await self._let_go()
                     return await self._attempt(work)
         except (psycopg.Error, OSError, TimeoutError) as error:
             reason = str(error).strip() or f"no answer in {CALL_SECONDS:.0f} s"
@@ -110,14 +110,13 @@ class PostgresConversations:
             ) from error
 
     async def _attempt(self, work: "Work[T]") -> T:
-        fresh = self._connection is None
         try:
             connection = self._connection or await self._open()
             async with connection.transaction():
                 return await work(connection)
         except BaseException:
-            if fresh or (self._connection is not None and self._connection.broken):
-                await self._let_go()
+            # Also one that was cancelled in the middle of a call is in no state to be used again.
+            await self._let_go()
             raise
 
     async def _open(self) -> "psycopg.AsyncConnection[Any]":

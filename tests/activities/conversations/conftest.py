@@ -77,7 +77,9 @@ def sqlite_back_end(tmp_path: Path) -> BackEnd:
         do("UPDATE content SET used = used - ?", days * 86_400)
 
     def break_() -> None:
-        file.write_bytes(b"this is no database" * 100)
+        for path in tmp_path.glob(f"{FILE}*"):
+            path.unlink()
+        file.mkdir()
 
     return BackEnd(ConversationSettings(), tmp_path, {}, rows, age, lambda: void(do("DELETE FROM content")), break_)
 
@@ -164,7 +166,7 @@ def void(_: object) -> None:
     """For a function whose value nobody wants."""
 
 
-KINDS = ["sqlite", "postgres", "redis", "s3"]
+KINDS = ["sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgres", "redis", "s3"))]
 
 
 @pytest.fixture(params=KINDS)

@@ -102,14 +102,16 @@ async def test_a_store_emptied_in_mid_run_is_supplied_again_by_the_workflow(
         back_end.lose()
         turn = sum(message["role"] == "assistant" for message in asked.messages)
         calls = (("do_work", {"what": f"canary {turn}"}),) if turn < 4 else ()
-        return Answered(body=json.dumps(completion(asked, "" if calls else "done", calls, "stop", (100, 20))))
+        return Answered(
+            body=json.dumps(completion(asked, "" if calls else "the canary lives", calls, "stop", (100, 20)))
+        )
 
     with open_endpoint() as endpoint:
         endpoint.default = lose_then_answer
         models = {"default": ModelAlias(model="test-model", base_url=endpoint.url)}
         async with open_office(client, conversations=back_end.open(keys), models=models) as office:
             run = await office.start(PROCESS)
-            assert (await run.handle.result()).output == "done"
+            assert (await run.handle.result()).output == "the canary lives"
         assert len(endpoint.requests[-1].messages) == 2 + 4 * 2
     assert [what for _, _, what in office.ledger] == [f"canary {turn}" for turn in range(4)]
     kept = b"".join((await back_end.rows()).values())
@@ -127,6 +129,7 @@ PROCESS = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["postgres", "redis"])
 async def test_a_server_that_was_restarted_is_found_again(request: pytest.FixtureRequest, kind: str) -> None:
     server: Server = request.getfixturevalue(kind)
