@@ -22,7 +22,8 @@ SHORTEST_GUESSED = 8
 
 _GUESSED = re.compile(r"(?i)(api_?key|password|passwd|secret|token|secret_?access_?key|private_?key)$")
 _SHAPES = (
-    (re.compile(r"(?i)\b(bearer|basic)(\s+|%20)[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {REDACTED}"),
+    # A word may follow too: `basic information`. A token has a digit, or is longer than words are.
+    (re.compile(r"(?i)\b(bearer|basic)(?:\s+|%20)(?:(?=\S*\d)[\w.~+/=-]{8,}|[\w.~+/=-]{24,})"), rf"\1 {REDACTED}"),
     (re.compile(r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{12,}"), REDACTED),
     (re.compile(r"(://[^/\s:@'\"]*):[^/\s@'\"]+@"), rf"\1:{REDACTED}@"),
 )

@@ -166,6 +166,7 @@ async def test_a_key_rotated_in_mid_run_loses_nothing(client: Client, tmp_path: 
     assert {b"old", b"new"} <= set(re.findall(rb"encryption-key-id\x12.(old|new)", raw))
 
 
+@pytest.mark.slow
 async def test_a_missing_key_stops_a_run_until_it_is_back(client: Client, tmp_path: Path) -> None:
     async with open_office(await connected(client, tmp_path, OLD)) as office:
         run = await office.start(GATED)
