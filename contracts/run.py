@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PlainSerializer
 
+from contracts.agent import Note
+from contracts.asks import Ask
 from contracts.base import Contract, Json
 from contracts.decisions import Receipt
 from contracts.errors import ErrorInfo
@@ -125,6 +127,9 @@ class StepRecord(Contract):
     called: bool = Field(default=False, description="a fallback that stands in for a step that failed")
     event: Event | None = Field(default=None, description="what an event step waited for")
     plan: PlanRecord | None = Field(default=None, description="of a goal")
+    asked: int = Field(default=0, description="how often its agents asked people")
+    ask: Ask | None = Field(default=None, description="what an agent asks; `ID/ask-N` inside the agent's step")
+    notes: tuple[Note, ...] = Field(default=(), description="what its agent left to know, the last ones")
 
 
 class Snapshot(Contract):
@@ -189,6 +194,7 @@ class StepView(Contract):
     plan: tuple[Revision, ...] = Field(default=(), description="of a goal: its plan and each change of it")
     order: int | None = Field(default=None, description="place in the order of completion")
     undo: tuple[UndoCall, ...] = Field(default=(), description="what an abort would call to take this step back")
+    notes: tuple[Note, ...] = Field(default=(), description="warnings and events on its agent's way")
 
 
 class Cost(Contract):
