@@ -165,7 +165,7 @@ _SECTIONS: dict[str, type[Contract]] = {
 }
 _UNSHOWN = {"password", "keys", "codec_token"}
 """Settings that refer to secrets. Somebody may have pasted the secret itself."""
-_PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
+_PASSWORD = re.compile(r"(?P<user>://[^/\s:@]*:)[^/\s@]+(?=@)|(?<=password=)[^&\s'\"]+")
 
 
 def _explain(detail: Any, file: Path) -> str:
@@ -179,7 +179,7 @@ def _explain(detail: Any, file: Path) -> str:
     message = detail["msg"].removeprefix("Value error, ")
     if path[0] in _SECTIONS and (_UNSHOWN.intersection(path) or isinstance(detail["input"], Mapping)):
         return f"{place}: {message}" + ("; write env:NAME" if detail["type"] == "string_pattern_mismatch" else "")
-    shown = _PASSWORD.sub(r"\1:...@", repr(detail["input"]))
+    shown = _PASSWORD.sub(lambda found: f"{found['user'] or ''}...", repr(detail["input"]))
     return f"{place}: {shown}: {message}"
 
 
