@@ -10,9 +10,6 @@ RETENTION = timedelta(days=30)
 RENEW_SECONDS = 86_400.0
 """What was read is written to, so that it stays, no more often than this."""
 
-CALL_SECONDS = 10.0
-"""A back end elsewhere that takes longer counts as unavailable: the workflow's supply is quicker."""
-
 
 class ConversationsUnavailable(Exception):
     """The store cannot be read or written now; the message names it."""

@@ -52,7 +52,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._give()
 
     def do_GET(self) -> None:
-        self._give()
+        if "list-type=2" in self.path:
+            self._list()
+        else:
+            self._give()
+
+    def do_DELETE(self) -> None:
+        self.objects.held.pop(self._place(), None)
+        self._answer(403 if self.objects.denies else 204, b"")
 
     def log_message(self, *_: object) -> None:
         pass
@@ -84,6 +91,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.objects.held[place] = content
         self.objects.written[place] = time.time()
         self._answer(200, b"" if self.command == "PUT" else b"{}")
+
+    def _list(self) -> None:
+        """S3's: the first 1,000 whose names begin so."""
+        parts = urlsplit(self.path)
+        bucket = parts.path.strip("/")
+        prefix = f"{bucket}/{parse_qs(parts.query).get('prefix', [''])[0]}"
+        places = sorted(place for place in self.objects.held if place.startswith(prefix))
+        keys = "".join(f"<Contents><Key>{place.removeprefix(f'{bucket}/')}</Key></Contents>" for place in places)
+        body = f"<ListBucketResult><KeyCount>{len(places)}</KeyCount>{keys}</ListBucketResult>".encode()
+        self._answer(*((403, b"") if self.objects.denies else (200, body)))
 
     def _give(self) -> None:
         content = self.objects.held.get(self._place())

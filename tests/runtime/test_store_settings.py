@@ -83,14 +83,14 @@ def test_what_is_wrong_is_said_with_the_way_out_and_without_the_secret(
 def test_a_package_that_is_missing_is_named_with_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, store: str, package: str, group: str
 ) -> None:
-    monkeypatch.setattr("activities.conversations.opening.find_spec", lambda name: None)
+    monkeypatch.setattr("activities.reach.needs.find_spec", lambda name: None)
     settings = ConversationSettings(store=store)
     with pytest.raises(SettingsInvalid, match=rf"{package} is not installed; `make setup WITH={group}`"):
         open_conversations(settings, tmp_path, timedelta(days=1), {})
 
 
 def test_a_password_that_is_not_set_is_said_by_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("activities.conversations.opening.find_spec", lambda name: name)
+    monkeypatch.setattr("activities.reach.needs.find_spec", lambda name: name)
     settings = ConversationSettings(store="redis://cache", password="env:NOT_THERE")
     with pytest.raises(SettingsInvalid, match=r"conversations\.password: the variable NOT_THERE is not set"):
         open_conversations(settings, tmp_path, timedelta(days=1), {})

@@ -20,6 +20,8 @@ from tests.runtime.bucket import bucket_server
 from tests.stores import Server, needs, postgres_server, redis_server
 
 RETENTION = timedelta(days=30)
+CONTENT = "/content/"
+"""What a bucket's lifecycle rule is about."""
 CLOUD = {
     "AWS_ACCESS_KEY_ID": "somebody",
     "AWS_SECRET_ACCESS_KEY": "something",
@@ -40,11 +42,11 @@ class BackEnd:
     age: Callable[[float], Awaitable[None]]
     lose: Callable[[], None]
     break_: Callable[[], None]
-    opened: list[OpenedStore] = field(default_factory=list)
+    closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     def open(self, keys: Keys | None = None) -> OpenedStore:
         store = open_conversations(self.settings, self.home, RETENTION, self.environment, keys)
-        self.opened.append(store)
+        self.closing.append(store.close)
         return store
 
 
@@ -99,7 +101,7 @@ def postgres_back_end(postgres: Server, tmp_path: Path) -> BackEnd:
     async def age(days: float) -> None:
         do("UPDATE surefoot_content SET used = used - %s", days * 86_400)
 
-    do("DROP TABLE IF EXISTS surefoot_content")
+    do("DROP TABLE IF EXISTS surefoot_content, surefoot_board")
     settings = ConversationSettings(store=postgres.url, password="env:DATABASE_PASSWORD")
     return BackEnd(
         settings,
@@ -121,15 +123,15 @@ def redis_back_end(redis: Server, tmp_path: Path) -> Iterator[BackEnd]:
     with Redis.from_url(redis.url, password=redis.password) as connection:
 
         async def rows() -> dict[str, bytes]:
-            keys = list(connection.scan_iter())
+            keys = list(connection.scan_iter(f"{PREFIX}*"))
             return {key.decode().removeprefix(PREFIX): connection.get(key) for key in keys}
 
         async def age(days: float) -> None:
-            for key in connection.scan_iter():
+            for key in connection.scan_iter(f"{PREFIX}*"):
                 connection.pexpire(key, connection.pttl(key) - int(days * 86_400_000))
 
         def break_() -> None:
-            for key in connection.scan_iter():
+            for key in connection.scan_iter(f"{PREFIX}*"):
                 connection.delete(key)
                 connection.rpush(key, "a list")
 
@@ -147,10 +149,11 @@ def s3_back_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bac
             monkeypatch.setenv(name, value)
 
         async def rows() -> dict[str, bytes]:
-            return {place.rpartition("/")[2]: body for place, body in objects.held.items()}
+            held = {place: body for place, body in objects.held.items() if CONTENT in place}
+            return {place.rpartition("/")[2]: body for place, body in held.items()}
 
         async def age(days: float) -> None:
-            for place in list(objects.held):
+            for place in [place for place in objects.held if CONTENT in place]:
                 objects.written[place] -= days * 86_400
                 if objects.written[place] < time.time() - RETENTION.total_seconds():  # the bucket's lifecycle rule
                     del objects.held[place]
@@ -173,5 +176,5 @@ KINDS = ["sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("po
 async def back_end(request: pytest.FixtureRequest) -> Any:
     made: BackEnd = request.getfixturevalue(f"{request.param}_back_end")
     yield made
-    for store in made.opened:
-        await store.close()
+    for close in made.closing:
+        await close()
