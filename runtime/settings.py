@@ -3,7 +3,7 @@
 import getpass
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -163,7 +163,7 @@ _SECTIONS: dict[str, type[Contract]] = {
     "conversations": ConversationSettings,
     "encryption": EncryptionSettings,
 }
-_UNSHOWN = {"password", "keys", "codec_token"}
+_UNSHOWN = {"password", "keys", "codec_token", "key_env"}
 """Settings that refer to secrets. Somebody may have pasted the secret itself."""
 _PASSWORD = re.compile(r"(?P<user>://[^/\s:@]*:)[^/\s@]+(?=@)|(?<=password=)[^&\s'\"]+")
 
@@ -173,14 +173,20 @@ def _explain(detail: Any, file: Path) -> str:
     variables = (f"SUREFOOT_{'__'.join(path[:depth]).upper()}" for depth in range(len(path), 0, -1))
     place = next((name for name in variables if name in os.environ), f"{file}: {'.'.join(path)}")
     if detail["type"] == "extra_forbidden":
-        section = _SECTIONS.get(path[0]) if len(path) > 1 else None
-        fields = section.model_fields if section else Settings.model_fields
-        return f"{place}: there is no such setting; there are {', '.join(fields)}"
-    message = detail["msg"].removeprefix("Value error, ")
-    if path[0] in _SECTIONS and (_UNSHOWN.intersection(path) or isinstance(detail["input"], Mapping)):
-        return f"{place}: {message}" + ("; write env:NAME" if detail["type"] == "string_pattern_mismatch" else "")
+        return f"{place}: there is no such setting; there are {', '.join(_fields_beside(path))}"
+    said = detail["msg"].removeprefix("Value error, ")
+    # What stands where a reference to a secret belongs may be the secret; a whole table is no value to repeat.
+    if _UNSHOWN.intersection(path) or isinstance(detail["input"], dict):
+        return f"{place}: {said}" + ("; write env:NAME" if detail["type"] == "string_pattern_mismatch" else "")
     shown = _PASSWORD.sub(lambda found: f"{found['user'] or ''}...", repr(detail["input"]))
-    return f"{place}: {shown}: {message}"
+    return f"{place}: {shown}: {said}"
+
+
+def _fields_beside(path: list[str]) -> Iterable[str]:
+    if path[0] == "models" and len(path) > 2:
+        return ModelAlias.model_fields
+    section = _SECTIONS.get(path[0]) if len(path) > 1 else None
+    return section.model_fields if section else Settings.model_fields
 
 
 def _login() -> str:
