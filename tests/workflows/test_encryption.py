@@ -12,6 +12,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHistory
 from temporalio.worker import Replayer
 
 from activities.conversations.opening import open_conversations
+from cli.runs import Attempt, Watch
 from contracts.errors import PayloadUnavailable, SettingsInvalid
 from contracts.settings import ModelAlias
 from contracts.stores import ConversationSettings
@@ -151,6 +152,23 @@ async def test_what_failed_is_told_to_those_who_have_the_keys_and_to_nobody_else
     assert b"Encoded failure" in raw
     assert b"Traceback" not in raw
     assert b"runner.py" not in raw
+
+
+async def test_what_an_attempt_failed_with_is_shown_while_it_is_tried_again(office: Office, client: Client) -> None:
+    run = await office.start("""
+        process: waits
+        steps: {look: {tool: do.look, with: {fail_times: 1}, retry: {attempts: 2, first: 1h}}}
+    """)
+
+    async def attempt() -> Attempt | None:
+        attempts = (await Watch(office.client, run.id).look()).attempts
+        return next((found for found in attempts.values() if found.failure), None)
+
+    tried = await eventually(attempt, lambda found: found is not None)
+    assert "no line" in tried.failure
+    described = await client.get_workflow_handle(run.id).describe()
+    assert described.raw_description.pending_activities[0].last_failure.message == "Encoded failure"
+    await run.handle.terminate()
 
 
 async def test_a_key_rotated_in_mid_run_loses_nothing(client: Client, tmp_path: Path) -> None:
