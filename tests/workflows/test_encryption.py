@@ -12,12 +12,12 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHistory
 from temporalio.worker import Replayer
 
 from activities.conversations.opening import open_conversations
-from cli.runs import Attempt, Watch
 from contracts.errors import PayloadUnavailable, SettingsInvalid
 from contracts.settings import ModelAlias
 from contracts.stores import ConversationSettings
 from runtime.client import conversation_retention, data_converter
 from runtime.keys import Keys
+from runtime.runs import Attempt, Watch
 from runtime.sandbox import workflow_runner
 from runtime.settings import EncryptionSettings, Settings
 from tests.business import eventually
