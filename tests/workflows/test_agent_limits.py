@@ -133,9 +133,6 @@ async def test_people_raise_a_limit_by_as_much_again_or_by_what_they_write(offic
     assert len(endpoint.requests) == 5
 
 
-TWO = "[one, two, three, four]"
-
-
 def side_by_side(names: tuple[str, ...], *, task: str = "Read it all") -> str:
     return "{" + ", ".join(f"{name}: {{agent: clerk, task: {task}, on_failure: continue}}" for name in names) + "}"
 
@@ -182,6 +179,25 @@ async def test_a_retry_after_a_limit_grants_it_anew_and_the_run_counts_both(offi
     view = await run.until(lambda view: len(endpoint.requests) == 3 and bool(view.incidents))
     assert "the run has no turns left" in view.incidents[0].error.message
     assert view.cost.calls == 3
+
+
+async def test_an_answer_that_cannot_be_read_and_is_tried_again_counts(office: Office, endpoint: Endpoint) -> None:
+    endpoint.raw('{"choices": [], "usage": {"prompt_tokens": 500, "completion_tokens": 40}}')
+    endpoint.say("done")
+    run = await office.start(process("{tokens: 5000}"))
+    await run.handle.result()
+    cost = (await run.view()).cost
+    assert (cost.tokens, cost.calls) == (540 + 120, 1)
+    assert cost.amount == pytest.approx((600 * 1 + 60 * 10) / 1e6)
+
+
+async def test_a_limit_of_cost_holds_at_the_real_price(office: Office, endpoint: Endpoint) -> None:
+    endpoint.default = honest
+    run = await office.start(process("{cost: 0.02, turns: 100}"))
+    error = (await run.parked("ask")).incidents[0].error
+    assert error.detail["limit"] == "cost"
+    assert "USD are left for model-default" in error.message
+    assert 0.01 < (await run.view()).cost.amount <= 0.02
 
 
 async def test_a_conversation_s_gauges_are_in_the_agent_s_view(office: Office, endpoint: Endpoint) -> None:
