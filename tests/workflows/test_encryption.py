@@ -17,9 +17,9 @@ from contracts.settings import ModelAlias
 from contracts.stores import ConversationSettings
 from runtime.client import conversation_retention, data_converter
 from runtime.keys import Keys
-from runtime.runs import Attempt, Watch
 from runtime.sandbox import workflow_runner
 from runtime.settings import EncryptionSettings, Settings
+from runtime.watch import Attempt, Watch
 from tests.business import eventually
 from tests.endpoint import Endpoint, open_endpoint
 from tests.workflows.office import Office, open_office
