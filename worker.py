@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from temporalio.worker import Worker
 
+from activities.board import SqliteBoard
 from activities.conversations import SqliteConversations
 from activities.events import event_activities
 from activities.heartbeats import INTERVAL
@@ -22,6 +23,7 @@ from activities.plans import check_plan_activity
 from activities.processes import await_process_activity, load_process_activity
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
+from contracts.board import BoardStore
 from contracts.errors import ServerUnreachable, SurefootError
 from contracts.settings import describe_model
 from contracts.state import state_tools
@@ -58,7 +60,8 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
     topics = Topics(connection.client, settings.task_queue)
     await keep_triggers(connection.client, topics, settings.task_queue, processes)
     conversations = SqliteConversations(settings.home / "conversations.db")
-    models = ModelCall(conversations, catalog.rehearsal, settings.models, settings.model_api)
+    board = _board(settings)
+    models = ModelCall(conversations, catalog.rehearsal, settings.models, settings.model_api, board=board)
     try:
         worker = Worker(
             connection.client,
@@ -75,7 +78,22 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
             yield worker
     finally:
         await models.close()
+        await board.close()
         await conversations.close()
+
+
+@asynccontextmanager
+async def open_board(settings: Settings) -> AsyncIterator[BoardStore]:
+    """The board that workers and operators share, for the length of the block."""
+    board = _board(settings)
+    try:
+        yield board
+    finally:
+        await board.close()
+
+
+def _board(settings: Settings) -> SqliteBoard:
+    return SqliteBoard(settings.home / "board.db")
 
 
 def activities(

@@ -9,13 +9,13 @@ from contracts.errors import ModelFailed
 from contracts.settings import (
     DEFAULT_MODEL,
     LONGEST_ANSWER,
+    OPENAI_URL,
     ModelAlias,
     ModelApi,
     answers_by_script,
     without_credentials,
 )
 
-OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "not-needed"
 """Local servers take any key, and the client insists on one."""
 
