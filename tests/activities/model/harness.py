@@ -60,7 +60,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.models = ModelCall(
-            self.store, lambda _: self.rehearsal, self.aliases, self.api, self.environment, self.board
+            self.store, lambda _: self.rehearsal, self.aliases, self.api, self.environment, self.board, self.clock
         )
 
     async def restart(self) -> None:
