@@ -76,8 +76,8 @@ async def force_model(
         except BoardUnavailable as error:
             raise CallerError(f"{error}; workers did not hear it") from error
     means = {
-        "open": "it is not asked until you close it or set it to auto; runs wait, or use the next of their chain",
-        "close": "it is asked, whatever its breaker finds",
+        "open": "runs wait, or use the next of their chain, until it is set to auto",
+        "close": "it is asked whatever its breaker finds, until it is set to auto",
         "auto": "its breaker decides again, and starts afresh",
     }
     said = f"{alias}: {means[state]}; workers hear it within seconds"
