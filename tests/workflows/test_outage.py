@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,10 @@ from tests.endpoint import Answered, Asked, completion, open_endpoint
 from workflows.agent.workflow import AgentWorkflow
 
 RUNS = 100
+PROBES = 20
+TOLD_LATER = 2
+"""Probes that the worker may have made since it told of them."""
+
 HEALED_WITHIN = 30.0
 """Seconds from healing to the closed breaker."""
 
@@ -98,16 +101,13 @@ async def test_an_outage_is_probed_and_no_run_is_lost(client: Client, tmp_path: 
         )
         async with patient(worker):
             runs = [await start(client, queue, number) for number in range(RUNS)]
-            await board.until("open", 30)
-            asked_before, probes_before = len(endpoint.requests), _probes(board)
-            began = time.monotonic()
-            while _probes(board) < probes_before + 10:  # far more tries than the attempts of a call
-                await asyncio.sleep(0.2)
-                assert time.monotonic() < began + 150
-            asked, probes = len(endpoint.requests) - asked_before, _probes(board) - probes_before
-            assert asked <= 1.2 * probes + 2, "what was under way when it opened, and what was not told yet"
+            await board.until("open", 60)
+            async with asyncio.timeout(200):
+                while _probes(board) < PROBES:  # far more tries than the attempts of a call
+                    await asyncio.sleep(0.2)
+            assert len(endpoint.requests) <= 1.2 * (_probes(board) + TOLD_LATER)
             endpoint.default = answer
-            await board.until("closed", HEALED_WITHIN + 5)
+            await board.until("closed", HEALED_WITHIN)
             results = await asyncio.wait_for(asyncio.gather(*(run.result() for run in runs)), 90)
         await models.close()
         await store.close()

@@ -14,7 +14,7 @@ from contracts.messages import UserMessage
 from contracts.settings import ModelAlias
 from tests.activities.model.conftest import shut
 from tests.activities.model.harness import Desk, desk_at
-from tests.endpoint import MODEL, Endpoint
+from tests.endpoint import MODEL, Answered, Endpoint
 
 
 @dataclass
@@ -121,6 +121,22 @@ async def test_slow_answers_open_it(watched: Desk, endpoint: Endpoint, clock: Cl
     for _ in range(3):
         await ask_slowly()
     assert "took over 270 s" in (await watched.failure()).message
+
+
+async def test_few_ask_at_once_while_nobody_knows_that_it_answers(watched: Desk, endpoint: Endpoint) -> None:
+    let_go = threading.Event()
+    endpoint.default = lambda asked: Answered(500, '{"error": {"message": "down"}}', until=let_go)
+    desks = [Desk(watched.store, watched.aliases, watched.environment) for _ in range(10)]
+    for number, desk in enumerate(desks):
+        await desk.models.close()
+        desk.models = watched.models
+        desk.begin(task=f"Compare invoice {number}.")
+    waiting = [asyncio.create_task(desk.failure()) for desk in desks]
+    held, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    assert "has still to give its first answer" in held.pop().result().message
+    let_go.set()
+    await asyncio.gather(*waiting)
+    assert len(endpoint.requests) == 3
 
 
 async def test_a_used_up_quota_is_not_asked_again_until_an_operator_or_time_says_so(
