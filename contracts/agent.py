@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from contracts.approval import CallApproval
 from contracts.base import Contract, Json
+from contracts.grants import Grant
 from contracts.messages import Message
 from contracts.model import Usage
 from contracts.process import Limits
@@ -39,6 +41,9 @@ class AgentRequest(Contract):
     output: dict[str, Any] | None = None
     tools: dict[str, ToolSpec] = {}
     limits: Limits = Limits()
+    grants: tuple[Grant, ...] = ()
+    approve: tuple[CallApproval, ...] = ()
+    tainted: bool = Field(default=False, description="whether task or context hold what came from outside")
     priority: int | None = None
     snapshot: "AgentSnapshot | None" = Field(default=None, description="set by continue-as-new only")
 
@@ -58,6 +63,7 @@ class AgentSnapshot(Contract):
     waited: Annotated[timedelta, Field(description="for people, which its limit of time leaves out")] = timedelta(0)
     notes: tuple[Note, ...] = ()
     noted: int = 0
+    tainted: bool = False
 
 
 class AgentResult(Contract):

@@ -17,6 +17,7 @@ import structlog.typing
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 from contracts.base import Contract, Duration, Json, parse_duration
+from contracts.grants import Grant, pattern_of
 from contracts.process import Retry
 
 Effect = Literal["read", "write"]
@@ -75,6 +76,7 @@ class ToolSpec(Contract):
     idempotent: bool = False
     untrusted: bool = False
     sensitive: bool = False
+    outside: bool = False
     timeout: Duration | None = Field(default=None, description="of one attempt; a step's own timeout goes first")
     retry: Retry | None = None
     check: str | None = Field(default=None, description="the tool that reconciles an unknown outcome")
@@ -101,13 +103,14 @@ class Tool(Generic[P, R]):
         return self.function(*args, **kwargs)
 
 
-def tool(
+def tool(  # noqa: PLR0913 -- one for each thing that a tool can say of itself
     *,
     name: str,
     effect: Effect,
     idempotent: bool = False,
     untrusted: bool = False,
     sensitive: bool = False,
+    outside: bool = False,
     timeout: str | timedelta | None = None,
     retry: Retry | Mapping[str, Any] | None = None,
     check: "Tool[..., Any] | str | None" = None,
@@ -120,6 +123,7 @@ def tool(
         idempotent: a `write` that honours `ctx.idempotency_key`, so it may be retried.
         untrusted: its output comes from outside and taints what follows.
         sensitive: it reads what must not leave.
+        outside: its arguments leave to an outside address, such as a mail or a request to the world.
         timeout: of one attempt, like `30s`; default 5m.
         retry: replaces the default of 5 attempts from 1s, doubling, up to 1m.
         check: the tool that says whether a write with an unknown outcome happened: called with the same arguments
@@ -144,6 +148,7 @@ def tool(
             idempotent=idempotent,
             untrusted=untrusted,
             sensitive=sensitive,
+            outside=outside,
             timeout=None if timeout is None else parse_duration(timeout),
             retry=None if retry is None else Retry.model_validate(retry),
             check=check.spec.name if isinstance(check, Tool) else check,
@@ -203,7 +208,8 @@ class ToolResult(Contract):
     attempts: int = 1
 
 
-def granted(patterns: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
+def granted(grants: Iterable[Grant], names: Iterable[str]) -> tuple[str, ...]:
     """The tool names that match any pattern; `*` stands for any run of characters within or across dots."""
+    patterns = [pattern_of(grant) for grant in grants]
     regexes = [re.compile(".*".join(re.escape(part) for part in pattern.split("*"))) for pattern in patterns]
     return tuple(name for name in names if any(regex.fullmatch(name) for regex in regexes))

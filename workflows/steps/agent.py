@@ -83,6 +83,8 @@ async def ask_agent(
             output=output,
             tools={tool: tools[tool] for tool in granted(spec.tools, tools)},
             limits=limits,
+            grants=spec.tools,
+            approve=spec.approve,
             priority=priority,
         )
         node.update(child=child, attempts=node.record.attempts + 1)
