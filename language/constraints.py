@@ -1,5 +1,6 @@
 """Grants with constraints on arguments: what is wrong with them in a file, and whether one covers a call."""
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -46,6 +47,8 @@ def _unmet(constraints: Constraints, args: Mapping[str, Json]) -> Iterator[str]:
 def holds(constraint: Json, value: Json, args: Mapping[str, Json]) -> bool:
     """Whether an argument satisfies a constraint. What cannot be compared does not."""
     condition = _condition(constraint)
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
     if condition is not None:
         try:
             return expressions.run(condition, {"value": value, "args": dict(args)}) is True
