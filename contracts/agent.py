@@ -126,6 +126,7 @@ class AgentResult(Contract):
     turns: int
     tool_calls: int
     notes: tuple[Note, ...] = ()
+    tainted: bool = False
 
 
 class AgentFailure(Contract):

@@ -98,6 +98,8 @@ async def _call(agent: Agent, each: Wanted, agreed: Agreed) -> Told:
     finally:
         if spec.untrusted:  # What it fails with may be from outside too.
             agent.taint(spec.name)
+    if spec.name == "state.get" and result.output["tainted"]:
+        agent.taint(f"state.{agreed.args['key']}")
     if agreed.edited is None:
         return tool_message(asked.id, result.output), True
     edited = {"by": agreed.edited.by, "comment": agreed.edited.comment, "arguments": agreed.args}
