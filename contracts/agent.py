@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from contracts.approval import CallApproval
 from contracts.base import Contract, Json
+from contracts.grants import Grant
 from contracts.leases import Lease
 from contracts.messages import Message
 from contracts.model import Usage
@@ -40,6 +42,9 @@ class AgentRequest(Contract):
     output: dict[str, Any] | None = None
     tools: dict[str, ToolSpec] = {}
     limits: Limits = Limits()
+    grants: tuple[Grant, ...] = ()
+    approve: tuple[CallApproval, ...] = ()
+    tainted: bool = Field(default=False, description="whether task or context hold what came from outside")
     compaction: Compaction = Compaction()
     lease: Lease | None = Field(default=None, description="of the goal's and the run's budgets, where there are any")
     priority: int | None = None
@@ -102,6 +107,7 @@ class AgentSnapshot(Contract):
     waited: Annotated[timedelta, Field(description="for people, which its limit of time leaves out")] = timedelta(0)
     notes: tuple[Note, ...] = ()
     noted: int = 0
+    tainted: bool = False
     allowed: Limits | None = None
     models: tuple[str, ...] = ()
     warned: tuple[str, ...] = ()
@@ -120,6 +126,7 @@ class AgentResult(Contract):
     turns: int
     tool_calls: int
     notes: tuple[Note, ...] = ()
+    tainted: bool = False
 
 
 class AgentFailure(Contract):

@@ -7,8 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from contracts.approval import Approval, Approve
+from contracts.approval import Approval, Approve, CallApproval
 from contracts.base import Contract, Duration, Expression, Json, JsonSchema, Topic
+from contracts.grants import Grant
 from contracts.triggers import Trigger
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", description="kebab-case")]
@@ -72,11 +73,13 @@ class Compaction(Contract):
 
 
 class AgentSpec(Contract):
-    """An agent: what it is told, which models answer for it (first one first), which tools it may call."""
+    """An agent: what it is told, which models answer for it (first one first), which tools it may call, and for which
+    calls people are asked."""
 
     instructions: Annotated[str, Field(min_length=1)]
     model: str | Annotated[tuple[str, ...], Field(min_length=1)] = "default"
-    tools: tuple[str, ...] = ()
+    tools: tuple[Grant, ...] = ()
+    approve: tuple[CallApproval, ...] = ()
     limits: Limits = Limits()
     compaction: Compaction = Compaction()
 
@@ -144,6 +147,9 @@ class ToolStep(StepBase):
     kind: ClassVar[str] = "tool"
     tool: str
     approve: Approve | None = None
+    accepts_untrusted: bool = Field(
+        default=False, description="its arguments may hold text from outside, which the tool takes as mere data"
+    )
 
 
 class AgentStep(StepBase):

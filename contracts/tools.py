@@ -17,6 +17,7 @@ import structlog.typing
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 from contracts.base import Contract, Duration, Json, Lean, parse_duration
+from contracts.grants import Grant, pattern_of
 from contracts.process import Retry
 
 Effect = Literal["read", "write"]
@@ -49,6 +50,10 @@ class ToolContext(Protocol):
     def step(self) -> str: ...
 
     @property
+    def tainted(self) -> bool:
+        """Whether the arguments may hold text from outside."""
+
+    @property
     def attempt(self) -> int:
         """1 on the first try."""
 
@@ -75,11 +80,18 @@ class ToolSpec(Contract):
     idempotent: bool = False
     untrusted: bool = False
     sensitive: bool = False
+    outside: bool = False
     timeout: Duration | None = Field(default=None, description="of one attempt; a step's own timeout goes first")
     retry: Retry | None = None
     check: str | None = Field(default=None, description="the tool that reconciles an unknown outcome")
     parameters: dict[str, Any] = {}
     returns: dict[str, Any] = {}
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether text from outside may reach it only when people agree: it changes the world, or its arguments leave.
+        What is written to the run's own state stays tainted there instead."""
+        return (self.effect == "write" or self.outside) and not self.name.startswith("state.")
 
     @property
     def repeatable(self) -> bool:
@@ -101,13 +113,14 @@ class Tool(Generic[P, R]):
         return self.function(*args, **kwargs)
 
 
-def tool(
+def tool(  # noqa: PLR0913 -- one for each thing that a tool can say of itself
     *,
     name: str,
     effect: Effect,
     idempotent: bool = False,
     untrusted: bool = False,
     sensitive: bool = False,
+    outside: bool = False,
     timeout: str | timedelta | None = None,
     retry: Retry | Mapping[str, Any] | None = None,
     check: "Tool[..., Any] | str | None" = None,
@@ -120,6 +133,7 @@ def tool(
         idempotent: a `write` that honours `ctx.idempotency_key`, so it may be retried.
         untrusted: its output comes from outside and taints what follows.
         sensitive: it reads what must not leave.
+        outside: its arguments leave to an outside address, such as a mail or a request to the world.
         timeout: of one attempt, like `30s`; default 5m.
         retry: replaces the default of 5 attempts from 1s, doubling, up to 1m.
         check: the tool that says whether a write with an unknown outcome happened: called with the same arguments
@@ -144,6 +158,7 @@ def tool(
             idempotent=idempotent,
             untrusted=untrusted,
             sensitive=sensitive,
+            outside=outside,
             timeout=None if timeout is None else parse_duration(timeout),
             retry=None if retry is None else Retry.model_validate(retry),
             check=check.spec.name if isinstance(check, Tool) else check,
@@ -194,6 +209,7 @@ class ToolCall(Lean):
     run: str
     step: str
     call_id: str | None = None
+    tainted: bool = False
 
 
 class ToolResult(Lean):
@@ -203,7 +219,8 @@ class ToolResult(Lean):
     attempts: int = 1
 
 
-def granted(patterns: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
+def granted(grants: Iterable[Grant], names: Iterable[str]) -> tuple[str, ...]:
     """The tool names that match any pattern; `*` stands for any run of characters within or across dots."""
+    patterns = [pattern_of(grant) for grant in grants]
     regexes = [re.compile(".*".join(re.escape(part) for part in pattern.split("*"))) for pattern in patterns]
     return tuple(name for name in names if any(regex.fullmatch(name) for regex in regexes))

@@ -11,6 +11,7 @@ from contracts.process import AgentStep, GoalStep, GroupStep, Process, Step, Too
 from contracts.run import Definition
 from contracts.state import BUILT_IN
 from contracts.tools import ToolSpec, granted
+from language.legs import Legs
 from language.names import Names, walk
 from language.references import References
 from language.source import Path, load_yaml
@@ -39,6 +40,7 @@ def load_process(
         references = References(source, dropped)
         references.check(process)
         Names(source, dropped, tools, processes).check(process)
+        Legs(source, process, tools).check()
         needs = references.needs
     if source.problems or process is None:
         unique = {str(problem): problem for problem in source.problems}

@@ -8,8 +8,10 @@ from typing import Any
 from cronsim import CronSim, CronSimError
 
 from contracts.base import Json
+from contracts.grants import Grant, constraints_of, pattern_of
 from contracts.process import (
     PLANNER,
+    AgentSpec,
     AgentStep,
     GoalStep,
     GroupStep,
@@ -21,6 +23,7 @@ from contracts.process import (
 )
 from contracts.tools import ToolSpec, granted
 from contracts.triggers import ScheduleTrigger, Trigger
+from language.constraints import problems
 from language.expressions import texts
 from language.schema import schema_error, violations
 from language.source import Path, Source
@@ -65,6 +68,7 @@ class Names:
         for name, agent in process.agents.items():
             if not self._planned:  # A plan's agents are those of the file, with the tools they have there.
                 self._patterns(agent.tools, ("agents", name, "tools"))
+                self._approvals(agent, ("agents", name, "approve"))
         left_out = {str(path[1]) for path in self._dropped if path[:1] == ("agents",) and len(path) > 1}
         agents = set(process.agents) | left_out
         for path, step in walk(process.steps):
@@ -129,10 +133,26 @@ class Names:
         if error := schema_error(schema):
             self._report(path, f"`{path[-1]}` is no JSON Schema: {error}", "see https://json-schema.org")
 
-    def _patterns(self, patterns: tuple[str, ...], path: Path) -> None:
-        for index, pattern in enumerate(patterns):
-            if not granted((pattern,), self._tools):
+    def _approvals(self, agent: AgentSpec, path: Path) -> None:
+        """Its approvals are for tools that it is granted."""
+        tools = granted(agent.tools, self._tools)
+        for index, approval in enumerate(agent.approve):
+            for number, pattern in enumerate(approval.tools):
+                if not granted((pattern,), tools):
+                    message = f"`{path[1]}` is granted no tool that matches `{pattern}`"
+                    self._report((*path, index, "tools", number), message, close(pattern, tools))
+
+    def _patterns(self, grants: tuple[Grant, ...], path: Path) -> None:
+        for index, grant in enumerate(grants):
+            names = granted((grant,), self._tools)
+            if not names:
+                pattern = pattern_of(grant)
                 self._report((*path, index), f"no tool matches `{pattern}`", close(pattern, self._tools))
+                continue
+            for name, constraint in constraints_of(grant).items():
+                at = (*path, index, pattern_of(grant), name)
+                for message, hint in problems(name, constraint, [self._tools[tool] for tool in names]):
+                    self._source.report(self._source.key(at), message, hint)
 
     def _call(self, tool: str, at: Path, args: Mapping[str, Json], args_at: Path) -> None:
         spec = self._tools.get(tool)

@@ -60,6 +60,7 @@ class Office:
     broken: set[str] = field(default_factory=set)
     happened: dict[str, str] = field(default_factory=dict)
     children: dict[str, Definition] = field(default_factory=dict)
+    more: Callable[["Office"], list[Tool[..., Any]]] = lambda office: []
 
     @property
     def topics(self) -> Topics:
@@ -130,7 +131,7 @@ class Office:
             self.calls[ctx.step] += 1
             raise ConnectionError("line lost")
 
-        return [work, undo, held, watch, look, fetch, happened, checked, blind]
+        return [work, undo, held, watch, look, fetch, happened, checked, blind, *self.more(self)]
 
     def definition(self, text: str) -> Definition:
         specs = {made.spec.name: made.spec for made in self.tools()}
@@ -203,10 +204,12 @@ async def open_office(
     models: Mapping[str, ModelAlias] | None = None,
     conversations: ConversationStore | None = None,
     queue: str | None = None,
+    more: Callable[[Office], list[Tool[..., Any]]] = lambda office: [],
     **worker: Any,
 ) -> AsyncIterator[Office]:
-    """`home` or a store, and `models`: where conversations lie and which endpoint answers, for those with agents."""
-    office = Office(client, queue=queue or f"test-{uuid7()}")
+    """`home` or a store, and `models`: where conversations lie and which endpoint answers, for those with agents.
+    `more`: tools besides the office's own."""
+    office = Office(client, queue=queue or f"test-{uuid7()}", more=more)
 
     @activity.defn(name=RESOLVE_PEOPLE.name)
     async def resolve(request: ResolvePeople) -> People:

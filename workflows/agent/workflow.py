@@ -35,7 +35,12 @@ class AgentWorkflow:
             raise ApplicationError(str(error), details, type=error.type_name(), non_retryable=True) from error
         agent.status, agent.last = "completed", "answered"
         return AgentResult(
-            output=output, usage=agent.usage, turns=agent.turn, tool_calls=agent.tool_calls, notes=agent.notes
+            output=output,
+            usage=agent.usage,
+            turns=agent.turn,
+            tool_calls=agent.tool_calls,
+            notes=agent.notes,
+            tainted=agent.tainted,
         )
 
     @workflow.signal(name=LEASE_SIGNAL)

@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.steps.asks import withdraw_all
     from workflows.steps.budget import leased
     from workflows.steps.common import add_notes, add_usage, arguments, child_error, failure_of, taken
+    from workflows.taint import note_taint, sees_tainted
 
 
 async def run_agent(engine: Engine, node: Node) -> Json:
@@ -83,9 +84,12 @@ async def ask_agent(
             context=context,
             output=output,
             tools={tool: tools[tool] for tool in granted(spec.tools, tools)},
+            grants=spec.tools,
+            approve=spec.approve,
             limits=spec.limits.model_copy(update={"time": min(times, default=None)}),
             compaction=spec.compaction,
             lease=lease,
+            tainted=sees_tainted(engine, node),
             priority=priority,
             version=AGENT_VERSION,
         )
@@ -111,6 +115,7 @@ async def ask_agent(
             withdraw_all(engine, node)
         add_usage(engine, node, result.usage)
         add_notes(node, result.notes)
+        note_taint(node, is_tainted=result.tainted)
     return result.output
 
 
