@@ -15,8 +15,9 @@ from cli.output import command
 from cli.runs import Observation
 from cli.tree import MAX_ROWS, one_line, plan_tree
 from contracts.base import Json
+from contracts.effects import UndoCall
 from contracts.plans import Revision
-from contracts.run import Incident, RunView, UndoCall, Waiting
+from contracts.run import Incident, RunView, Waiting
 from contracts.state import StateEntry
 
 MAX_VALUE_LINES = 24

@@ -6,13 +6,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from contracts.base import Contract, Json
+from contracts.effects import UndoCall
 from contracts.messages import Message
 from contracts.model import Usage
-from contracts.process import Limits
+from contracts.process import AgentSpec, Debate, Limits
 from contracts.tools import ToolSpec
 
 MAX_NOTES = 50
 """Notes of one agent, and of one step, that are kept; the last ones."""
+MAX_CHILDREN = 50
+"""Of one agent, and of one step, that are shown; the last ones."""
 MAX_NOTE = 500
 """Characters of a note."""
 
@@ -25,8 +28,28 @@ class Note(Contract):
     text: str
 
 
+class ChildRecord(Contract):
+    """An agent or a process that works, or worked, for an agent. `id`: its workflow; `tool`: the call it came by."""
+
+    id: str
+    tool: str
+    status: Literal["running", "completed", "failed"] = "running"
+    started: datetime
+    ended: datetime | None = None
+    usage: Usage = Usage()
+    error: str = ""
+
+
+class Team(Contract):
+    """What an agent has to know of the agents that may come to work for it, or in its place, and of their tools."""
+
+    agents: dict[str, AgentSpec] = {}
+    tools: dict[str, ToolSpec] = {}
+
+
 class AgentRequest(Contract):
-    """The input of workflow `Agent`. `output`: JSON Schema of the answer; None means text."""
+    """The input of workflow `Agent`. `output`: JSON Schema of the answer; None means text. `earlier`: what was said
+    before, after the task. `handovers`: by which the task came to this agent."""
 
     run: str
     step: str
@@ -39,8 +62,23 @@ class AgentRequest(Contract):
     output: dict[str, Any] | None = None
     tools: dict[str, ToolSpec] = {}
     limits: Limits = Limits()
+    team: Team = Team()
+    debate: Debate | None = None
+    earlier: tuple[Message, ...] = ()
+    handovers: int = 0
+    started_by: str | None = Field(default=None, description="who started the run")
     priority: int | None = None
     snapshot: "AgentSnapshot | None" = Field(default=None, description="set by continue-as-new only")
+
+
+class TogetherState(Contract):
+    """An agent's work with others so far. `turns`: those that others had for it, out of its own limit. `undo`: how
+    what processes did for it is taken back, first call first. `peers`: what each was asked and answered."""
+
+    turns: int = 0
+    undo: tuple[UndoCall, ...] = ()
+    children: tuple[ChildRecord, ...] = ()
+    peers: dict[str, tuple[Message, ...]] = {}
 
 
 class AgentSnapshot(Contract):
@@ -57,16 +95,20 @@ class AgentSnapshot(Contract):
     generation: int
     notes: tuple[Note, ...] = ()
     noted: int = 0
+    together: TogetherState = TogetherState()
 
 
 class AgentResult(Contract):
-    """The result of workflow `Agent`: an answer that fits its schema (text when there is none)."""
+    """The result of workflow `Agent`: an answer that fits its schema (text when there is none). `undo`: how what
+    processes did for it is taken back, first call first."""
 
     output: Json
     usage: Usage
     turns: int
     tool_calls: int
     notes: tuple[Note, ...] = ()
+    undo: tuple[UndoCall, ...] = ()
+    children: tuple[ChildRecord, ...] = ()
 
 
 class AgentFailure(Contract):
@@ -76,6 +118,8 @@ class AgentFailure(Contract):
     turns: int = 0
     detail: Json = None
     notes: tuple[Note, ...] = ()
+    undo: tuple[UndoCall, ...] = ()
+    children: tuple[ChildRecord, ...] = ()
 
 
 class AgentView(Contract):
@@ -91,3 +135,4 @@ class AgentView(Contract):
     last: str = Field(default="", description="what it is doing, or did last")
     notes: tuple[Note, ...] = Field(default=(), description="the last ones")
     noted: int = Field(default=0, description="how many there were in all")
+    children: tuple[ChildRecord, ...] = Field(default=(), description="agents and processes that work for it")

@@ -44,15 +44,36 @@ class Limits(Budget):
     """What one agent step may use in all."""
 
     turns: Annotated[int, Field(ge=1, le=10_000)] = 20
+    depth: Annotated[int, Field(ge=1, le=10, description="levels of agents that work for each other")] = 3
+
+
+class Debate(Contract):
+    """Agents that an agent may have argue a question: in each round everyone sees the others' last positions."""
+
+    among: Annotated[tuple[StepId, ...], Field(min_length=2, max_length=10)]
+    rounds: Annotated[int, Field(ge=1, le=10)] = 3
 
 
 class AgentSpec(Contract):
-    """An agent: what it is told, which models answer for it (first one first), which tools it may call."""
+    """An agent: what it is told, which models answer for it (first one first), which tools it may call, with whom it
+    works.
+
+    `description`: what those who may call on it are told of it. `input` and `output`: what it takes and answers when
+    it is called on; of an agent step, the step's own `output` goes first. `agents`: to whom it may give tasks.
+    `peers`: whom it may ask, again and again in one conversation. `hand_over`: who may answer in its place.
+    """
 
     instructions: Annotated[str, Field(min_length=1)]
+    description: str = ""
     model: str | Annotated[tuple[str, ...], Field(min_length=1)] = "default"
     tools: tuple[str, ...] = ()
     limits: Limits = Limits()
+    input: JsonSchema | None = None
+    output: JsonSchema | None = None
+    agents: tuple[StepId, ...] = ()
+    peers: tuple[StepId, ...] = ()
+    hand_over: tuple[StepId, ...] = ()
+    debate: Debate | None = None
 
 
 class Undo(Contract):

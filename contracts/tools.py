@@ -20,7 +20,11 @@ from contracts.base import Contract, Duration, Json, parse_duration
 from contracts.process import Retry
 
 Effect = Literal["read", "write"]
+Via = Literal["tool", "agent", "peer", "debate", "hand_over", "process"]
 NAME = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$")
+RESERVED = re.compile(r"(agent|peer|process)\..*|debate|hand_over")
+"""Names under which agents are offered other agents, and processes."""
+PROCESS_PREFIX = "process."
 DEFAULT_TIMEOUT = timedelta(minutes=5)
 
 P = ParamSpec("P")
@@ -75,6 +79,7 @@ class ToolSpec(Contract):
     idempotent: bool = False
     untrusted: bool = False
     sensitive: bool = False
+    via: Via = Field(default="tool", description="what a call of it is: an activity, or work of agents or a process")
     timeout: Duration | None = Field(default=None, description="of one attempt; a step's own timeout goes first")
     retry: Retry | None = None
     check: str | None = Field(default=None, description="the tool that reconciles an unknown outcome")
@@ -131,6 +136,10 @@ def tool(
     """
     if not NAME.match(name):
         raise ValueError(f"tool name {name!r}: write lower-case words joined by dots, such as hris.create_employee")
+    if RESERVED.fullmatch(name):
+        raise ValueError(
+            f"tool name {name!r} is kept for agents and processes that agents call on; choose another first word"
+        )
     if check is not None and (effect == "read" or idempotent):
         raise ValueError(f"tool {name}: check is for a write that is not idempotent")
 
@@ -204,6 +213,14 @@ class ToolResult(Contract):
 
 
 def granted(patterns: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
-    """The tool names that match any pattern; `*` stands for any run of characters within or across dots."""
-    regexes = [re.compile(".*".join(re.escape(part) for part in pattern.split("*"))) for pattern in patterns]
-    return tuple(name for name in names if any(regex.fullmatch(name) for regex in regexes))
+    """The tool names that match any pattern; `*` stands for any run of characters within or across dots. Processes
+    are matched by patterns that begin with `process.` only."""
+    chosen = [
+        (pattern.startswith(PROCESS_PREFIX), re.compile(".*".join(re.escape(part) for part in pattern.split("*"))))
+        for pattern in patterns
+    ]
+    return tuple(
+        name
+        for name in names
+        if any(regex.fullmatch(name) and of_processes == name.startswith(PROCESS_PREFIX) for of_processes, regex in chosen)
+    )

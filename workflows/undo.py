@@ -10,8 +10,8 @@ from heapq import heappop, heappush
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from contracts.effects import UndoCall
     from contracts.errors import ErrorInfo, StepError
-    from contracts.run import UndoCall
     from contracts.tools import ToolCall
     from workflows.calls import Call, call_tool
     from workflows.engine import Engine

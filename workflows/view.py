@@ -12,6 +12,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     import workflows.approvals as approvals
     from contracts.base import Json
+    from contracts.effects import UndoCall
     from contracts.errors import ErrorInfo, ExpressionFailed
     from contracts.model import Usage
     from contracts.names import OPERATOR
@@ -32,7 +33,6 @@ with workflow.unsafe.imports_passed_through():
         Saved,
         StepStatus,
         StepView,
-        UndoCall,
         Waiting,
     )
     from language.expressions import as_text
@@ -207,6 +207,7 @@ def _step(engine: Engine, node: Node, undo: tuple[UndoCall, ...]) -> StepView:
         order=record.order,
         undo=undo,
         notes=record.notes,
+        children=record.children,
     )
 
 

@@ -6,10 +6,11 @@ from cli.marks import UNICODE
 from cli.panels import run_screen
 from cli.runs import Observation
 from contracts.agent import AgentView, Note
+from contracts.effects import UndoCall
 from contracts.errors import ErrorInfo
 from contracts.model import Usage
 from contracts.plans import Revision
-from contracts.run import Cost, Incident, Saved, UndoCall, Vote, Waiting
+from contracts.run import Cost, Incident, Saved, Vote, Waiting
 from contracts.state import StateEntry
 from tests.cli.test_tree import drawn
 from tests.cli.views import NOW, START, step, view

@@ -13,8 +13,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
     from contracts.names import AGENT_WORKFLOW
     from contracts.process import AgentSpec, AgentStep
-    from contracts.tools import granted
     from language.expressions import as_text
+    from workflows.agent.team import equipped
     from workflows.calls import summary
     from workflows.engine import Engine
     from workflows.plan import Node
@@ -76,14 +76,15 @@ async def ask_agent(
             process=engine.request.process,
             agent=name,
             instructions=spec.instructions,
-            models=(spec.model,) if isinstance(spec.model, str) else spec.model,
+            models=(),
             task=task,
             context=context,
-            output=output,
-            tools={tool: tools[tool] for tool in granted(spec.tools, tools)},
+            output=output if output is not None else spec.output,
             limits=limits,
             priority=priority,
+            started_by=engine.request.started_by,
         )
+        request = equipped(request, name, agents={**engine.definition.process.agents, name: spec}, tools=tools)
         node.update(child=child, attempts=node.record.attempts + 1)
         try:
             result = await workflow.execute_child_workflow(
