@@ -13,7 +13,7 @@ from contracts.errors import ErrorInfo
 from contracts.events import Event
 from contracts.model import Usage
 from contracts.plans import PlanRecord, Revision
-from contracts.process import Process
+from contracts.process import Budget, Process
 from contracts.state import StateEntry, StateValue
 from contracts.tools import ToolSpec
 
@@ -48,6 +48,7 @@ class RunRequest(Contract):
     input: Json = None
     started_by: str | None = None
     priority: Annotated[int, Field(ge=1, le=5)] | None = None
+    granted: Budget = Field(default=Budget(), description="what an agent gives the run out of what it has left")
     definition: Definition | None = None
     snapshot: "Snapshot | None" = Field(default=None, description="set by continue-as-new only")
 

@@ -212,6 +212,18 @@ class ToolResult(Contract):
     attempts: int = 1
 
 
+def process_tool(name: str, description: str, parameters: dict[str, Any]) -> ToolSpec:
+    """A process as a tool of agents. Its run has the call's key as its id: a call that is made again finds it."""
+    return ToolSpec(
+        name=f"{PROCESS_PREFIX}{name}",
+        description=f"Run the process {name} and wait for its output. {description}".strip(),
+        effect="write",
+        idempotent=True,
+        parameters=parameters,
+        via="process",
+    )
+
+
 def granted(patterns: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
     """The tool names that match any pattern; `*` stands for any run of characters within or across dots. Processes
     are matched by patterns that begin with `process.` only."""
@@ -222,5 +234,7 @@ def granted(patterns: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
     return tuple(
         name
         for name in names
-        if any(regex.fullmatch(name) and of_processes == name.startswith(PROCESS_PREFIX) for of_processes, regex in chosen)
+        if any(
+            regex.fullmatch(name) and of_processes == name.startswith(PROCESS_PREFIX) for of_processes, regex in chosen
+        )
     )

@@ -242,6 +242,7 @@ _MODELS: dict[str | int, type[BaseModel]] = {
     "retry": model.Retry,
     "limits": model.Limits,
     "value": model.Value,
+    "debate": model.Debate,
     "wait": model.Until,
 }
 

@@ -6,10 +6,11 @@ from typing import Literal
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.agent import MAX_NOTE, MAX_NOTES, AgentRequest, AgentSnapshot, AgentView, Note
+    from contracts.agent import MAX_NOTE, MAX_NOTES, AgentRequest, AgentSnapshot, AgentView, Note, TogetherState
     from contracts.messages import Brief, OfferedTool
     from contracts.model import Usage
     from workflows.agent.conversation import Conversation
+    from workflows.agent.others import Others
 
 
 class Agent:
@@ -26,11 +27,15 @@ class Agent:
         self.generation = snapshot.generation if snapshot else 1
         self.notes = snapshot.notes if snapshot else ()
         self.noted = snapshot.noted if snapshot else 0
+        self.others = Others(snapshot.together if snapshot else TogetherState())
         self.status: Literal["running", "completed", "failed"] = "running"
         self.last = "starting"
         if snapshot:
             for message in snapshot.pending:
                 self.conversation.add(message, stored=True)
+        else:
+            for message in request.earlier:
+                self.conversation.add(message, stored=False)
 
     def view(self) -> AgentView:
         return AgentView(
@@ -44,6 +49,7 @@ class Agent:
             last=self.last,
             notes=self.notes,
             noted=self.noted,
+            children=self.others.children,
         )
 
     def snapshot(self) -> AgentSnapshot:
@@ -59,6 +65,7 @@ class Agent:
             generation=self.generation + 1,
             notes=self.notes,
             noted=self.noted,
+            together=self.others.state(),
         )
 
     def note(self, kind: str, text: str) -> None:

@@ -16,8 +16,9 @@ def check_limits(agent: Agent) -> None:
     LimitReached: turns, tokens, cost or time are used up; the message names the limit to raise.
     """
     limits, usage = agent.request.limits, agent.usage
-    if agent.turn >= limits.turns:
-        _stop(agent, f"{agent.turn} turns used of {limits.turns}", "turns")
+    turns = agent.turn + agent.others.turns
+    if turns >= limits.turns:
+        _stop(agent, f"{turns} turns used of {limits.turns}", "turns")
     if limits.tokens is not None and usage.tokens >= limits.tokens:
         _stop(agent, f"{usage.tokens} tokens used of {limits.tokens}", "tokens")
     if limits.cost is not None and usage.cost >= limits.cost:

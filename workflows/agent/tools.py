@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.messages import CalledTool, ToolMessage, tool_error_message, tool_message
     from contracts.tools import ToolCall, ToolSpec
     from workflows.agent.agent import Agent
+    from workflows.agent.together import answer as answer_together
     from workflows.calls import Call, call_tool
 
 
@@ -89,6 +90,8 @@ async def _answer(agent: Agent, asked: CalledTool, plan: Prepared | str) -> tupl
     if isinstance(plan, str):
         return tool_error_message(asked.id, plan), False
     try:
+        if plan.spec.via != "tool":
+            return tool_message(asked.id, await answer_together(agent, plan.spec, plan.call)), False
         text = f"{plan.spec.name} {asked.arguments}"
         result = await call_tool(plan.spec, plan.call, Call(plan.activity_id, text, priority=agent.request.priority))
     except OutcomeUnknown:

@@ -1,5 +1,7 @@
 """Workflow `Agent`: one agent's turns, from its task to an answer that fits, inside its grants and limits."""
 
+import asyncio
+
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
@@ -7,10 +9,11 @@ with workflow.unsafe.imports_passed_through():
     import workflows.agent.answers as answers
     import workflows.agent.limits as limits
     import workflows.agent.model as model
+    import workflows.agent.together as together
     import workflows.agent.tools as tools
     from contracts.agent import AgentFailure, AgentRequest, AgentResult, AgentView
     from contracts.base import Json
-    from contracts.errors import StepError
+    from contracts.errors import Cancelled, StepError
     from contracts.names import AGENT_WORKFLOW, VIEW_QUERY
     from workflows.agent.agent import Agent
 
@@ -28,16 +31,42 @@ class AgentWorkflow:
             output = await _work(agent)
         except StepError as error:
             agent.status, agent.last = "failed", str(error)
-            details = AgentFailure(usage=agent.usage, turns=agent.turn, detail=error.detail, notes=agent.notes)
-            raise ApplicationError(str(error), details, type=error.type_name(), non_retryable=True) from error
+            raise ApplicationError(
+                str(error), _left_behind(agent, error.detail), type=error.type_name(), non_retryable=True
+            ) from error
+        except asyncio.CancelledError as error:
+            if not agent.others.undo:
+                raise
+            # A cancelled workflow has no result to tell what is to be undone.
+            cancelled = f"{agent.request.agent} was stopped"
+            raise ApplicationError(
+                cancelled, _left_behind(agent, None), type=Cancelled.type_name(), non_retryable=True
+            ) from error
         agent.status, agent.last = "completed", "answered"
         return AgentResult(
-            output=output, usage=agent.usage, turns=agent.turn, tool_calls=agent.tool_calls, notes=agent.notes
+            output=output,
+            usage=agent.usage,
+            turns=agent.turn + agent.others.turns,
+            tool_calls=agent.tool_calls,
+            notes=agent.notes,
+            undo=agent.others.undo,
+            children=agent.others.children,
         )
 
     @workflow.query(name=VIEW_QUERY)
     def view(self) -> AgentView:
         return self._agent.view()
+
+
+def _left_behind(agent: Agent, detail: Json) -> AgentFailure:
+    return AgentFailure(
+        usage=agent.usage,
+        turns=agent.turn + agent.others.turns,
+        detail=detail,
+        notes=agent.notes,
+        undo=agent.others.undo,
+        children=agent.others.children,
+    )
 
 
 async def _work(agent: Agent) -> Json:
@@ -47,6 +76,8 @@ async def _work(agent: Agent) -> Json:
         agent.conversation.add(reply.message, stored=True)
         if reply.message.tool_calls:
             await tools.call_tools(agent, reply.message.tool_calls)
+            if (successor := together.handed_over(agent)) is not None:
+                workflow.continue_as_new(successor)
         elif (wrong := answers.problems(agent, reply.message)) is None:
             return answers.answer(agent, reply.message)
         else:
