@@ -29,6 +29,9 @@ class AgentWorkflow:
         agent = self._agent
         try:
             output = await _work(agent)
+            while isinstance(output, AgentRequest):
+                agent = self._agent = Agent(output)
+                output = await _work(agent)
         except StepError as error:
             agent.status, agent.last = "failed", str(error)
             raise ApplicationError(
@@ -69,7 +72,8 @@ def _left_behind(agent: Agent, detail: Json) -> AgentFailure:
     )
 
 
-async def _work(agent: Agent) -> Json:
+async def _work(agent: Agent) -> Json | AgentRequest:
+    """The agent's answer, or the request of the one to whom it handed its task over."""
     while True:  # Until an answer or a limit; `turns` always is one.
         limits.check_limits(agent)
         reply = await model.ask(agent)
@@ -77,7 +81,7 @@ async def _work(agent: Agent) -> Json:
         if reply.message.tool_calls:
             await tools.call_tools(agent, reply.message.tool_calls)
             if (successor := together.handed_over(agent)) is not None:
-                workflow.continue_as_new(successor)
+                return successor
         elif (wrong := answers.problems(agent, reply.message)) is None:
             return answers.answer(agent, reply.message)
         else:
