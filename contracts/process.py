@@ -53,6 +53,12 @@ class Debate(Contract):
     among: Annotated[tuple[StepId, ...], Field(min_length=2, max_length=10)]
     rounds: Annotated[int, Field(ge=1, le=10)] = 3
 
+    @model_validator(mode="after")
+    def _each_once(self) -> "Debate":
+        if len(set(self.among)) < len(self.among):
+            raise ValueError("among names an agent twice")
+        return self
+
 
 class AgentSpec(Contract):
     """An agent: what it is told, which models answer for it (first one first), which tools it may call, with whom it
