@@ -1,6 +1,6 @@
 """An agent's part of a run: what it is given, what it answers, how it stands."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -93,6 +93,7 @@ class AgentSnapshot(Contract):
     calls_by_content: dict[str, int]
     corrections: int
     generation: int
+    waited: Annotated[timedelta, Field(description="for people, which its limit of time leaves out")] = timedelta(0)
     notes: tuple[Note, ...] = ()
     noted: int = 0
     together: TogetherState = TogetherState()

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PlainSerializer
 
 from contracts.agent import ChildRecord, Note
+from contracts.asks import Ask
 from contracts.base import Contract, Json
 from contracts.decisions import Receipt
 from contracts.effects import UndoCall
@@ -119,6 +120,8 @@ class StepRecord(Contract):
     called: bool = Field(default=False, description="a fallback that stands in for a step that failed")
     event: Event | None = Field(default=None, description="what an event step waited for")
     plan: PlanRecord | None = Field(default=None, description="of a goal")
+    asked: int = Field(default=0, description="how often its agents asked people")
+    ask: Ask | None = Field(default=None, description="what an agent asks; `ID/ask-N` inside the agent's step")
     notes: tuple[Note, ...] = Field(default=(), description="what its agent left to know, the last ones")
     children: tuple[ChildRecord, ...] = Field(default=(), description="who worked for its agent, the last ones")
 

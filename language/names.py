@@ -102,7 +102,9 @@ class Names:
                 self._known(other, agents, "agent", (*path, *key, index))
                 if other == name:
                     message = f"`{name}` lists itself"
-                    self._report((*path, *key, index), message, "list others; an agent goes on by itself until it answers")
+                    self._report(
+                        (*path, *key, index), message, "list others; an agent goes on by itself until it answers"
+                    )
         for schema, where in ((agent.input, "input"), (agent.output, "output")):
             if schema is not None:
                 self._schema(schema, (*path, where))

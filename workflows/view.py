@@ -56,7 +56,8 @@ def live_status(engine: Engine) -> RunStatus:
     """The status of a run that has not ended."""
     if engine.parked:
         return "attention"
-    return "waiting" if engine.waiting and not engine.active else "running"
+    asking = {node.scope.owner for node in engine.waiting.values() if node.role == "ask"}
+    return "waiting" if engine.waiting and engine.active <= asking else "running"
 
 
 def waits_for(engine: Engine) -> list[str]:
@@ -171,6 +172,8 @@ def title_of(engine: Engine, node: Node) -> str:
     """An approval's question filled in as far as that can be done by now."""
     if node.record.approval is not None:
         return node.record.approval.title
+    if node.record.ask is not None:
+        return node.record.ask.title
     text = title(node.step)
     if not isinstance(node.step, ApprovalStep) or "${" not in text:
         return text

@@ -1,7 +1,7 @@
 """Agents that work for each other: tasks and answers, peers, debates, handing over; limits, errors and stops carry."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from contracts.settings import ModelAlias
 from tests.endpoint import Answered, Asked, Endpoint, completion, open_endpoint
 from tests.workflows.office import Office, Run, open_office
 
-Said = dict[str, list[Any]]
+Script = Sequence[str | Sequence[tuple[str, Any]]]
+"""What an agent says, in order; the last again and again."""
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ async def office(client: Client, endpoint: Endpoint, tmp_path: Path) -> AsyncIte
 class Cast:
     """Answers each agent, known by its instructions `You are NAME.`, by its own script: texts, or lists of calls."""
 
-    def __init__(self, endpoint: Endpoint, **scripts: list[str | list[tuple[str, Any]]]) -> None:
+    def __init__(self, endpoint: Endpoint, **scripts: Script) -> None:
         self.asked: dict[str, list[Asked]] = {name: [] for name in scripts}
         self._scripts = scripts
         endpoint.default = self._answer
@@ -121,8 +122,8 @@ async def test_the_output_of_a_step_goes_before_its_agents_own(office: Office, e
 async def test_what_keeps_another_agent_from_answering_goes_back_to_the_model(
     office: Office, endpoint: Endpoint
 ) -> None:
-    turns = {"looper": [[("do_look", {})]]}
-    cast = Cast(endpoint, lead=[[("agent_looper", {"task": "Look."})], "it loops"], **turns)
+    looks: Script = [[("do_look", {})]]
+    cast = Cast(endpoint, lead=[[("agent_looper", {"task": "Look."})], "it loops"], looper=looks)
     run = await start(office, process(lead="agents: [looper]", looper="tools: [do.look], limits: {turns: 2}"))
     assert (await run.handle.result()).output == "it loops"
     assert cast.told("lead").startswith("error: looper: looper stopped at its limit: 2 turns used of 2")
@@ -134,7 +135,7 @@ async def test_what_keeps_another_agent_from_answering_goes_back_to_the_model(
 async def test_those_who_work_for_an_agent_share_what_it_has_left_and_it_stops_at_its_limit(
     office: Office, endpoint: Endpoint
 ) -> None:
-    looks = [[("do_look", {})]]
+    looks: Script = [[("do_look", {})]]
     both = [("agent_a", {"task": "Look."}), ("agent_b", {"task": "Look."})]
     cast = Cast(endpoint, lead=[both], a=looks, b=looks)
     run = await start(
@@ -151,8 +152,7 @@ async def test_those_who_work_for_an_agent_share_what_it_has_left_and_it_stops_a
 
 
 async def test_one_for_whom_nothing_is_left_is_not_asked(office: Office, endpoint: Endpoint) -> None:
-    calls = [[("agent_a", {"task": "Try."})], "alone then"]
-    cast = Cast(endpoint, lead=calls, a=["never"])
+    cast = Cast(endpoint, lead=[[("agent_a", {"task": "Try."})], "alone then"], a=["never"])
     run = await start(office, process(lead="agents: [a], limits: {turns: 2}", a="tools: []"))
     assert (await run.handle.result()).output == "alone then"
     assert cast.told("lead") == "error: lead has no turns left to give; raise agents.lead.limits.turns"

@@ -1,5 +1,7 @@
 """An agent at work: what it was asked, its conversation, what it has used. What continue-as-new carries is here."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -7,6 +9,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from contracts.agent import MAX_NOTE, MAX_NOTES, AgentRequest, AgentSnapshot, AgentView, Note, TogetherState
+    from contracts.asks import Answer, Ask
     from contracts.messages import Brief, OfferedTool
     from contracts.model import Usage
     from workflows.agent.conversation import Conversation
@@ -30,12 +33,35 @@ class Agent:
         self.others = Others(snapshot.together if snapshot else TogetherState())
         self.status: Literal["running", "completed", "failed"] = "running"
         self.last = "starting"
+        self.asks: dict[str, Ask] = {}
+        self.answers: dict[str, Answer] = {}
+        self.waited = snapshot.waited if snapshot else timedelta(0)
+        self._waits_since = self.started
         if snapshot:
             for message in snapshot.pending:
-                self.conversation.add(message, stored=True)
+                self.conversation.add(message, stored=False)
         else:
             for message in request.earlier:
                 self.conversation.add(message, stored=False)
+
+    @contextmanager
+    def waiting_for(self, ask: Ask) -> Iterator[None]:
+        """People are asked something. While they are asked anything, the time that passes is theirs."""
+        if not self.asks:
+            self._waits_since = workflow.now()
+        self.asks[ask.id] = ask
+        self.last = f"turn {self.turn}: waits for people: {ask.title}"
+        try:
+            yield
+        finally:
+            del self.asks[ask.id]
+            if not self.asks:
+                self.waited += workflow.now() - self._waits_since
+
+    def take_answer(self, answer: Answer) -> None:
+        """What people said; of what is not asked any more, nothing is kept."""
+        if answer.id in self.asks:
+            self.answers[answer.id] = answer
 
     def view(self) -> AgentView:
         return AgentView(
@@ -55,14 +81,15 @@ class Agent:
     def snapshot(self) -> AgentSnapshot:
         return AgentSnapshot(
             started=self.started,
-            turns=tuple(self.conversation.turns),
-            pending=tuple(self.conversation.pending),
+            turns=tuple(tuple(entry.message for entry in turn.entries) for turn in self.conversation.turns),
+            pending=tuple(entry.message for entry in self.conversation.pending),
             turn=self.turn,
             usage=self.usage,
             tool_calls=self.tool_calls,
             calls_by_content=self.calls_by_content,
             corrections=self.corrections,
             generation=self.generation + 1,
+            waited=self.waited,
             notes=self.notes,
             noted=self.noted,
             together=self.others.state(),
@@ -75,7 +102,7 @@ class Agent:
 
     def time_left(self) -> timedelta | None:
         time = self.request.limits.time
-        return None if time is None else self.started + time - workflow.now()
+        return None if time is None else self.started + time + self.waited - workflow.now()
 
 
 def _brief(request: AgentRequest) -> Brief:

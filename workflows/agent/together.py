@@ -126,7 +126,7 @@ def _is_agreed(positions: Mapping[str, Json]) -> bool:
 
 
 def _hand_over(agent: Agent, args: Mapping[str, Json]) -> Json:
-    said = agent.conversation.pending[-1]
+    said = agent.conversation.pending[-1].message
     if isinstance(said, AssistantMessage) and len(said.tool_calls) > 1:
         raise ToolFailed(
             "hand_over must be the only call of its turn, since you see no results after it; call it alone"

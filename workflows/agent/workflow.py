@@ -12,9 +12,10 @@ with workflow.unsafe.imports_passed_through():
     import workflows.agent.together as together
     import workflows.agent.tools as tools
     from contracts.agent import AgentFailure, AgentRequest, AgentResult, AgentView
+    from contracts.asks import Answer
     from contracts.base import Json
     from contracts.errors import Cancelled, StepError
-    from contracts.names import AGENT_WORKFLOW, VIEW_QUERY
+    from contracts.names import AGENT_WORKFLOW, ANSWER_SIGNAL, VIEW_QUERY
     from workflows.agent.agent import Agent
 
 
@@ -55,6 +56,10 @@ class AgentWorkflow:
             undo=agent.others.undo,
             children=agent.others.children,
         )
+
+    @workflow.signal(name=ANSWER_SIGNAL)
+    def answer(self, answer: Answer) -> None:
+        self._agent.take_answer(answer)
 
     @workflow.query(name=VIEW_QUERY)
     def view(self) -> AgentView:

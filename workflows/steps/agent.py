@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.plan import Node
     from workflows.planning import BUILT_IN_PLANNER
     from workflows.steps.approval import approved
+    from workflows.steps.asks import withdraw_all
     from workflows.steps.budget import granted_limits
     from workflows.steps.common import add_notes, add_usage, arguments, child_error
 
@@ -103,6 +104,8 @@ async def ask_agent(
             raise child_error(engine, node, error, name, failed.detail) from error
         except WorkflowAlreadyStartedError as error:
             raise taken(child) from error
+        finally:
+            withdraw_all(engine, node)
         _take_down(engine, node, result)
     return result.output
 
