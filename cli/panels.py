@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cli.agents import notes_left
+from cli.helpers import helpers
 from cli.marks import Marks, cost_text, dollars, moment, saved_text, took
 from cli.output import command
 from cli.runs import Observation
@@ -40,7 +41,12 @@ def run_screen(
     parts: list[RenderableType] = [header(seen, marks, now)]
     if seen.view.steps:
         parts += [Text(), plan_tree(seen, marks, now, width=width, max_rows=max_rows)]
-    told = (*_retrying(seen, live=live), *notes_left(seen, live=live), *attention(seen.view, marks, now, live=live))
+    told = (
+        *_retrying(seen, live=live),
+        *helpers(seen, marks, live=live),
+        *notes_left(seen, live=live),
+        *attention(seen.view, marks, now, live=live),
+    )
     for block in told:
         parts += [Text(), block]
     if seen.ended:

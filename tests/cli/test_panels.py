@@ -5,7 +5,7 @@ from datetime import timedelta
 from cli.marks import UNICODE
 from cli.panels import run_screen
 from cli.runs import Observation
-from contracts.agent import AgentView, Note
+from contracts.agent import AgentView, ChildRecord, Note
 from contracts.effects import UndoCall
 from contracts.errors import ErrorInfo
 from contracts.model import Usage
@@ -99,6 +99,29 @@ def test_notes_of_agents_are_shown_also_while_they_work() -> None:
     folded = screen(seen, live=True)
     assert "notes of agents (the last 3 of 4)" in folded
     assert "number 1" not in folded
+
+
+def test_who_works_for_agents_is_shown_also_while_they_do() -> None:
+    def child(tool: str, status: str, **more: object) -> ChildRecord:
+        return ChildRecord.model_validate({"id": tool, "tool": tool, "status": status, "started": START, **more})
+
+    used = Usage(calls=2, input_tokens=200)
+    children = (child("agent.legal", "completed", usage=used), child("process.pay", "failed", error="no money"))
+    agent = AgentView(
+        run="r",
+        step="second",
+        agent="lead",
+        status="running",
+        turns=2,
+        tool_calls=1,
+        usage=Usage(),
+        children=(child("agent.money", "running"),),
+    )
+    first = step("first").model_copy(update={"children": children})
+    text = screen(Observation(view(first, step("second", "running", kind="agent")), agents={"second": agent}))
+    assert "first  ✔ agent.legal  2 calls, 200 tokens" in text
+    assert "first  ✘ process.pay  no money" in text
+    assert "agent.money" in text
 
 
 def test_a_printed_command_is_one_line_however_narrow_the_terminal() -> None:
