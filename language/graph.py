@@ -125,11 +125,8 @@ class _Drawing:
 
     def teams(self, process: Process) -> Iterator[str]:
         """Who may come to work for the agents of steps, and for those in turn: each agent once."""
-        asking = [
-            (_node(".".join(path[1::2])), step.agent)
-            for path, step in walk(process.steps)
-            if isinstance(step, AgentStep)
-        ]
+        steps = ((path, step) for path, step in walk(process.steps) if isinstance(step, AgentStep))
+        asking = [(_node(".".join(map(str, path[1::2]))), step.agent) for path, step in steps]
         drawn: set[str] = set()
         while asking:
             node, name = asking.pop(0)
