@@ -40,7 +40,9 @@ class ModelRequest(Lean):
     """One model call. The conversation is everything under `head` and then the messages `added`.
 
     `brief`, `head` and `added` are digests; `supply` holds content the store may not have yet: the new on a
-    conversation's first call, what was missing after `ConversationLost`.
+    conversation's first call, what was missing after `ConversationLost`. `models`: the chain in place of the brief's.
+
+    `max_cost`: US dollars that the call may cost at most, given that its input is about `input_tokens`.
     """
 
     brief: str
@@ -53,6 +55,9 @@ class ModelRequest(Lean):
     step: str
     turn: int
     max_output_tokens: int | None = None
+    max_cost: float | None = None
+    input_tokens: int = 0
+    models: tuple[str, ...] = ()
     purpose: Literal["turn", "summary"] = "turn"
 
 

@@ -14,7 +14,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.names import AGENT_WORKFLOW
     from contracts.process import Limits
     from workflows.agent.agent import Agent
-    from workflows.agent.shares import settle, shared
+    from workflows.agent.limits import count
+    from workflows.agent.shares import shared
     from workflows.agent.team import equipped, tools_for_others
     from workflows.calls import summary
     from workflows.children import failure_of, is_stopped, meaning, taken
@@ -38,13 +39,14 @@ async def work_of(
     spec = agent.request.team.agents[name]
     async with shared(agent, child, spec.limits) as share:
         depth = min(spec.limits.depth, agent.request.limits.depth - 1)
-        limits = Limits.model_validate({**share.model_dump(), "depth": depth})
+        limits = Limits.model_validate({**share.model_dump(), "depth": depth, "at_limit": "stop"})
         request = agent.request.model_copy(
             update={
                 "task": task,
                 "context": context,
                 "output": spec.output,
                 "limits": limits,
+                "lease": None,
                 "earlier": tuple(earlier),
                 "handovers": 0,
                 "snapshot": None,
@@ -86,7 +88,7 @@ def _take_down(
     agent: Agent, child: str, name: str, ended: AgentResult | AgentFailure, *, error: str | None = None
 ) -> None:
     """Keep what it used and left: it is the asking agent's now."""
-    settle(agent, ended.usage, ended.turns)
+    count(agent, ended.usage)
     agent.others.end(child, ended.usage, error=error)
     agent.others.can_be_undone(ended.undo)
     for note in ended.notes:

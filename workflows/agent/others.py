@@ -26,21 +26,21 @@ class Successor:
 
 
 class Others:
-    """`turns`: those that others had so far. `held`: what is granted to those at work. `asking`: how many wait for
-    their grant. `peers`: what each was asked and answered."""
+    """`held`: what is granted to those at work. `asking`: how many wait for their grant. `peers`: what each was asked
+    and answered."""
 
     def __init__(self, state: TogetherState) -> None:
-        self.turns = state.turns
         self.undo: tuple[UndoCall, ...] = state.undo
         self.children: tuple[ChildRecord, ...] = state.children
         self.peers: dict[str, tuple[Message, ...]] = dict(state.peers)
         self.held: dict[str, Budget] = {}
         self.asking = 0
+        self.lending = asyncio.Lock()
         self.successor: Successor | None = None
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def state(self) -> TogetherState:
-        return TogetherState(turns=self.turns, undo=self.undo, children=self.children, peers=self.peers)
+        return TogetherState(undo=self.undo, children=self.children, peers=self.peers)
 
     def begin(self, child: str, tool: str) -> None:
         self.children = (*self.children, ChildRecord(id=child, tool=tool, started=workflow.now()))[-MAX_CHILDREN:]
@@ -71,3 +71,13 @@ class Others:
         """A peer that is asked twice in one turn answers one question after the other."""
         async with self._locks[peer]:
             yield
+
+    @property
+    def all_held(self) -> Usage:
+        """What those at work may still use."""
+        held = self.held.values()
+        return Usage(
+            calls=sum(grant.turns or 0 for grant in held),
+            input_tokens=sum(grant.tokens or 0 for grant in held),
+            cost=sum(grant.cost or 0 for grant in held),
+        )

@@ -19,7 +19,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.run import RunRequest, RunResult
     from contracts.tools import ToolCall
     from workflows.agent.agent import Agent
-    from workflows.agent.shares import settle, shared
+    from workflows.agent.limits import count
+    from workflows.agent.shares import shared
     from workflows.calls import Call, call_engine, summary
     from workflows.children import ADOPTED_RUN_TIMEOUT, is_stopped, meaning, usage_of
 
@@ -56,7 +57,7 @@ async def _run_or_find(agent: Agent, request: RunRequest, child: str) -> RunResu
         result = await _run(agent, request, child)
     except ChildWorkflowError as error:
         used = usage_of(error)
-        settle(agent, used, used.calls)
+        count(agent, used)
         agent.others.end(child, used, error=str(error.cause or error))
         raise meaning(error, request.process, is_stopped=is_stopped()) from error
     except WorkflowAlreadyStartedError:
@@ -96,7 +97,7 @@ async def _run(agent: Agent, request: RunRequest, child: str) -> RunResult:
 
 
 def _take_down(agent: Agent, child: str, result: RunResult) -> None:
-    settle(agent, result.usage, result.usage.calls)
+    count(agent, result.usage)
     agent.others.end(child, result.usage)
     agent.others.can_be_undone(result.undo)
 

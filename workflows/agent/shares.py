@@ -8,8 +8,8 @@ from datetime import timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.agent.leases as leases
     from contracts.errors import LimitReached
-    from contracts.model import Usage
     from contracts.process import Budget
     from workflows.agent.agent import Agent
 
@@ -26,36 +26,32 @@ async def shared(agent: Agent, child: str, own: Budget) -> AsyncIterator[Budget]
     others.asking += 1
     try:
         await asyncio.sleep(0)  # All who ask in one turn are counted before the first is granted its share.
-        await workflow.wait_condition(lambda: not others.held or _lacking(agent) is None)
-        if lacking := _lacking(agent):
-            name = agent.request.agent
-            raise LimitReached(f"{name} has no {lacking} left to give; raise agents.{name}.limits.{lacking}")
-        granted = _share(agent, own, others.asking)
+        async with others.lending:
+            await workflow.wait_condition(lambda: not others.held or _lacking(agent) is None)
+            if not others.held:
+                await leases.lengthen(agent)
+            if lacking := _lacking(agent):
+                name = agent.request.agent
+                raise LimitReached(f"{name} has no {lacking} left to give; raise agents.{name}.limits.{lacking}")
+            granted = _share(agent, own, others.asking)
+            others.held[child] = granted
     finally:
         others.asking -= 1
-    others.held[child] = granted
     try:
         yield granted
     finally:
         del others.held[child]
 
 
-def settle(agent: Agent, usage: Usage, turns: int) -> None:
-    """What one who worked for the agent used is used by the agent."""
-    agent.usage += usage
-    agent.others.turns += turns
-
-
 def _left(agent: Agent) -> dict[str, float]:
     """Of each limit that there is, what is neither used nor held. One turn is kept for what the agent says next."""
-    limits, held = agent.request.limits, agent.others.held.values()
-    left: dict[str, float] = {
-        "turns": limits.turns - agent.turn - agent.others.turns - sum(grant.turns or 0 for grant in held) - 1
-    }
-    if limits.tokens is not None:
-        left["tokens"] = limits.tokens - agent.usage.tokens - sum(grant.tokens or 0 for grant in held)
-    if limits.cost is not None:
-        left["cost"] = limits.cost - agent.usage.cost - sum(grant.cost or 0 for grant in held)
+    committed = agent.usage + agent.others.all_held
+    used = {"turns": committed.calls + 1, "tokens": committed.tokens, "cost": committed.cost}
+    left: dict[str, float] = {}
+    for name, amount in used.items():
+        limits = [getattr(bound, name) for bound in (agent.allowed, agent.lease) if bound is not None]
+        if (least := min((limit for limit in limits if limit is not None), default=None)) is not None:
+            left[name] = least - amount
     return left
 
 

@@ -31,6 +31,7 @@ def equipped(
             "instructions": spec.instructions,
             "models": (spec.model,) if isinstance(spec.model, str) else spec.model,
             "tools": {**{tool: tools[tool] for tool in own}, **offered},
+            "compaction": spec.compaction,
             "debate": spec.debate,
             "team": Team(agents=team, tools={tool: tools[tool] for tool in tools if tool in others - {*own}}),
         }

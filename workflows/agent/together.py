@@ -147,13 +147,13 @@ def handed_over(agent: Agent) -> AgentRequest | None:
     told = before.context if isinstance(before.context, dict) else {"given": before.context}
     hand_over: dict[str, Json] = {"by": before.agent, "reason": to.reason, "summary": to.summary}
     earlier = told.get("handed_over", [])
-    used = agent.turn + agent.others.turns
-    limits = before.limits.model_copy(
+    allowed, used = agent.allowed, agent.usage
+    limits = allowed.model_copy(
         update={
-            "turns": min(before.limits.turns, used + spec.limits.turns),
-            "tokens": _least(before.limits.tokens, agent.usage.tokens, spec.limits.tokens),
-            "cost": _least(before.limits.cost, agent.usage.cost, spec.limits.cost),
-            "depth": min(before.limits.depth, spec.limits.depth),
+            "turns": min(allowed.turns, used.calls + spec.limits.turns),
+            "tokens": _least(allowed.tokens, used.tokens, spec.limits.tokens),
+            "cost": _least(allowed.cost, used.cost, spec.limits.cost),
+            "depth": min(allowed.depth, spec.limits.depth),
         }
     )
     request = before.model_copy(
@@ -166,12 +166,17 @@ def handed_over(agent: Agent) -> AgentRequest | None:
             "limits": limits,
             "handovers": before.handovers + 1,
             "earlier": (),
-            # The conversation is the other's own, and so are its peers; what was used is the task's.
+            # The conversation is the other's own, with all that was measured of it; what was used is the task's.
             "snapshot": agent.snapshot().model_copy(
                 update={
                     "turns": (),
                     "pending": (),
                     "corrections": 0,
+                    "allowed": None,
+                    "models": (),
+                    "measured": None,
+                    "window": None,
+                    "repeats": {},
                     "together": agent.others.state().model_copy(update={"peers": {}}),
                 }
             ),

@@ -7,15 +7,17 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     import workflows.agent.answers as answers
-    import workflows.agent.limits as limits
-    import workflows.agent.model as model
+    import workflows.agent.compaction as compaction
+    import workflows.agent.leases as leases
+    import workflows.agent.repeats as repeats
     import workflows.agent.together as together
     import workflows.agent.tools as tools
     from contracts.agent import AgentFailure, AgentRequest, AgentResult, AgentView
     from contracts.asks import Answer
     from contracts.base import Json
     from contracts.errors import Cancelled, StepError
-    from contracts.names import AGENT_WORKFLOW, ANSWER_SIGNAL, VIEW_QUERY
+    from contracts.leases import LeaseAnswer
+    from contracts.names import AGENT_WORKFLOW, ANSWER_SIGNAL, LEASE_SIGNAL, VIEW_QUERY
     from workflows.agent.agent import Agent
 
 
@@ -50,12 +52,16 @@ class AgentWorkflow:
         return AgentResult(
             output=output,
             usage=agent.usage,
-            turns=agent.turn + agent.others.turns,
+            turns=agent.usage.calls,
             tool_calls=agent.tool_calls,
             notes=agent.notes,
             undo=agent.others.undo,
             children=agent.others.children,
         )
+
+    @workflow.signal(name=LEASE_SIGNAL)
+    async def lease(self, answer: LeaseAnswer) -> None:
+        leases.take(self._agent, answer)
 
     @workflow.signal(name=ANSWER_SIGNAL)
     def answer(self, answer: Answer) -> None:
@@ -69,7 +75,7 @@ class AgentWorkflow:
 def _left_behind(agent: Agent, detail: Json) -> AgentFailure:
     return AgentFailure(
         usage=agent.usage,
-        turns=agent.turn + agent.others.turns,
+        turns=agent.usage.calls,
         detail=detail,
         notes=agent.notes,
         undo=agent.others.undo,
@@ -80,13 +86,13 @@ def _left_behind(agent: Agent, detail: Json) -> AgentFailure:
 async def _work(agent: Agent) -> Json | AgentRequest:
     """The agent's answer, or the request of the one to whom it handed its task over."""
     while True:  # Until an answer or a limit; `turns` always is one.
-        limits.check_limits(agent)
-        reply = await model.ask(agent)
+        reply = await compaction.ask(agent)
         agent.conversation.add(reply.message, stored=True)
         if reply.message.tool_calls:
             await tools.call_tools(agent, reply.message.tool_calls)
             if (successor := together.handed_over(agent)) is not None:
                 return successor
+            repeats.notice(agent)
         elif (wrong := answers.problems(agent, reply.message)) is None:
             return answers.answer(agent, reply.message)
         else:
