@@ -1,22 +1,28 @@
 """Agents that work for each other: tasks and answers, peers, debates, handing over; limits, errors and stops carry."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from temporalio.client import Client
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import (
+    Client,
+    WorkflowExecution,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+)
 
 from contracts.agent import AgentView
 from contracts.names import VIEW_QUERY
 from contracts.settings import ModelAlias
-from tests.endpoint import Answered, Asked, Endpoint, completion, open_endpoint
+from tests.endpoint import Endpoint, open_endpoint
+from tests.workflows.cast import Cast, Script, team
 from tests.workflows.office import Office, Run, open_office
-
-Script = Sequence[str | Sequence[tuple[str, Any]]]
-"""What an agent says, in order; the last again and again."""
 
 
 @pytest.fixture
@@ -32,40 +38,6 @@ async def office(client: Client, endpoint: Endpoint, tmp_path: Path) -> AsyncIte
         yield opened
 
 
-class Cast:
-    """Answers each agent, known by its instructions `You are NAME.`, by its own script: texts, or lists of calls."""
-
-    def __init__(self, endpoint: Endpoint, **scripts: Script) -> None:
-        self.asked: dict[str, list[Asked]] = {name: [] for name in scripts}
-        self._scripts = scripts
-        endpoint.default = self._answer
-
-    def _answer(self, asked: Asked) -> Answered:
-        name = asked.messages[0]["content"].removeprefix("You are ").partition(".")[0]
-        self.asked[name].append(asked)
-        script = self._scripts[name]
-        said = script[min(len(self.asked[name]), len(script)) - 1]
-        text, calls = (said, ()) if isinstance(said, str) else ("", tuple(said))
-        finish = "tool_calls" if calls else "stop"
-        return Answered(body=json.dumps(completion(asked, text, calls, finish, (100, 20))))
-
-    def told(self, name: str, request: int = -1) -> str:
-        """The last message that an agent was sent."""
-        content: str = self.asked[name][request].messages[-1]["content"]
-        return content
-
-    def tools_of(self, name: str) -> list[str]:
-        return [tool["function"]["name"] for tool in self.asked[name][0].body.get("tools", [])]
-
-
-def process(*, step: str = "", more: str = "", **agents: str) -> str:
-    """A process whose one step asks the agent `lead`."""
-    lines = "\n".join(f"  {name}: {{instructions: You are {name}., {spec}}}" for name, spec in agents.items())
-    return f"process: team\n{more}\nagents:\n{lines}\nsteps:\n  ask: {{agent: lead, task: Decide it., {step}}}\n" + (
-        "output: ${ steps.ask.output }\n"
-    )
-
-
 async def start(office: Office, text: str) -> Run:
     return await office.start(office.definition(text))
 
@@ -73,7 +45,7 @@ async def start(office: Office, text: str) -> Run:
 async def test_a_lead_gives_tasks_to_specialists_at_once_and_merges(office: Office, endpoint: Endpoint) -> None:
     both = [("agent_legal", {"task": "Is it legal?", "context": {"case": 7}}), ("agent_money", {"task": "Is it dear?"})]
     cast = Cast(endpoint, lead=[both, "go ahead"], legal=["it is legal"], money=[[("do_held", {})], "it is cheap"])
-    run = await start(office, process(lead="agents: [legal, money]", legal="tools: []", money="tools: [do.held]"))
+    run = await start(office, team(lead="agents: [legal, money]", legal="tools: []", money="tools: [do.held]"))
     await office.started["ask"].wait()
     lead = office.client.get_workflow_handle(f"{run.id}/ask")
     seen: AgentView = await lead.query(VIEW_QUERY, result_type=AgentView)
@@ -100,7 +72,7 @@ async def test_delegation_is_typed_in_and_out(office: Office, endpoint: Endpoint
     cast = Cast(endpoint, lead=[[wrong], [right], "done"], rater=["high", '{"risk": "high"}'])
     taken = "input: {type: object, required: [amount], properties: {amount: {type: number}}}"
     given = "output: {type: object, required: [risk], properties: {risk: {enum: [low, high]}}}"
-    run = await start(office, process(lead="agents: [rater]", rater=f"description: Rates risks., {taken}, {given}"))
+    run = await start(office, team(lead="agents: [rater]", rater=f"description: Rates risks., {taken}, {given}"))
     await run.handle.result()
     offered = cast.asked["lead"][0].body["tools"][0]["function"]
     assert offered["description"].endswith("Rates risks.")
@@ -114,7 +86,7 @@ async def test_delegation_is_typed_in_and_out(office: Office, endpoint: Endpoint
 
 async def test_the_output_of_a_step_goes_before_its_agents_own(office: Office, endpoint: Endpoint) -> None:
     Cast(endpoint, lead=['{"sum": 1}', "3"])
-    text = process(lead="output: {type: object, required: [sum]}", step="output: {type: integer}")
+    text = team(lead="output: {type: object, required: [sum]}", step="output: {type: integer}")
     run = await start(office, text)
     assert (await run.handle.result()).output == 3
 
@@ -124,7 +96,7 @@ async def test_what_keeps_another_agent_from_answering_goes_back_to_the_model(
 ) -> None:
     looks: Script = [[("do_look", {})]]
     cast = Cast(endpoint, lead=[[("agent_looper", {"task": "Look."})], "it loops"], looper=looks)
-    run = await start(office, process(lead="agents: [looper]", looper="tools: [do.look], limits: {turns: 2}"))
+    run = await start(office, team(lead="agents: [looper]", looper="tools: [do.look], limits: {turns: 2}"))
     assert (await run.handle.result()).output == "it loops"
     assert cast.told("lead").startswith("error: looper: looper stopped at its limit: 2 turns used of 2")
     view = await run.view()
@@ -139,7 +111,7 @@ async def test_those_who_work_for_an_agent_share_what_it_has_left_and_it_stops_a
     both = [("agent_a", {"task": "Look."}), ("agent_b", {"task": "Look."})]
     cast = Cast(endpoint, lead=[both], a=looks, b=looks)
     run = await start(
-        office, process(lead="agents: [a, b], limits: {turns: 8}", a="tools: [do.look]", b="tools: [do.look]")
+        office, team(lead="agents: [a, b], limits: {turns: 8}", a="tools: [do.look]", b="tools: [do.look]")
     )
     error = (await run.parked("ask")).incidents[0].error
     assert (error.type, error.message) == (
@@ -153,7 +125,7 @@ async def test_those_who_work_for_an_agent_share_what_it_has_left_and_it_stops_a
 
 async def test_one_for_whom_nothing_is_left_is_not_asked(office: Office, endpoint: Endpoint) -> None:
     cast = Cast(endpoint, lead=[[("agent_a", {"task": "Try."})], "alone then"], a=["never"])
-    run = await start(office, process(lead="agents: [a], limits: {turns: 2}", a="tools: []"))
+    run = await start(office, team(lead="agents: [a], limits: {turns: 2}", a="tools: []"))
     assert (await run.handle.result()).output == "alone then"
     assert cast.told("lead") == "error: lead has no turns left to give; raise agents.lead.limits.turns"
     assert cast.asked["a"] == []
@@ -162,7 +134,7 @@ async def test_one_for_whom_nothing_is_left_is_not_asked(office: Office, endpoin
 async def test_agents_may_call_on_each_other_down_to_the_depth(office: Office, endpoint: Endpoint) -> None:
     ask_b, ask_lead = [("agent_b", {"task": "Go on."})], [("agent_lead", {"task": "Go on."})]
     cast = Cast(endpoint, lead=[ask_b, "deep enough", "done"], b=[ask_lead, "back"])
-    run = await start(office, process(lead="agents: [b]", b="agents: [lead]"))
+    run = await start(office, team(lead="agents: [b]", b="agents: [lead]"))
     assert (await run.handle.result()).output == "done"
     assert [bool(asked.body.get("tools")) for asked in cast.asked["lead"]] == [True, False, True]
     assert cast.told("b") == '"deep enough"'
@@ -173,7 +145,7 @@ async def test_a_peer_remembers_what_it_was_asked_before(office: Office, endpoin
     cast = Cast(
         endpoint, lead=[twice, [("peer_friend", {"question": "Three?"})], "thanks"], friend=["yes", "no", "maybe"]
     )
-    run = await start(office, process(lead="peers: [friend]", friend="tools: []"))
+    run = await start(office, team(lead="peers: [friend]", friend="tools: []"))
     assert (await run.handle.result()).output == "thanks"
     heard = [[message["content"] for message in asked.messages[1:]] for asked in cast.asked["friend"]]
     assert heard == [["One?"], ["One?", "yes", "Two?"], ["One?", "yes", "Two?", "no", "Three?"]]
@@ -191,7 +163,7 @@ AMONG = "debate: {among: [a, b], rounds: 3}"
 
 async def test_a_debate_ends_when_all_agree(office: Office, endpoint: Endpoint) -> None:
     cast = Cast(endpoint, lead=[[("debate", {"question": "Red?"})], "blue"], a=["red", "blue"], b=["blue"])
-    run = await start(office, process(lead=AMONG, a="tools: []", b="tools: []"))
+    run = await start(office, team(lead=AMONG, a="tools: []", b="tools: []"))
     assert (await run.handle.result()).output == "blue"
     assert json.loads(cast.told("lead")) == {
         "agreed": True,
@@ -203,7 +175,7 @@ async def test_a_debate_ends_when_all_agree(office: Office, endpoint: Endpoint) 
 
 async def test_a_debate_ends_after_its_rounds(office: Office, endpoint: Endpoint) -> None:
     cast = Cast(endpoint, lead=[[("debate", {"question": "Red?"})], "neither"], a=["red"], b=["blue"])
-    run = await start(office, process(lead=AMONG, a="tools: []", b="tools: []"))
+    run = await start(office, team(lead=AMONG, a="tools: []", b="tools: []"))
     await run.handle.result()
     told = json.loads(cast.told("lead"))
     assert (told["agreed"], len(told["rounds"])) == (False, 3)
@@ -214,7 +186,7 @@ async def test_who_fails_in_a_debate_is_named_and_the_others_positions_stand(
     office: Office, endpoint: Endpoint
 ) -> None:
     cast = Cast(endpoint, lead=[[("debate", {"question": "Red?"})], "red"], a=["red"], b=[[("do_look", {})]])
-    run = await start(office, process(lead=AMONG, a="tools: []", b="tools: [do.look], limits: {turns: 1}"))
+    run = await start(office, team(lead=AMONG, a="tools: []", b="tools: [do.look], limits: {turns: 1}"))
     assert (await run.handle.result()).output == "red"
     told = json.loads(cast.told("lead"))
     assert (told["agreed"], told["rounds"]) == (False, [{"a": "red"}])
@@ -225,7 +197,7 @@ async def test_another_agent_goes_on_with_the_task_and_answers_in_its_place(offi
     hand_over = ("hand_over", {"to": "expert", "reason": "beyond me", "summary": "It is red."})
     lead = [[("do_work", {"what": "first"}), hand_over], [hand_over]]
     cast = Cast(endpoint, lead=lead, expert=[[("do_look", {}), ("do_work", {"what": "first"})], "solved"])
-    text = process(
+    text = team(
         lead="tools: [do.work], hand_over: [expert]", expert="tools: [do.look], limits: {turns: 9}", step="with: {n: 1}"
     )
     run = await start(office, text)
@@ -249,7 +221,59 @@ async def test_a_task_is_handed_over_a_bounded_number_of_times(office: Office, e
     to_b = [[("hand_over", {"to": "b", "reason": "yours"})]]
     to_lead = [[("hand_over", {"to": "lead", "reason": "no, yours"})]]
     cast = Cast(endpoint, lead=to_b, b=[*to_lead * 3, "so be it"])
-    run = await start(office, process(lead="hand_over: [b]", b="hand_over: [lead]"))
+    run = await start(office, team(lead="hand_over: [b]", b="hand_over: [lead]"))
     assert (await run.handle.result()).output == "so be it"
     assert "hand_over is not one of your tools" in cast.told("b")
     assert len((await run.view()).steps[0].notes) == 5
+
+
+async def test_what_others_use_counts_in_the_runs_budget_and_never_exceeds_it(
+    office: Office, endpoint: Endpoint
+) -> None:
+    looks: Script = [[("do_look", {})]]
+    both = [("agent_a", {"task": "Look."}), ("agent_b", {"task": "Look."})]
+    cast = Cast(endpoint, lead=[both], a=looks, b=looks)
+    run = await start(
+        office, team(more="limits: {turns: 9}", lead="agents: [a, b]", a="tools: [do.look]", b="tools: [do.look]")
+    )
+    error = (await run.parked("ask")).incidents[0].error
+    assert error.type == "LimitReached"
+    assert "the run has no turns left" in error.message
+    assert sum(map(len, cast.asked.values())) == (await run.view()).cost.calls == 9
+
+
+async def test_stopping_a_run_stops_those_who_work_for_its_agents(
+    office: Office, endpoint: Endpoint
+) -> None:
+    Cast(endpoint, lead=[[("agent_a", {"task": "Do it."})], "done"], a=[[("do_held", {})], "done"])
+    run = await start(office, team(lead="agents: [a]", a="tools: [do.held]"))
+    await office.started["ask"].wait()
+    await run.cancel()
+    helper = office.client.get_workflow_handle((await _children(office, run))[0].id)
+    await _has_dealt_with(helper, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED)
+    office.gates["ask"].set()
+    with pytest.raises(WorkflowFailureError):
+        await run.handle.result()
+    assert {found.status for found in await _children(office, run)} == {WorkflowExecutionStatus.CANCELED}
+
+
+async def _children(office: Office, run: Run) -> list[WorkflowExecution]:
+    """Those who work for the agent of a run, once the server lists them."""
+    async with asyncio.timeout(20):
+        while True:
+            query = f"WorkflowId STARTS_WITH '{run.id}/ask/'"
+            if found := [found async for found in office.client.list_workflows(query)]:
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def _has_dealt_with(handle: WorkflowHandle[Any, Any], event_type: "EventType.ValueType") -> None:
+    """Wait until a workflow has had a task after an event of this type."""
+    async with asyncio.timeout(20):
+        while True:
+            events = [event.event_type async for event in handle.fetch_history_events()]
+            if event_type in events:
+                after = events[events.index(event_type) :]
+                if EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED in after:
+                    return
+            await asyncio.sleep(0.05)
