@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
@@ -107,6 +108,8 @@ def _call(agent: Agent, turn: int, which: str) -> Call:
 async def _execute(agent: Agent, request: ModelRequest, call: Call) -> ModelReply:
     """Make the call; once more with what the store turns out to lack."""
     options = call.options(Retry(), MODEL_TIMEOUT)
+    # Waiting for an endpoint that is down uses no attempt up, so the activity counts them and says when to stop.
+    options["retry_policy"] = RetryPolicy(maximum_attempts=0)
     try:
         reply: ModelReply = await workflow.execute_activity(CALL_MODEL.name, request, result_type=ModelReply, **options)
     except ActivityError as error:
