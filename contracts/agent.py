@@ -5,8 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from contracts.approval import CallApproval
 from contracts.base import Contract, Json
 from contracts.effects import UndoCall
+from contracts.grants import Grant
 from contracts.leases import Lease
 from contracts.messages import Message
 from contracts.model import Usage
@@ -68,6 +70,9 @@ class AgentRequest(Contract):
     earlier: tuple[Message, ...] = ()
     handovers: int = 0
     started_by: str | None = Field(default=None, description="who started the run")
+    grants: tuple[Grant, ...] = ()
+    approve: tuple[CallApproval, ...] = ()
+    tainted: bool = Field(default=False, description="whether task or context hold what came from outside")
     compaction: Compaction = Compaction()
     lease: Lease | None = Field(default=None, description="of the goal's and the run's budgets, where there are any")
     priority: int | None = None
@@ -140,6 +145,7 @@ class AgentSnapshot(Contract):
     notes: tuple[Note, ...] = ()
     noted: int = 0
     together: TogetherState = TogetherState()
+    tainted: bool = False
     allowed: Limits | None = None
     models: tuple[str, ...] = ()
     warned: tuple[str, ...] = ()
@@ -161,6 +167,7 @@ class AgentResult(Contract):
     notes: tuple[Note, ...] = ()
     undo: tuple[UndoCall, ...] = ()
     children: tuple[ChildRecord, ...] = ()
+    tainted: bool = Field(default=False, description="whether it may hold what came from outside")
 
 
 class AgentFailure(Contract):
@@ -172,6 +179,7 @@ class AgentFailure(Contract):
     notes: tuple[Note, ...] = ()
     undo: tuple[UndoCall, ...] = ()
     children: tuple[ChildRecord, ...] = ()
+    tainted: bool = Field(default=False, description="whether it may hold what came from outside")
 
 
 class AgentView(Contract):

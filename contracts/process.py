@@ -7,8 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from contracts.approval import Approval, Approve
+from contracts.approval import Approval, Approve, CallApproval
 from contracts.base import Contract, Duration, Expression, Json, JsonSchema, Topic
+from contracts.grants import Grant
 from contracts.triggers import Trigger
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", description="kebab-case")]
@@ -86,8 +87,8 @@ class Compaction(Contract):
 
 
 class AgentSpec(Contract):
-    """An agent: what it is told, which models answer for it (first one first), which tools it may call, with whom it
-    works.
+    """An agent: what it is told, which models answer for it (first one first), which tools it may call, for which
+    calls people are asked, with whom it works.
 
     `description`: what those who may call on it are told of it. `input` and `output`: what it takes and answers when
     it is called on; of an agent step, the step's own `output` goes first. `agents`: to whom it may give tasks.
@@ -97,7 +98,8 @@ class AgentSpec(Contract):
     instructions: Annotated[str, Field(min_length=1)]
     description: str = ""
     model: str | Annotated[tuple[str, ...], Field(min_length=1)] = "default"
-    tools: tuple[str, ...] = ()
+    tools: tuple[Grant, ...] = ()
+    approve: tuple[CallApproval, ...] = ()
     limits: Limits = Limits()
     input: JsonSchema | None = None
     output: JsonSchema | None = None

@@ -17,6 +17,7 @@ import structlog.typing
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 from contracts.base import Contract, Duration, Json, Lean, parse_duration
+from contracts.grants import Grant, pattern_of
 from contracts.process import Retry
 
 Effect = Literal["read", "write"]
@@ -80,6 +81,7 @@ class ToolSpec(Contract):
     untrusted: bool = False
     sensitive: bool = False
     via: Via = Field(default="tool", description="what a call of it is: an activity, or work of agents or a process")
+    outside: bool = False
     timeout: Duration | None = Field(default=None, description="of one attempt; a step's own timeout goes first")
     retry: Retry | None = None
     check: str | None = Field(default=None, description="the tool that reconciles an unknown outcome")
@@ -106,13 +108,14 @@ class Tool(Generic[P, R]):
         return self.function(*args, **kwargs)
 
 
-def tool(
+def tool(  # noqa: PLR0913 -- one for each thing that a tool can say of itself
     *,
     name: str,
     effect: Effect,
     idempotent: bool = False,
     untrusted: bool = False,
     sensitive: bool = False,
+    outside: bool = False,
     timeout: str | timedelta | None = None,
     retry: Retry | Mapping[str, Any] | None = None,
     check: "Tool[..., Any] | str | None" = None,
@@ -125,6 +128,7 @@ def tool(
         idempotent: a `write` that honours `ctx.idempotency_key`, so it may be retried.
         untrusted: its output comes from outside and taints what follows.
         sensitive: it reads what must not leave.
+        outside: its arguments leave to an outside address, such as a mail or a request to the world.
         timeout: of one attempt, like `30s`; default 5m.
         retry: replaces the default of 5 attempts from 1s, doubling, up to 1m.
         check: the tool that says whether a write with an unknown outcome happened: called with the same arguments
@@ -153,6 +157,7 @@ def tool(
             idempotent=idempotent,
             untrusted=untrusted,
             sensitive=sensitive,
+            outside=outside,
             timeout=None if timeout is None else parse_duration(timeout),
             retry=None if retry is None else Retry.model_validate(retry),
             check=check.spec.name if isinstance(check, Tool) else check,
@@ -224,9 +229,10 @@ def process_tool(name: str, description: str, parameters: dict[str, Any]) -> Too
     )
 
 
-def granted(patterns: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
+def granted(grants: Iterable[Grant], names: Iterable[str]) -> tuple[str, ...]:
     """The tool names that match any pattern; `*` stands for any run of characters within or across dots. Processes
     are matched by patterns that begin with `process.` only."""
+    patterns = [pattern_of(grant) for grant in grants]
     chosen = [
         (pattern.startswith(PROCESS_PREFIX), re.compile(".*".join(re.escape(part) for part in pattern.split("*"))))
         for pattern in patterns

@@ -1,13 +1,14 @@
 """Tools, agents, processes and schedules that a process names exist; arguments fit; schemas are schemas."""
 
 import zoneinfo
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from cronsim import CronSim, CronSimError
 
 from contracts.base import Json
+from contracts.grants import Grant, constraints_of, pattern_of
 from contracts.process import (
     PLANNER,
     AgentSpec,
@@ -22,6 +23,7 @@ from contracts.process import (
 )
 from contracts.tools import PROCESS_PREFIX, ToolSpec, granted
 from contracts.triggers import ScheduleTrigger, Trigger
+from language.constraints import problems
 from language.expressions import texts
 from language.schema import schema_error, violations
 from language.source import Path, Source
@@ -91,6 +93,7 @@ class Names:
     def _agent(self, name: str, agent: AgentSpec, agents: Collection[str]) -> None:
         path: Path = ("agents", name)
         self._patterns(agent.tools, (*path, "tools"))
+        self._approvals(agent, (*path, "approve"))
         others: dict[Path, tuple[str, ...]] = {
             ("agents",): agent.agents,
             ("peers",): agent.peers,
@@ -158,16 +161,35 @@ class Names:
         if error := schema_error(schema):
             self._report(path, f"`{path[-1]}` is no JSON Schema: {error}", "see https://json-schema.org")
 
-    def _patterns(self, patterns: tuple[str, ...], path: Path) -> None:
-        for index, pattern in enumerate(patterns):
-            matching = granted((pattern,), self._tools)
-            if not matching:
+    def _approvals(self, agent: AgentSpec, path: Path) -> None:
+        """Its approvals are for tools that it is granted."""
+        tools = granted(agent.tools, self._tools)
+        for index, approval in enumerate(agent.approve):
+            for number, pattern in enumerate(approval.tools):
+                if not granted((pattern,), tools):
+                    message = f"`{path[1]}` is granted no tool that matches `{pattern}`"
+                    self._report((*path, index, "tools", number), message, close(pattern, tools))
+
+    def _patterns(self, grants: tuple[Grant, ...], path: Path) -> None:
+        for index, grant in enumerate(grants):
+            names = granted((grant,), self._tools)
+            if not names:
+                pattern = pattern_of(grant)
                 self._report((*path, index), f"no tool matches `{pattern}`", close(pattern, self._tools))
-            for tool in matching:
-                if self._tools[tool].via == "process" and not self._tools[tool].parameters:
-                    process = tool.removeprefix(PROCESS_PREFIX)
-                    hint = f"write in {process} `input: {{type: object, ...}}`, so that agents know what it takes"
-                    self._report((*path, index), f"the process `{process}` does not say what it takes", hint)
+                continue
+            self._runnable(names, (*path, index))
+            for name, constraint in constraints_of(grant).items():
+                at = (*path, index, pattern_of(grant), name)
+                for message, hint in problems(name, constraint, [self._tools[tool] for tool in names]):
+                    self._source.report(self._source.key(at), message, hint)
+
+    def _runnable(self, names: Iterable[str], path: Path) -> None:
+        """Processes that agents may run say what they take."""
+        for name in names:
+            if self._tools[name].via == "process" and not self._tools[name].parameters:
+                process = name.removeprefix(PROCESS_PREFIX)
+                hint = f"write in {process} `input: {{type: object, ...}}`, so that agents know what it takes"
+                self._report(path, f"the process `{process}` does not say what it takes", hint)
 
     def _call(self, tool: str, at: Path, args: Mapping[str, Json], args_at: Path) -> None:
         spec = self._tools.get(tool)

@@ -227,6 +227,8 @@ def _allowed(source: Source, parent: Path) -> list[str]:
         chosen = model.AgentSpec
     if parent[:1] == ("state",):
         chosen = model.StateKey
+    if parent[:1] == ("agents",) and parent[2:3] == ("approve",) and len(parent) == 4:
+        chosen = approval.CallApproval
     return [field.alias or name for name, field in chosen.model_fields.items()]
 
 

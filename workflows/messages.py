@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.events import Delivery
     from contracts.process import AgentStep, ProcessStep, ToolStep
     from contracts.state import PutState, StateValue
+    from language.constraints import refusal
     from language.schema import violations
     from workflows.ends import Ending
     from workflows.engine import Engine
@@ -109,6 +110,8 @@ def _check_edits(step: str, ask: Ask, edits: Json) -> None:
         raise Refused(f"{step}: there is nothing to edit; approve or reject it as it is")
     if wrong := violations(ask.edits, edits):
         raise Refused(f"{step}: these edits do not fit: {'; '.join(wrong)}")
+    if ask.call is not None and ask.grants and (reason := refusal(ask.grants, ask.call, edits)):
+        raise Refused(f"{step}: these edits are not granted: {reason}")
 
 
 def _decide(engine: Engine, decision: Decision) -> Receipt:

@@ -60,6 +60,7 @@ class Office:
     broken: set[str] = field(default_factory=set)
     happened: dict[str, str] = field(default_factory=dict)
     children: dict[str, Definition] = field(default_factory=dict)
+    more: Callable[["Office"], list[Tool[..., Any]]] = lambda office: []
 
     @property
     def topics(self) -> Topics:
@@ -130,7 +131,7 @@ class Office:
             self.calls[ctx.step] += 1
             raise ConnectionError("line lost")
 
-        return [work, undo, held, watch, look, fetch, happened, checked, blind]
+        return [work, undo, held, watch, look, fetch, happened, checked, blind, *self.more(self)]
 
     def definition(self, text: str) -> Definition:
         specs = {made.spec.name: made.spec for made in self.tools()}
@@ -200,10 +201,16 @@ class Run:
 
 @asynccontextmanager
 async def open_office(
-    client: Client, *, home: Path | None = None, models: Mapping[str, ModelAlias] | None = None, **worker: Any
+    client: Client,
+    *,
+    home: Path | None = None,
+    models: Mapping[str, ModelAlias] | None = None,
+    more: Callable[[Office], list[Tool[..., Any]]] = lambda office: [],
+    **worker: Any,
 ) -> AsyncIterator[Office]:
-    """`home` and `models`: where conversations lie, and which endpoint answers, for processes with agents."""
-    office = Office(client, queue=f"test-{uuid7()}")
+    """`home` and `models`: where conversations lie, and which endpoint answers, for processes with agents. `more`:
+    tools besides the office's own."""
+    office = Office(client, queue=f"test-{uuid7()}", more=more)
 
     @activity.defn(name=RESOLVE_PEOPLE.name)
     async def resolve(request: ResolvePeople) -> People:

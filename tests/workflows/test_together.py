@@ -211,9 +211,8 @@ async def test_another_agent_goes_on_with_the_task_and_answers_in_its_place(offi
     assert "do_work is not one of your tools" in cast.told("expert")
     assert [what for _, _, what in office.ledger] == ["first"]
     view = await run.view()
-    assert [(note.kind, note.text) for note in view.steps[0].notes] == [
-        ("handover", "lead handed over to expert: beyond me")
-    ]
+    told_of = [note.text for note in view.steps[0].notes if note.kind == "handover"]
+    assert told_of == ["lead handed over to expert: beyond me"]
     assert view.cost.calls == 4
 
 
@@ -224,7 +223,8 @@ async def test_a_task_is_handed_over_a_bounded_number_of_times(office: Office, e
     run = await start(office, team(lead="hand_over: [b]", b="hand_over: [lead]"))
     assert (await run.handle.result()).output == "so be it"
     assert "hand_over is not one of your tools" in cast.told("b")
-    assert len((await run.view()).steps[0].notes) == 5
+    notes = (await run.view()).steps[0].notes
+    assert [note.kind for note in notes].count("handover") == 5
 
 
 async def test_what_others_use_counts_in_the_runs_budget_and_never_exceeds_it(
@@ -242,7 +242,7 @@ async def test_what_others_use_counts_in_the_runs_budget_and_never_exceeds_it(
     assert sum(map(len, cast.asked.values())) == (await run.view()).cost.calls == 9
 
 
-async def test_stopping_a_run_stops_those_who_work_for_its_agents(
+async def test_stopping_a_run_stops_those_who_work_for_its_agents_and_waits_for_a_write(
     office: Office, endpoint: Endpoint
 ) -> None:
     Cast(endpoint, lead=[[("agent_a", {"task": "Do it."})], "done"], a=[[("do_held", {})], "done"])
@@ -251,9 +251,11 @@ async def test_stopping_a_run_stops_those_who_work_for_its_agents(
     await run.cancel()
     helper = office.client.get_workflow_handle((await _children(office, run))[0].id)
     await _has_dealt_with(helper, EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED)
+    assert (await helper.describe()).status is WorkflowExecutionStatus.RUNNING
     office.gates["ask"].set()
     with pytest.raises(WorkflowFailureError):
         await run.handle.result()
+    assert [step for _, step, _ in office.ledger] == ["ask"]
     assert {found.status for found in await _children(office, run)} == {WorkflowExecutionStatus.CANCELED}
 
 

@@ -59,6 +59,7 @@ class Agent:
         self.others = Others(snapshot.together)
         self.status: Literal["running", "completed", "failed"] = "running"
         self.last = "starting"
+        self.tainted = request.tainted or snapshot.tainted
         self.asks: dict[str, Ask] = {}
         self.answers: dict[str, Answer] = {}
         self.waited = snapshot.waited
@@ -82,6 +83,12 @@ class Agent:
             del self.asks[ask.id]
             if not self.asks:
                 self.waited += workflow.now() - self._waits_since
+
+    def taint(self, tool: str) -> None:
+        """The conversation holds text from outside, for good: what is left out of it later has been read."""
+        if not self.tainted:
+            self.tainted = True
+            self.note("tainted", f"{tool} gave text from outside")
 
     def take_answer(self, answer: Answer) -> None:
         """What people said; of what is not asked any more, nothing is kept."""
@@ -121,6 +128,7 @@ class Agent:
             corrections=self.corrections,
             generation=self.generation + 1,
             waited=self.waited,
+            tainted=self.tainted,
             notes=self.notes,
             noted=self.noted,
             together=self.others.state(),

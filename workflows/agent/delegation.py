@@ -47,6 +47,7 @@ async def work_of(
                 "output": spec.output,
                 "limits": limits,
                 "lease": None,
+                "tainted": agent.tainted,
                 "earlier": tuple(earlier),
                 "handovers": 0,
                 "snapshot": None,
@@ -59,12 +60,12 @@ async def work_of(
             result = await _run(request, child, tool)
         except ChildWorkflowError as error:
             failed = failure_of(error)
-            _take_down(agent, child, name, failed, error=str(error.cause or error))
+            _take_down(agent, child, tool, failed, error=str(error.cause or error))
             raise meaning(error, name, failed.detail, is_stopped=is_stopped()) from error
         except WorkflowAlreadyStartedError as error:
             agent.others.end(child, Usage(), error="its workflow id is in use")
             raise taken(child) from error
-        _take_down(agent, child, name, result)
+        _take_down(agent, child, tool, result)
     return result.output
 
 
@@ -85,11 +86,14 @@ async def _run(request: AgentRequest, child: str, tool: str) -> AgentResult:
 
 
 def _take_down(
-    agent: Agent, child: str, name: str, ended: AgentResult | AgentFailure, *, error: str | None = None
+    agent: Agent, child: str, tool: str, ended: AgentResult | AgentFailure, *, error: str | None = None
 ) -> None:
     """Keep what it used and left: it is the asking agent's now."""
+    name = tool.partition(".")[2]
     count(agent, ended.usage)
     agent.others.end(child, ended.usage, error=error)
     agent.others.can_be_undone(ended.undo)
+    if ended.tainted:
+        agent.taint(tool)
     for note in ended.notes:
         agent.note(note.kind, f"{name}: {note.text}")

@@ -30,6 +30,8 @@ def equipped(
             "agent": name,
             "instructions": spec.instructions,
             "models": (spec.model,) if isinstance(spec.model, str) else spec.model,
+            "grants": spec.tools,
+            "approve": spec.approve,
             "tools": {**{tool: tools[tool] for tool in own}, **offered},
             "compaction": spec.compaction,
             "debate": spec.debate,

@@ -9,11 +9,10 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from contracts.agent import AgentRequest
     from contracts.base import Json
-    from contracts.errors import ArgumentsInvalid, OutcomeUnknown, StepError, ToolFailed
+    from contracts.errors import OutcomeUnknown, StepError, ToolFailed
     from contracts.messages import AssistantMessage, Message, UserMessage
     from contracts.tools import ToolCall, ToolSpec
     from language.expressions import as_text
-    from language.schema import violations
     from workflows.agent.agent import Agent
     from workflows.agent.delegation import work_of
     from workflows.agent.others import Successor
@@ -30,12 +29,9 @@ async def answer(agent: Agent, spec: ToolSpec, call: ToolCall) -> Json:
     """The result of a call. Workflows that do the work have the call's key as their id.
 
     Raises:
-        ArgumentsInvalid: the arguments do not fit; nobody was asked.
         OutcomeUnknown: a write of one who worked for the agent may or may not have happened.
         StepError: there is no result; why.
     """
-    if wrong := violations(spec.parameters, call.args):
-        raise ArgumentsInvalid(f"{spec.name} cannot be called: {'; '.join(wrong)}", {"arguments": call.args})
     name = spec.name.partition(".")[2]
     match spec.via:
         case "agent":

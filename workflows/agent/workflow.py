@@ -57,6 +57,7 @@ class AgentWorkflow:
             notes=agent.notes,
             undo=agent.others.undo,
             children=agent.others.children,
+            tainted=agent.tainted,
         )
 
     @workflow.signal(name=LEASE_SIGNAL)
@@ -80,6 +81,7 @@ def _left_behind(agent: Agent, detail: Json) -> AgentFailure:
         notes=agent.notes,
         undo=agent.others.undo,
         children=agent.others.children,
+        tainted=agent.tainted,
     )
 
 
