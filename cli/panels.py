@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from cli.agents import notes_left
+from cli.agents import gauges, history_text, notes_left
 from cli.helpers import helpers
 from cli.marks import Marks, cost_text, dollars, moment, saved_text, took
 from cli.output import command
@@ -44,6 +44,7 @@ def run_screen(
     told = (
         *_retrying(seen, live=live),
         *helpers(seen, marks, live=live),
+        *gauges(seen),
         *notes_left(seen, live=live),
         *attention(seen.view, marks, now, live=live),
     )
@@ -100,6 +101,8 @@ def header(seen: Observation, marks: Marks, now: datetime) -> Text:
         line.append(f"  {dollars(view.cost.amount)}{answered}", style="faint")
     if view.description:
         line.append(f"\n{one_line(view.description)}", style="faint")
+    if view.history and view.history.suggested:
+        line.append(f"\n{history_text(view.history)}", style="faint")
     if seen.silent:
         line.append(f"\nonly what the server knows: {seen.silent}", style="attention")
     if seen.waits_for:

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainSerializer
 
 from contracts.approval import CallApproval
 from contracts.base import Contract, Json
@@ -43,10 +43,14 @@ class ChildRecord(Contract):
     error: str = ""
 
 
+def _without_defaults(agents: dict[str, AgentSpec]) -> dict[str, Json]:
+    return {name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in agents.items()}
+
+
 class Team(Contract):
     """What an agent has to know of the agents that may come to work for it, or in its place, and of their tools."""
 
-    agents: dict[str, AgentSpec] = {}
+    agents: Annotated[dict[str, AgentSpec], PlainSerializer(_without_defaults)] = {}
     tools: dict[str, ToolSpec] = {}
 
 
@@ -168,6 +172,7 @@ class AgentResult(Contract):
     undo: tuple[UndoCall, ...] = ()
     children: tuple[ChildRecord, ...] = ()
     tainted: bool = Field(default=False, description="whether it may hold what came from outside")
+    waited: Annotated[timedelta, Field(description="for people")] = timedelta(0)
 
 
 class AgentFailure(Contract):
@@ -180,6 +185,7 @@ class AgentFailure(Contract):
     undo: tuple[UndoCall, ...] = ()
     children: tuple[ChildRecord, ...] = ()
     tainted: bool = Field(default=False, description="whether it may hold what came from outside")
+    waited: Annotated[timedelta, Field(description="for people")] = timedelta(0)
 
 
 class AgentView(Contract):

@@ -152,6 +152,10 @@ class Agent:
         """Whether it goes by the rules of today. One that an older engine started keeps to those it began with."""
         return self.request.version >= AGENT_VERSION
 
+    def worked(self) -> timedelta:
+        """How long it has been at work, without the time that people took."""
+        return workflow.now() - self.started - self.waited
+
     def time_left(self) -> timedelta | None:
         """Until its own time is over, or that of the goal or the run it works for."""
         time, lease = self.allowed.time, self.lease

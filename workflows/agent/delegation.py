@@ -93,6 +93,7 @@ def _take_down(
     count(agent, ended.usage)
     agent.others.end(child, ended.usage, error=error)
     agent.others.can_be_undone(ended.undo)
+    agent.waited += ended.waited
     if ended.tainted:
         agent.taint(tool)
     for note in ended.notes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.agent import MAX_CHILDREN, ChildRecord, TogetherState
+    from contracts.agent import MAX_CHILDREN, MAX_NOTE, ChildRecord, TogetherState
     from contracts.effects import UndoCall
     from contracts.messages import Message
     from contracts.model import Usage
@@ -55,7 +55,7 @@ class Others:
                         "status": "completed" if error is None else "failed",
                         "ended": workflow.now(),
                         "usage": usage,
-                        "error": error or "",
+                        "error": (error or "")[:MAX_NOTE],
                     }
                 )
                 self.children = (*self.children[:place], ended, *self.children[place + 1 :])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 
 from temporalio import workflow
 
@@ -149,6 +150,7 @@ def handed_over(agent: Agent) -> AgentRequest | None:
             "turns": min(allowed.turns, used.calls + spec.limits.turns),
             "tokens": _least(allowed.tokens, used.tokens, spec.limits.tokens),
             "cost": _least(allowed.cost, used.cost, spec.limits.cost),
+            "time": _sooner(allowed.time, agent.worked(), spec.limits.time),
             "depth": min(allowed.depth, spec.limits.depth),
         }
     )
@@ -179,6 +181,11 @@ def handed_over(agent: Agent) -> AgentRequest | None:
         }
     )
     return equipped(request, to.name, agents=before.team.agents, tools=tools_for_others(before))
+
+
+def _sooner(limit: timedelta | None, worked: timedelta, own: timedelta | None) -> timedelta | None:
+    ends = [end for end in (limit, own and worked + own) if end is not None]
+    return min(ends, default=None)
 
 
 def _least(limit: float | None, used: float, own: float | None) -> float | None:

@@ -58,6 +58,7 @@ class AgentWorkflow:
             undo=agent.others.undo,
             children=agent.others.children,
             tainted=agent.tainted,
+            waited=agent.waited,
         )
 
     @workflow.signal(name=LEASE_SIGNAL)
@@ -82,6 +83,7 @@ def _left_behind(agent: Agent, detail: Json) -> AgentFailure:
         undo=agent.others.undo,
         children=agent.others.children,
         tainted=agent.tainted,
+        waited=agent.waited,
     )
 
 
