@@ -173,6 +173,9 @@ class ToolStep(StepBase):
     kind: ClassVar[str] = "tool"
     tool: str
     approve: Approve | None = None
+    accepts_untrusted: bool = Field(
+        default=False, description="its arguments may hold text from outside, which the tool takes as mere data"
+    )
 
 
 class AgentStep(StepBase):

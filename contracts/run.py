@@ -47,6 +47,7 @@ class RunRequest(Contract):
 
     process: str
     input: Json = None
+    tainted: bool = Field(default=False, description="whether the input may hold text from outside")
     started_by: str | None = None
     priority: Annotated[int, Field(ge=1, le=5)] | None = None
     granted: Budget = Field(default=Budget(), description="what an agent gives the run out of what it has left")
@@ -121,6 +122,7 @@ class StepRecord(Contract):
     event: Event | None = Field(default=None, description="what an event step waited for")
     plan: PlanRecord | None = Field(default=None, description="of a goal")
     asked: int = Field(default=0, description="how often its agents asked people")
+    tainted: bool = Field(default=False, description="whether its output may hold text from outside")
     ask: Ask | None = Field(default=None, description="what an agent asks; `ID/ask-N` inside the agent's step")
     notes: tuple[Note, ...] = Field(default=(), description="what its agent left to know, the last ones")
     children: tuple[ChildRecord, ...] = Field(default=(), description="who worked for its agent, the last ones")
@@ -265,3 +267,4 @@ class RunResult(Contract):
     cost: Cost
     usage: Usage
     undo: tuple[UndoCall, ...] = ()
+    tainted: bool = Field(default=False, description="whether the output may hold text from outside")

@@ -54,6 +54,10 @@ class ToolContext(Protocol):
     def step(self) -> str: ...
 
     @property
+    def tainted(self) -> bool:
+        """Whether the arguments may hold text from outside."""
+
+    @property
     def attempt(self) -> int:
         """1 on the first try."""
 
@@ -87,6 +91,12 @@ class ToolSpec(Contract):
     check: str | None = Field(default=None, description="the tool that reconciles an unknown outcome")
     parameters: dict[str, Any] = {}
     returns: dict[str, Any] = {}
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether text from outside may reach it only when people agree: it changes the world, or its arguments leave.
+        What is written to the run's own state stays tainted there instead."""
+        return (self.effect == "write" or self.outside) and not self.name.startswith("state.")
 
     @property
     def repeatable(self) -> bool:
@@ -208,6 +218,7 @@ class ToolCall(Lean):
     run: str
     step: str
     call_id: str | None = None
+    tainted: bool = False
 
 
 class ToolResult(Lean):

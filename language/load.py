@@ -12,6 +12,7 @@ from contracts.run import Definition
 from contracts.state import BUILT_IN
 from contracts.team import team_of
 from contracts.tools import ToolSpec, granted
+from language.legs import Legs
 from language.names import Names, walk
 from language.references import References
 from language.source import Path, load_yaml
@@ -40,6 +41,7 @@ def load_process(
         references = References(source, dropped)
         references.check(process)
         Names(source, dropped, tools, processes).check(process)
+        Legs(source, process, tools).check()
         needs = references.needs
     if source.problems or process is None:
         unique = {str(problem): problem for problem in source.problems}

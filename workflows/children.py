@@ -22,6 +22,11 @@ def usage_of(error: ChildWorkflowError) -> Usage:
     return Usage.model_validate(details["usage"]) if "usage" in details else Usage()
 
 
+def was_tainted(error: ChildWorkflowError) -> bool:
+    """Whether a sub-process had read text from outside before it failed: its error may hold some."""
+    return bool(_details(error).get("tainted"))
+
+
 def failure_of(error: ChildWorkflowError) -> AgentFailure:
     """What an agent had used and left when it failed; nothing when it was stopped from outside."""
     return AgentFailure.model_validate(_details(error))

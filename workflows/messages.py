@@ -39,6 +39,15 @@ def parse(model: type[P], payload: tuple[Json, ...]) -> P:
         raise Refused(f"this is no {model.__name__.lower()}: {in_words(error)}") from error
 
 
+def readable(model: type[P], payload: tuple[Json, ...]) -> P | None:
+    """What the engine's own workflows signal; of what they did not send there is nothing to answer."""
+    try:
+        return parse(model, payload)
+    except Refused as error:
+        workflow.logger.warning("a signal that nobody of the engine sent: %s", error)
+        return None
+
+
 def in_words(error: ValidationError) -> str:
     """Every field that is wrong, and how."""
     return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'input'}: {item['msg']}" for item in error.errors())
@@ -74,7 +83,13 @@ def take(engine: Engine, message: Message) -> Receipt | StateValue:
         receipt = _repair(engine, message)
     elif isinstance(message, PutState):
         receipt = engine.state.write(
-            message.key, "set", message.value, saw=message.version, by=message.by, at=workflow.now()
+            message.key,
+            "set",
+            message.value,
+            saw=message.version,
+            by=message.by,
+            at=workflow.now(),
+            tainted=message.tainted,
         )
     else:
         receipt = _cancel(engine, message)

@@ -47,6 +47,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.ends import Ending
     from workflows.engine import Engine
     from workflows.steps.actions import ACTIONS
+    from workflows.taint import has_read, is_output_tainted
     from workflows.undo import undo_by_parent, undo_run
 
 OVER = 5
@@ -103,6 +104,7 @@ class ProcessWorkflow:
             cost=Cost.of(engine.usage),
             usage=engine.usage,
             undo=undo_by_parent(engine) if workflow.info().parent else (),
+            tainted=is_output_tainted(engine),
         )
 
     # What people ask and say
@@ -182,29 +184,23 @@ class ProcessWorkflow:
 
     @workflow.signal(name=EVENT_SIGNAL)
     async def event(self, *payload: Json) -> None:
-        try:
-            delivery = messages.parse(Delivery, payload)
-        except Refused as error:
-            workflow.logger.warning("no delivery of an event: %s", error)
-            return
-        messages.deliver(await self._loaded(), delivery)
+        if (delivery := messages.readable(Delivery, payload)) is not None:
+            messages.deliver(await self._loaded(), delivery)
 
     @workflow.signal(name=LEASE_SIGNAL)
     async def lease(self, *payload: Json) -> None:
-        try:
-            request = messages.parse(LeaseRequest, payload)
-        except Refused as error:
-            workflow.logger.warning("no request of an agent: %s", error)
-            return
-        await budget.extend(await self._loaded(), request)
+        if (request := messages.readable(LeaseRequest, payload)) is not None:
+            await budget.extend(await self._loaded(), request)
 
     @workflow.signal(name=ASK_SIGNAL)
     async def ask(self, *payload: Json) -> None:
-        asks.take(await self._loaded(), Ask, payload)
+        if (ask := messages.readable(Ask, payload)) is not None:
+            asks.open_ask(await self._loaded(), ask)
 
     @workflow.signal(name=WITHDRAW_SIGNAL)
     async def withdraw(self, *payload: Json) -> None:
-        asks.take(await self._loaded(), Withdrawal, payload)
+        if (withdrawal := messages.readable(Withdrawal, payload)) is not None:
+            asks.withdraw(await self._loaded(), withdrawal)
 
     def _check(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
         try:
@@ -269,7 +265,7 @@ class ProcessWorkflow:
             while not engine.is_through():
                 try:
                     await workflow.wait_condition(
-                        lambda: engine.is_through() or _is_suggested(),
+                        lambda: engine.is_through() or workflow.info().is_continue_as_new_suggested(),
                         timeout=_time_left(engine),
                         timeout_summary="the run's limits.time",
                     )
@@ -316,7 +312,7 @@ class ProcessWorkflow:
             # A run that people or failures stopped ends so in Temporal too, whichever effects were taken back.
             raise ApplicationError(
                 self._error.message,
-                {"status": self._status, "usage": engine.usage.model_dump(mode="json")},
+                {"status": self._status, "usage": engine.usage.model_dump(mode="json"), "tainted": has_read(engine)},
                 type=self._error.type,
                 non_retryable=True,
             )
@@ -386,10 +382,6 @@ def _out_of_time(engine: Engine) -> Ending:
     time = format_duration(engine.definition.process.limits.time or timedelta(0))
     message = f"the run took longer than its limits.time of {time}"
     return Ending("failed", ErrorInfo(type=LimitReached.type_name(), message=message, detail={"limit": "time"}))
-
-
-def _is_suggested() -> bool:
-    return workflow.info().is_continue_as_new_suggested()
 
 
 def _bound(engine: Engine) -> Callable[[], bool]:

@@ -112,3 +112,24 @@ def test_names_under_which_agents_call_on_others_are_no_names_of_tools(name: str
         @tool(name=name, effect="read")
         def made() -> None:
             """Never made."""
+
+
+def test_the_three_legs_are_counted_over_all_who_may_come_to_work() -> None:
+    tools = {
+        "mail.read": ToolSpec(name="mail.read", untrusted=True),
+        "crm.read": ToolSpec(name="crm.read", sensitive=True),
+        "bank.pay": ToolSpec(name="bank.pay", effect="write"),
+    }
+    reader = "  reader: {instructions: Read., tools: [mail.read]}\n  payer: {instructions: Pay., tools: [bank.pay]}"
+
+    def mistakes(lead: str) -> list[str]:
+        text = f"process: p\nagents:\n  lead: {{instructions: x, {lead}}}\n{reader}\nsteps:\n  a: {{agent: lead, task: x}}\n"
+        try:
+            load_process(text, "f.yaml", tools=tools)
+        except DefinitionInvalid as error:
+            return [problem.message for problem in error.problems]
+        return []
+
+    assert mistakes("tools: [crm.read], agents: [reader]") == []
+    (found,) = mistakes("tools: [crm.read], agents: [reader], hand_over: [payer]")
+    assert "can, through an agent that it calls on, call `bank.pay`" in found

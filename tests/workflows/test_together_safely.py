@@ -92,6 +92,22 @@ async def test_a_process_that_a_tainted_agent_asks_for_is_refused(office: Office
     assert "you have read text from outside" in cast.told("lead")
 
 
+async def test_what_a_process_read_from_outside_taints_the_agent_that_ran_it(
+    office: Office, endpoint: Endpoint
+) -> None:
+    office.children["sub"] = office.definition("""
+        process: sub
+        input: {type: object}
+        steps: {read: {tool: mail.read}}
+        output: ${ steps.read.output }
+    """)
+    cast = Cast(endpoint, lead=[[("process_sub", {})], [PAY], "done"])
+    run = await start(office, team(lead="tools: [process.sub, bank.transfer]"))
+    await run.handle.result()
+    assert office.ledger == []
+    assert "you have read text from outside" in cast.told("lead")
+
+
 async def test_constraints_hold_for_processes_and_for_those_who_work_for_an_agent(
     office: Office, endpoint: Endpoint
 ) -> None:

@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.asks import Answer
     from contracts.base import Json
     from workflows.agent.agent import Agent
-    from workflows.agent.granting import NotGranted, Wanted, check_arguments, is_gated
+    from workflows.agent.granting import NotGranted, Wanted, check_arguments
     from workflows.agent.people import ask_of, put
 
 MAX_TITLE = 200
@@ -48,7 +48,7 @@ async def _ask(agent: Agent, wanted: Wanted, approval: CallApproval) -> Answer:
     tool, args = wanted.spec.name, wanted.args
     text = to_json(args).decode()
     show: dict[str, Json] = {"agent": agent.request.agent, "tool": tool, "arguments": args}
-    if agent.tainted and is_gated(wanted.spec):
+    if agent.tainted and wanted.spec.is_gated:
         show["tainted"] = "the agent has read text from outside, which may have led it to this call"
     ask = ask_of(
         agent,

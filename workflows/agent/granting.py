@@ -12,7 +12,6 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
     from contracts.errors import ExpressionFailed
     from contracts.messages import CalledTool
-    from contracts.state import BUILT_IN
     from contracts.tools import ToolCall, ToolSpec, granted
     from language import expressions
     from language.arguments import read_arguments
@@ -73,14 +72,13 @@ def check_arguments(agent: Agent, spec: ToolSpec, args: Mapping[str, Json]) -> N
 
 def tool_call(agent: Agent, spec: ToolSpec, args: dict[str, Json], call_id: str) -> ToolCall:
     return ToolCall(
-        args=args, key=_key(agent, spec, args), run=agent.request.run, step=agent.request.step, call_id=call_id
+        args=args,
+        key=_key(agent, spec, args),
+        run=agent.request.run,
+        step=agent.request.step,
+        call_id=call_id,
+        tainted=agent.tainted,
     )
-
-
-def is_gated(spec: ToolSpec) -> bool:
-    """Whether a tainted agent may call it only when people agree: it changes the world, or its arguments leave. What
-    is written to the run's state stays tainted there instead."""
-    return (spec.effect == "write" or spec.outside) and spec.name not in BUILT_IN
 
 
 def _approval_of(agent: Agent, spec: ToolSpec, args: dict[str, Json]) -> CallApproval | None:
@@ -90,7 +88,7 @@ def _approval_of(agent: Agent, spec: ToolSpec, args: dict[str, Json]) -> CallApp
         NotGranted: people would have to agree, and nobody is named.
     """
     covering = [approval for approval in agent.request.approve if granted(approval.tools, (spec.name,))]
-    if agent.tainted and is_gated(spec):
+    if agent.tainted and spec.is_gated:
         if not covering:
             raise NotGranted(
                 f"{spec.name} is refused: you have read text from outside, which nobody vouches for, and no person is "

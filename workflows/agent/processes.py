@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.agent.limits import count
     from workflows.agent.shares import shared
     from workflows.calls import Call, call_engine, summary
-    from workflows.children import ADOPTED_RUN_TIMEOUT, is_stopped, meaning, usage_of
+    from workflows.children import ADOPTED_RUN_TIMEOUT, is_stopped, meaning, usage_of, was_tainted
 
 
 async def outcome_of(agent: Agent, process: str, call: ToolCall) -> Json:
@@ -35,6 +35,7 @@ async def outcome_of(agent: Agent, process: str, call: ToolCall) -> Json:
         request = RunRequest(
             process=process,
             input=call.args,
+            tainted=call.tainted,
             started_by=agent.request.started_by,
             priority=agent.request.priority,
             granted=Budget(turns=share.turns, tokens=share.tokens, cost=share.cost),
@@ -59,6 +60,8 @@ async def _run_or_find(agent: Agent, request: RunRequest, child: str) -> RunResu
         used = usage_of(error)
         count(agent, used)
         agent.others.end(child, used, error=str(error.cause or error))
+        if was_tainted(error):
+            agent.taint(f"process.{request.process}")
         raise meaning(error, request.process, is_stopped=is_stopped()) from error
     except WorkflowAlreadyStartedError:
         call = Call(f"{child}:found", f"wait for {child}", timeout=ADOPTED_RUN_TIMEOUT)
@@ -98,6 +101,8 @@ async def _run(agent: Agent, request: RunRequest, child: str) -> RunResult:
 
 def _take_down(agent: Agent, child: str, result: RunResult) -> None:
     count(agent, result.usage)
+    if result.tainted:
+        agent.taint(child.removeprefix(f"{workflow.info().workflow_id}/").partition("/")[0])
     agent.others.end(child, result.usage)
     agent.others.can_be_undone(result.undo)
 

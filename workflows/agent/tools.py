@@ -92,9 +92,10 @@ async def _call(agent: Agent, each: Wanted, agreed: Agreed) -> Told:
     call = Call(each.activity_id, text, priority=agent.request.priority)
     try:
         arguments = tool_call(agent, spec, agreed.args, asked.id)
-        if spec.via != "tool":
-            return tool_message(asked.id, await answer_together(agent, spec, arguments)), False
-        result = await _until_it_ended(spec, arguments, call)
+        if spec.via == "tool":
+            result = await _until_it_ended(spec, arguments, call)
+        else:
+            result = ToolResult(output=await answer_together(agent, spec, arguments))
     except OutcomeUnknown:
         raise
     except StepError as error:
@@ -102,8 +103,10 @@ async def _call(agent: Agent, each: Wanted, agreed: Agreed) -> Told:
     finally:
         if spec.untrusted:  # What it fails with may be from outside too.
             agent.taint(spec.name)
+    if spec.name == "state.get" and result.output["tainted"]:
+        agent.taint(f"state.{agreed.args['key']}")
     if agreed.edited is None:
-        return tool_message(asked.id, result.output), True
+        return tool_message(asked.id, result.output), spec.via == "tool"
     edited = {"by": agreed.edited.by, "comment": agreed.edited.comment, "arguments": agreed.args}
     return tool_message(asked.id, {"edited": edited, "output": result.output}), False
 

@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.steps.asks import withdraw_all
     from workflows.steps.budget import leased
     from workflows.steps.common import add_notes, add_usage, arguments, child_error
+    from workflows.taint import note_taint, sees_tainted
 
 
 async def run_agent(engine: Engine, node: Node) -> Json:
@@ -85,6 +86,7 @@ async def ask_agent(
             output=output if output is not None else spec.output,
             limits=spec.limits.model_copy(update={"time": min(times, default=None)}),
             lease=lease,
+            tainted=sees_tainted(engine, node),
             priority=priority,
             started_by=engine.request.started_by,
             version=AGENT_VERSION,
@@ -117,6 +119,7 @@ def _take_down(engine: Engine, node: Node, ended: AgentResult | AgentFailure) ->
     """Keep in the step's record what its agent used and left."""
     add_usage(engine, node, ended.usage)
     add_notes(node, ended.notes)
+    note_taint(node, is_tainted=ended.tainted)
     # Tried again, an agent finds what its processes did, and tells of it again.
     known = {call.key for call in ended.undo}
     earlier = tuple(call for call in node.record.undo if call.key not in known)

@@ -6,28 +6,13 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from contracts.asks import Answer, Ask, Withdrawal
     from contracts.base import Json
-    from contracts.errors import Refused
     from contracts.names import ANSWER_SIGNAL
     from workflows.engine import Engine
-    from workflows.messages import parse
     from workflows.plan import Node
     from workflows.steps.approval import ask_people, decision_of, stop_as_rejected
 
 
-def take(engine: Engine, model: type[Ask] | type[Withdrawal], payload: tuple[Json, ...]) -> None:
-    """What an agent signals. What cannot be read, no agent has sent, and nobody waits for."""
-    try:
-        message = parse(model, payload)
-    except Refused as error:
-        workflow.logger.warning("nothing is asked: %s", error)
-        return
-    if isinstance(message, Ask):
-        _open(engine, message)
-    else:
-        _withdraw(engine, message)
-
-
-def _open(engine: Engine, ask: Ask) -> None:
+def open_ask(engine: Engine, ask: Ask) -> None:
     """Ask people for an agent. One whose step does not go on gets no answer: it is stopped."""
     node = engine.plan.nodes.get(ask.step)
     if node is None or node.record.status != "running" or node.dropped or engine.ending is not None:
@@ -39,7 +24,7 @@ def _open(engine: Engine, ask: Ask) -> None:
     engine.touch()
 
 
-def _withdraw(engine: Engine, withdrawal: Withdrawal) -> None:
+def withdraw(engine: Engine, withdrawal: Withdrawal) -> None:
     """Ask no longer what an agent does not wait for any more."""
     node = engine.plan.nodes.get(withdrawal.step)
     for asked in _open_asks(node) if node is not None else ():

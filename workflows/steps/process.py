@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.engine import Engine
     from workflows.plan import Node
     from workflows.steps.common import add_usage, arguments, child_error, deadline_of
+    from workflows.taint import is_tainted
 
 
 async def run_process(engine: Engine, node: Node) -> Json:
@@ -33,12 +34,13 @@ async def run_process(engine: Engine, node: Node) -> Json:
             request = RunRequest(
                 process=step.process,
                 input=arguments(engine, node),
+                tainted=not node.record.amended and is_tainted(engine, node, step.with_),
                 started_by=engine.request.started_by,
                 priority=step.priority or engine.request.priority,
             )
             result = await _run_child(engine, node, step.process, request)
     add_usage(engine, node, result.usage)
-    node.update(undo=result.undo)
+    node.update(undo=result.undo, tainted=result.tainted)
     return result.output
 
 
