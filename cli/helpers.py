@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from cli.marks import Marks
-from cli.runs import Observation
 from cli.tree import one_line
 from contracts.agent import ChildRecord
+from runtime.watch import Observation
 
 SHOWN = 20
 """Lines; the last ones."""

@@ -123,7 +123,8 @@ def test_the_three_legs_are_counted_over_all_who_may_come_to_work() -> None:
     reader = "  reader: {instructions: Read., tools: [mail.read]}\n  payer: {instructions: Pay., tools: [bank.pay]}"
 
     def mistakes(lead: str) -> list[str]:
-        text = f"process: p\nagents:\n  lead: {{instructions: x, {lead}}}\n{reader}\nsteps:\n  a: {{agent: lead, task: x}}\n"
+        steps = "steps:\n  a: {agent: lead, task: x}\n"
+        text = f"process: p\nagents:\n  lead: {{instructions: x, {lead}}}\n{reader}\n{steps}"
         try:
             load_process(text, "f.yaml", tools=tools)
         except DefinitionInvalid as error:
