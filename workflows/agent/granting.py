@@ -65,7 +65,8 @@ def check_arguments(agent: Agent, spec: ToolSpec, args: Mapping[str, Json]) -> N
     """
     if wrong := violations(spec.parameters, dict(args)):
         raise NotGranted(f"{spec.name} cannot be called: {'; '.join(wrong)}", is_attempt=False)
-    if agent.request.grants and (reason := refusal(agent.request.grants, spec.name, args)):
+    is_grantable = spec.via in ("tool", "process")
+    if is_grantable and agent.request.grants and (reason := refusal(agent.request.grants, spec.name, args)):
         raise NotGranted(reason)
 
 

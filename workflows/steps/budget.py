@@ -162,6 +162,8 @@ def _around(engine: Engine, node: Node) -> Iterator[_Around]:
     run = engine.definition.process.limits
     if run.model_fields_set:
         yield _Around("the run", run, None, engine.started)
+    if engine.request.granted.model_dump(exclude_none=True):
+        yield _Around("the agent that called this run", engine.request.granted, None, engine.started)
     goal = node if node.is_goal else node.goal()
     while goal is not None:
         if isinstance(goal.step, GoalStep) and goal.step.limits.model_fields_set:
