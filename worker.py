@@ -20,6 +20,7 @@ from activities.model.call import ModelCall
 from activities.people import resolve_people_activity
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity, load_process_activity
+from activities.tools.declared import Connectors
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
 from contracts.errors import ServerUnreachable, SurefootError
@@ -59,12 +60,13 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
     await keep_triggers(connection.client, topics, settings.task_queue, processes)
     conversations = SqliteConversations(settings.home / "conversations.db")
     models = ModelCall(conversations, catalog.rehearsal, settings.models, settings.model_api)
+    connectors = Connectors(settings.egress)
     try:
         worker = Worker(
             connection.client,
             task_queue=settings.task_queue,
             workflows=WORKFLOWS,
-            activities=activities(settings, connection, catalog, conversations, models),
+            activities=activities(settings, connection, catalog, conversations, models, connectors),
             workflow_runner=workflow_runner(),
             max_concurrent_activities=MAX_ACTIVITIES,
             max_eager_activity_reservations_per_workflow_task=MAX_ACTIVITIES,
@@ -74,6 +76,7 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
         async with patient(worker):
             yield worker
     finally:
+        await connectors.close()
         await models.close()
         await conversations.close()
 
@@ -84,11 +87,13 @@ def activities(
     catalog: Catalog,
     conversations: SqliteConversations,
     models: ModelCall,
+    connectors: Connectors,
 ) -> list[Callable[..., Any]]:
     """Everything the workflows call, with its clients put in."""
+    declared = connectors.tools(catalog.declared.values())
     return [
         *tool_activities(
-            (*catalog.tools.values(), *state_tools(RunState(connection.client))), conversations=conversations
+            (*catalog.tools.values(), *declared, *state_tools(RunState(connection.client))), conversations=conversations
         ),
         models.activity(),
         load_process_activity(catalog.definition),
@@ -127,7 +132,7 @@ def announce(settings: Settings, connection: Connection, catalog: Catalog) -> No
         "web": connection.ui or "set SUREFOOT_UI_URL for links",
         "queue": settings.task_queue,
         "processes": ", ".join(sorted(catalog.names)) or "none",
-        "tools": ", ".join(sorted(catalog.tools)) or "none",
+        "tools": ", ".join(sorted(catalog.specs)) or "none",
         "model": describe_model(settings.models, os.environ),
         "home": str(settings.home),
     }

@@ -5,6 +5,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
+from typing import cast
 from urllib.parse import urlsplit
 
 import httpx2
@@ -170,8 +171,7 @@ class CappedTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         answer = await self._inner.handle_async_request(request)
         if not answer.headers.get("content-type", "").startswith("text/event-stream"):
-            assert isinstance(answer.stream, httpx2.AsyncByteStream)
-            answer.stream = _Capped(answer.stream)
+            answer.stream = _Capped(cast("httpx2.AsyncByteStream", answer.stream))
         return answer
 
     async def aclose(self) -> None:
