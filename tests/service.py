@@ -73,11 +73,11 @@ def open_service() -> Iterator[Service]:
             if answer.cut:
                 self.close_connection = True
 
-        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _handle
-
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
             """Requests are kept in `requests`."""
 
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
+        setattr(Handler, f"do_{method}", Handler._handle)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         service = Service(server.server_address[1])

@@ -31,14 +31,14 @@ class Declared:
     patience: float = 10.0
     """Seconds that an attempt has."""
 
-    async def __call__(self, name: str, **args: Any) -> Any:
+    async def __call__(self, name: str, /, **args: Any) -> Any:
         call = ToolCall(args=args, key="run-1/step", run="run-1", step="step")
         environment = ActivityEnvironment()
         bound = timedelta(seconds=self.patience)
         environment.info = replace(environment.info, start_to_close_timeout=bound)
         return (await environment.run(self.activities[name], call)).output
 
-    async def failure(self, name: str, **args: Any) -> ApplicationError:
+    async def failure(self, name: str, /, **args: Any) -> ApplicationError:
         """How a call that must fail fails."""
         try:
             output = await self(name, **args)
