@@ -1,5 +1,4 @@
-"""An MCP server of notes, over its standard streams when run. Variables: NOTES_TOKEN, NOTES_CHANGED (a tool says this of
-itself too)."""
+"""An MCP server of notes, over its standard streams when run. NOTES_CHANGED is what a tool says of itself besides."""
 
 import os
 

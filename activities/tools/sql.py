@@ -4,9 +4,7 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
-from datetime import timedelta
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,12 +22,12 @@ from contracts.tools import ToolContext, ToolError
 from language.sql_guard import SqlRefused, as_checked, readable
 from language.tools.sql import KEY, sql_dialect
 
-_BUSY = timedelta(seconds=5)
+_BUSY = 5.0
 
-_SQLITE_READS = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE})
-_SQLITE_WRITES = frozenset(
-    {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE, sqlite3.SQLITE_TRANSACTION}
+_SQLITE_READS = frozenset(
+    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE, sqlite3.SQLITE_TRANSACTION}
 )
+_SQLITE_WRITES = frozenset({sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE})
 _SQLITE_REFUSED = frozenset(
     {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer", "zeroblob", "randomblob"}
 )
@@ -68,19 +66,17 @@ class SqlConnector:
     def _run(self, call: SqlCall, url: str, text: str, values: dict[str, Json] | None) -> Json:
         deadline = time.monotonic() + call.timeout.total_seconds()
         try:
-            engine = self._engine(url, call)
-            with engine.connect() as connection, connection.begin() as transaction:
-                with _bounded(connection, call, deadline):
-                    output = _rows(call, _execute(connection, text, values))
-                if not call.writes:
-                    return output
-                try:
-                    transaction.commit()
-                except sqlalchemy.exc.IntegrityError as error:
-                    raise ToolError(f"refused by the database: {error.orig}", retry=False) from error
-                return output
-        except sqlalchemy.exc.ResourceClosedError as error:
-            raise ToolError(f"the statement gave no rows: {error}", retry=False) from error
+            connection = self._engine(url, call).connect()
+        except sqlalchemy.exc.DBAPIError as error:
+            raise ToolError(f"the database cannot be reached: {error.orig}") from error
+        with connection, connection.begin() as transaction:
+            _bound(connection, call, deadline)
+            output = _rows(call, _execute(connection, text, values))
+            try:
+                transaction.commit()
+            except sqlalchemy.exc.IntegrityError as error:
+                raise ToolError(f"refused by the database: {error.orig}", retry=False) from error
+            return output
 
     def _engine(self, url: str, call: SqlCall) -> Engine:
         with self._lock:
@@ -93,7 +89,7 @@ class SqlConnector:
 def _execute(connection: Connection, text: str, values: dict[str, Json] | None) -> CursorResult[Any]:
     try:
         if values is None:
-            return connection.exec_driver_sql(text)
+            return connection.execution_options(no_parameters=True).exec_driver_sql(text)
         return connection.execute(sqlalchemy.text(text), values)
     except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InternalError) as error:
         # The transaction is rolled back, so that this is known not to have happened.
@@ -145,15 +141,16 @@ def _engine(url: URL, call: SqlCall) -> Engine:
 
 
 def _sqlite(url: URL, call: SqlCall) -> sqlite3.Connection:
-    """A connection whose every action is asked for: no other database, no setting, no file but this one."""
     path = Path(call.folder) / (url.database or "")
-    mode = "rw" if call.writes else "ro"
-    uri = f"file:{quote(str(path))}?mode={mode}"
-    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY.total_seconds(), check_same_thread=False)
-    if not call.writes:
-        with closing(connection.execute("PRAGMA query_only = ON")):
-            pass
-    allowed = _SQLITE_READS | (_SQLITE_WRITES if call.writes else {sqlite3.SQLITE_TRANSACTION})
+    uri = f"file:{quote(str(path))}?mode={'rw' if call.writes else 'ro'}"
+    return sqlite3.connect(uri, uri=True, timeout=_BUSY, check_same_thread=False)
+
+
+def guard(connection: sqlite3.Connection, *, writes: bool) -> None:
+    """From here on every action is asked for: no other database, no setting, no file but this one."""
+    if not writes:
+        connection.execute("PRAGMA query_only = ON").close()
+    allowed = _SQLITE_READS | (_SQLITE_WRITES if writes else frozenset())
 
     def authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
         if action == sqlite3.SQLITE_FUNCTION:
@@ -161,22 +158,16 @@ def _sqlite(url: URL, call: SqlCall) -> sqlite3.Connection:
         return sqlite3.SQLITE_OK if action in allowed else sqlite3.SQLITE_DENY
 
     connection.set_authorizer(authorize)
-    return connection
 
 
-@contextmanager
-def _bounded(connection: Connection, call: SqlCall, deadline: float) -> Iterator[None]:
-    """The statement in here ends at the deadline; the database sees to it that it does not write, where it can."""
-    name = connection.dialect.name
-    if name == "sqlite":
+def _bound(connection: Connection, call: SqlCall, deadline: float) -> None:
+    """The transaction ends at the deadline, and the database itself sees to it that it only reads."""
+    if connection.dialect.name == "sqlite":
         raw: Any = connection.connection.driver_connection
+        guard(raw, writes=call.writes)
         raw.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
-        yield
-        raw.set_progress_handler(None, 0)
-        return
-    milliseconds = max(1, int((deadline - time.monotonic()) * 1000))
-    if name == "postgresql":
+    elif connection.dialect.name == "postgresql":
         if not call.writes:
             connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+        milliseconds = max(1, int((deadline - time.monotonic()) * 1000))
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
-    yield

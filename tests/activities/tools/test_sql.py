@@ -4,14 +4,17 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities.tools.sql import guard
 from tests.activities.tools.declared import declared
 
 BOOKS = """
@@ -83,20 +86,14 @@ async def test_a_free_query_changes_nothing_and_opens_nothing(folder: Path, sql:
     async with sqlite(folder) as call:
         assert meaning(await call.failure("books.query", sql=sql)) == (False, "no")
     assert (folder / "books.db").read_bytes() == before
-    assert [path.name for path in folder.iterdir()] == ["books.db"]
+    assert set(folder.glob("*")) == {folder / "books.db"}
 
 
 async def test_the_database_itself_refuses_what_a_statement_that_reads_must_not_do(folder: Path) -> None:
     """Whatever the parser took it for."""
-    from sqlalchemy.engine import make_url
 
-    from activities.tools.sql import _sqlite
-    from contracts.connections import SqlCall
-
-    call = SqlCall.model_validate(
-        {"url": "", "folder": str(folder), "rows": 1, "writes": False, "sql": None, "timeout": "1s"}
-    )
-    with closing(_sqlite(make_url("sqlite:///books.db"), call)) as connection:
+    with closing(sqlite3.connect(folder / "books.db")) as connection:
+        guard(connection, writes=False)
         assert connection.execute("SELECT count(*) FROM orders").fetchone() == (2,)
         for sql in ("DELETE FROM orders", "ATTACH 'x.db' AS x", "PRAGMA query_only = 0", "CREATE TEMP TABLE x (a)"):
             with pytest.raises(sqlite3.DatabaseError):
@@ -128,28 +125,26 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     binaries = postgres_binaries()
     if binaries is None:
         pytest.skip("PostgreSQL is not installed")
-    folder = Path(tmp_path_factory.mktemp("pg"))
-    command = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
-    if command:
-        for each in (folder, *folder.parents):
-            if each.stat().st_uid == 0 and each != Path("/") and each != Path("/tmp"):
-                each.chmod(0o755)
-        shutil.chown(folder, "nobody", "nogroup")
-    data = folder / "data"
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
-    subprocess.run([*command, binaries / "initdb", "-D", data, "-U", "books", "-A", "trust", "--no-sync"], **quiet)
-    options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-    control = [*command, binaries / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
-    subprocess.run([*control, "-o", options, "start"], **quiet)
-    try:
-        subprocess.run(
-            [*command, binaries / "psql", "-h", folder, "-U", "books", "postgres", "-c"]
-            + ["CREATE TABLE orders (id int, supplier text, amount numeric, key text unique, at timestamptz)"],
-            **quiet,
-        )
-        yield f"postgresql://books@/postgres?host={folder}"
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
+    with tempfile.TemporaryDirectory(prefix="pg-") as name:
+        folder = Path(name)
+        user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
+        if user:
+            shutil.chown(folder, "nobody", "nogroup")
+
+        def run(program: str, *options: str) -> None:
+            command = [*user, str(binaries / program), *options]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
+
+        data = ("-D", str(folder / "data"))
+        run("initdb", *data, "-U", "books", "-A", "trust", "--no-sync")
+        where = f"-k {folder} -c listen_addresses='' -c fsync=off"
+        run("pg_ctl", *data, "-w", "-l", str(folder / "log"), "-o", where, "start")
+        table = "CREATE TABLE orders (id int, supplier text, amount numeric, key text unique)"
+        try:
+            run("psql", "-h", str(folder), "-U", "books", "postgres", "-c", table)
+            yield f"postgresql://books@/postgres?host={folder}"
+        finally:
+            run("pg_ctl", *data, "-m", "immediate", "stop")
 
 
 @pytest.mark.slow
@@ -171,22 +166,11 @@ async def test_postgresql_reads_in_a_transaction_that_cannot_write(postgres: str
 
 
 @pytest.mark.slow
-async def test_postgresql_itself_refuses_a_write_of_a_tool_that_reads(postgres: str, tmp_path: Path) -> None:
-    """A function hides the write from any parser."""
-    writes = "effect: write\n            idempotent: true"
-    text = BOOKS.format(url=postgres).replace(writes, "effect: write\n            idempotent: false")
-    text += """
-          define:
-            sql: SELECT upper('x')
-    """
-    async with declared(tmp_path, text) as call:
-        assert await call("books.define") == [{"upper": "X"}]
-        import psycopg
-
-        with psycopg.connect(postgres) as connection:
-            connection.execute(
-                "CREATE OR REPLACE FUNCTION public.reverse(text) RETURNS text LANGUAGE sql AS "
-                "$$ DELETE FROM orders RETURNING supplier $$"
-            )
-        error = await call.failure("books.query", sql="SELECT public.reverse('x')")
+async def test_postgresql_itself_refuses_a_write_that_no_parser_sees(postgres: str, tmp_path: Path) -> None:
+    hidden = "CREATE FUNCTION reverse(text[]) RETURNS text LANGUAGE sql AS 'DELETE FROM orders RETURNING supplier'"
+    with psycopg.connect(postgres) as connection:
+        connection.execute(hidden)
+    async with declared(tmp_path, BOOKS.format(url=postgres)) as call:
+        error = await call.failure("books.query", sql="SELECT reverse(ARRAY['x'])")
+        assert "read-only transaction" in str(error)
         assert meaning(error) == (False, "no")
