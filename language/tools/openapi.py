@@ -1,5 +1,7 @@
 """The section `openapi` of a `tools.yaml`."""
 
+from pathlib import PurePath
+
 from contracts.connections import Declaration, HttpCall, OpenApiGroup, OpenApiTool
 from contracts.errors import DefinitionInvalid
 from contracts.tools import Effect, granted
@@ -18,7 +20,7 @@ def openapi_tools(making: Making, group: str, openapi: OpenApiGroup) -> None:
         making.report((*at, "document"), f"there is no file {openapi.document}", "write its path from this file")
         return
     try:
-        document = load_yaml(text, f"{making.source.file.rpartition('/')[0] or '.'}/{openapi.document}")
+        document = load_yaml(text, str(PurePath(making.source.file).parent / openapi.document))
     except DefinitionInvalid as error:
         making.source.problems += error.problems
         return
@@ -27,7 +29,6 @@ def openapi_tools(making: Making, group: str, openapi: OpenApiGroup) -> None:
     base = (openapi.base or server_of(document) or "").rstrip("/")
     if found and not base:
         making.report(at, "the document names no server with a whole address", "write `base: https://...`")
-        return
     by_id = {operation.id: operation for operation in found}
     for name in openapi.operations:
         if found and name not in by_id:

@@ -80,6 +80,8 @@ class _Document:
         parameters: dict[tuple[str, str], tuple[Path, dict[str, Any]]] = {}
         for at, each in (*outer, *inner):
             parameter = self._resolve(each, at)
+            if not parameter:
+                continue
             parameters[str(parameter.get("in")), str(parameter.get("name"))] = (at, parameter)
         for at, parameter in parameters.values():
             self._parameter(made, parameter, at)

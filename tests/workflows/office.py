@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +60,7 @@ class Office:
     broken: set[str] = field(default_factory=set)
     happened: dict[str, str] = field(default_factory=dict)
     children: dict[str, Definition] = field(default_factory=dict)
+    more: Sequence[Tool[..., Any]] = ()
 
     @property
     def topics(self) -> Topics:
@@ -125,7 +126,7 @@ class Office:
             self.calls[ctx.step] += 1
             raise ConnectionError("line lost")
 
-        return [work, undo, held, watch, look, happened, checked, blind]
+        return [work, undo, held, watch, look, happened, checked, blind, *self.more]
 
     def definition(self, text: str) -> Definition:
         specs = {made.spec.name: made.spec for made in self.tools()}
@@ -192,10 +193,16 @@ class Run:
 
 @asynccontextmanager
 async def open_office(
-    client: Client, *, home: Path | None = None, models: Mapping[str, ModelAlias] | None = None, **worker: Any
+    client: Client,
+    *,
+    home: Path | None = None,
+    models: Mapping[str, ModelAlias] | None = None,
+    tools: Sequence[Tool[..., Any]] = (),
+    **worker: Any,
 ) -> AsyncIterator[Office]:
-    """`home` and `models`: where conversations lie, and which endpoint answers, for processes with agents."""
-    office = Office(client, queue=f"test-{uuid7()}")
+    """`home` and `models`: where conversations lie, and which endpoint answers, for processes with agents. `tools`:
+    besides the office's own."""
+    office = Office(client, queue=f"test-{uuid7()}", more=tools)
 
     @activity.defn(name=RESOLVE_PEOPLE.name)
     async def resolve(request: ResolvePeople) -> People:
