@@ -17,10 +17,12 @@ Forced = Literal["closed", "open"]
 
 @dataclass(frozen=True)
 class BreakerRules:
-    """When to open, in seconds and shares. `at_least`: outcomes in the window before a share says anything."""
+    """When to open, in seconds and shares. `at_least`: outcomes in the window before a share says anything; `most`: how
+    many of the last ones count, so that many good calls before an outage do not hide it."""
 
     window: float = 30.0
     at_least: int = 5
+    most: int = 20
     failure_rate: float = 0.5
     slow: float = 60.0
     slow_rate: float = 0.8
@@ -40,7 +42,8 @@ class BreakerOpen(Exception):
 
 @dataclass(frozen=True)
 class BreakerView:
-    """How a breaker stands. `calls`, `failures` and `slow` are of the window; `after` is seconds until a probe."""
+    """How a breaker stands. `calls`, `failures` and `slow` are of the window; `after` is seconds until a probe;
+    `probes` counts all there ever were."""
 
     name: str
     state: State
@@ -50,6 +53,7 @@ class BreakerView:
     slow: int
     after: float
     why: str
+    probes: int = 0
 
 
 @dataclass
@@ -57,7 +61,8 @@ class Breaker:
     """`admit` before each call, `record` after each that was admitted.
 
     Opening lasts `pause`, doubled each time that probes fail, up to `max_pause`. Callers that are turned away are told
-    moments spread beyond the end of the pause, so that they do not come back all at once.
+    moments spread beyond the end of the pause, so that they do not come back all at once. Probes that hang do not keep
+    others from being let through, one for each pause.
     """
 
     name: str
@@ -68,25 +73,32 @@ class Breaker:
     _until: float | None = None
     _pause: float = 0.0
     _probing: int = 0
+    _probed_at: float = 0.0
+    _probes: int = 0
     _passed: int = 0
     _why: str = ""
 
-    def admit(self) -> None:
-        """Raises:
-        BreakerOpen: the call must not be made now.
+    def admit(self) -> bool:
+        """Whether the call is a probe.
+
+        Raises:
+            BreakerOpen: the call must not be made now.
         """
         if self.forced == "closed":
-            return
+            return False
         now = self.clock()
         if self.forced == "open":
             raise BreakerOpen(self.name, self._spread(self.rules.max_pause), "an operator opened its breaker")
         if self._until is None:
-            return
+            return False
         if now < self._until:
             raise BreakerOpen(self.name, self._spread(self._until - now), self._why)
-        if self._probing >= self.rules.probes:
+        if self._probing >= self.rules.probes and now < self._probed_at + self._pause:
             raise BreakerOpen(self.name, self._spread(self._pause), f"{self._why}; it is being probed")
         self._probing += 1
+        self._probes += 1
+        self._probed_at = now
+        return True
 
     def record(self, *, ok: bool | None, seconds: float = 0.0, why: str = "") -> None:
         """The outcome of an admitted call. `ok` is None for one that says nothing about what was called."""
@@ -120,6 +132,7 @@ class Breaker:
             slow=sum(slow for _, _, slow in self._outcomes),
             after=after,
             why=self._why,
+            probes=self._probes,
         )
 
     def _record_probe(self, ok: bool | None, seconds: float, now: float, why: str) -> None:
@@ -159,7 +172,9 @@ class Breaker:
         self._outcomes.clear()
 
     def _forget(self, now: float) -> None:
-        while self._outcomes and self._outcomes[0][0] < now - self.rules.window:
+        while self._outcomes and (
+            self._outcomes[0][0] < now - self.rules.window or len(self._outcomes) > self.rules.most
+        ):
             self._outcomes.popleft()
 
     @staticmethod

@@ -90,6 +90,29 @@ def test_a_probe_whose_outcome_says_nothing_lets_another_through() -> None:
         breaker.record(ok=None)
 
 
+def test_a_long_good_past_does_not_hide_an_outage() -> None:
+    breaker = Breaker("host", BreakerRules(window=600, most=10), Clock())
+    for _ in range(1_000):
+        breaker.record(ok=True)
+    for _ in range(5):
+        breaker.admit()
+        breaker.record(ok=False)
+    assert breaker.view().state == "open"
+
+
+def test_probes_that_hang_do_not_keep_it_open_for_ever() -> None:
+    clock = Clock()
+    breaker = opened(clock)
+    clock.now = 10
+    assert breaker.admit()
+    assert breaker.admit()
+    clock.now = 20
+    assert breaker.admit()
+    with pytest.raises(BreakerOpen):
+        breaker.admit()
+    assert breaker.view().probes == 3
+
+
 def test_an_operator_forces_it_either_way_and_takes_that_back() -> None:
     breaker = opened(Clock())
     breaker.force("closed")
