@@ -1,8 +1,11 @@
 """The command line: start, decide, repair, inspect. `starter.py --help` lists the commands, `cli/` has them."""
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
-from cli.app import main
+from cli.app import Parts, main
+from contracts.connections import McpServer, Pins
+from contracts.egress import Egress
 from runtime.catalog import Catalog
 from runtime.client import Connection
 from runtime.settings import Settings
@@ -15,5 +18,13 @@ def worker(settings: Settings, connection: Connection, catalog: Catalog) -> Abst
     return running_worker(settings, connection, catalog)
 
 
+async def offers(servers: Mapping[str, tuple[McpServer, str]], egress: Egress) -> Pins:
+    """What MCP servers offer, asked with the secrets that tools get."""
+    from activities.tools.context import environment_secrets
+    from activities.tools.mcp import describe
+
+    return await describe(servers, environment_secrets, egress)
+
+
 if __name__ == "__main__":
-    main(worker)
+    main(Parts(worker, offers))

@@ -4,12 +4,14 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NoReturn, cast
 
 import typer
 from typer.exceptions import TyperException
 
 from cli import commands, demo
+from cli import tools as tool_files
 from cli.output import Exit, Output, status_of
 from cli.values import read_value
 from contracts.errors import CallerError, SurefootError
@@ -43,7 +45,7 @@ def _demo(
 ) -> int:
     """Server, worker and console in one process: a sample run, its approval at the prompt."""
     output = Output.standard(as_json=as_json)
-    return _do(demo.demo(output, cast("demo.RunWorker", context.obj), process, yes=yes, svg=svg))
+    return _do(demo.demo(output, cast("Parts", context.obj).worker, process, yes=yes, svg=svg))
 
 
 @app.command("run")
@@ -184,13 +186,35 @@ def _graph(
     return _do(commands.graph(Output.standard(as_json=as_json), word))
 
 
-def call(arguments: Sequence[str], worker: "demo.RunWorker") -> int:
+@app.command("tools")
+def _tools(
+    context: typer.Context,
+    action: Annotated[tool_files.Action, typer.Argument(help="list them; pin what MCP servers offer; check the pins.")],
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE...]", help="tools.yaml files or their folders; else all.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Tools that tools.yaml files declare, and the pins of MCP servers."""
+    output = Output.standard(as_json=as_json)
+    return _do(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What commands are given that a Temporal client does not have."""
+
+    worker: demo.RunWorker
+    offers: tool_files.Offers
+
+
+def call(arguments: Sequence[str], parts: Parts) -> int:
     """Carry out a command; its exit status. Everything a user can cause ends in one message."""
     output = Output.standard(as_json="--json" in arguments)
     try:
         command = typer.main.get_command(app)
         return int(
-            command.main(list(arguments) or ["--help"], prog_name="starter.py", standalone_mode=False, obj=worker) or 0
+            command.main(list(arguments) or ["--help"], prog_name="starter.py", standalone_mode=False, obj=parts) or 0
         )
     except SurefootError as error:
         output.fail(error)
@@ -211,9 +235,9 @@ def call(arguments: Sequence[str], worker: "demo.RunWorker") -> int:
         return Exit.INTERRUPTED
 
 
-def main(worker: "demo.RunWorker") -> NoReturn:
+def main(parts: Parts) -> NoReturn:
     """Carry out the command of this process, and end it."""
-    status = call(sys.argv[1:], worker)
+    status = call(sys.argv[1:], parts)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

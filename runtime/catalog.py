@@ -237,6 +237,12 @@ def _places(folder: Path) -> Iterator[Path]:
         yield from sorted(inner)
 
 
+def declared_files(folders: Sequence[Path]) -> list[Path]:
+    """Every `tools.yaml` of these folders."""
+    places = (place for folder in folders if folder.is_dir() for place in _places(folder.resolve()))
+    return [path for place in dict.fromkeys(places) if (path := place / DECLARED_FILE).is_file()]
+
+
 def reader(folder: Path) -> ReadFile:
     """Reads what lies beside a `tools.yaml`."""
 

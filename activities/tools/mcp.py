@@ -20,11 +20,13 @@ from mcp_types import (
 )
 
 from activities.breaker import BreakerOpen, Breakers
+from activities.tools.context import Secrets
 from activities.tools.http import Unanswered, time_left
 from activities.tools.mcp_sessions import McpUnreachable, Session, filled, is_broken
 from contracts.base import Json
 from contracts.connections import McpCall, McpServer, PinnedTool, Pins
 from contracts.egress import Egress
+from contracts.errors import CallerError
 from contracts.tools import ToolContext, ToolError
 from language.tools.pins import changes
 
@@ -117,22 +119,25 @@ class McpConnector:
 
 
 async def describe(
-    servers: Mapping[str, tuple[McpServer, str]], secret: Any, egress: Egress, seconds: float = 30.0
+    servers: Mapping[str, tuple[McpServer, str]], secret: Secrets, egress: Egress, seconds: float = 30.0
 ) -> Pins:
     """What servers offer now, for somebody to look at and pin. `servers`: by group, with the folder of its file.
 
     Raises:
-        McpUnreachable: one cannot be reached; says which.
+        CallerError: one cannot be reached, or a secret for it is not set; says which.
     """
     found: dict[str, dict[str, PinnedTool]] = {}
     for group, (server, folder) in servers.items():
-        session = Session(filled(server, folder, secret), egress)
+        try:
+            session = Session(filled(server, folder, secret), egress)
+        except ToolError as error:
+            raise CallerError(str(error)) from error
         try:
             await session.open(seconds)
             async with asyncio.timeout(seconds):
                 found[group] = await session.tools()
         except (McpUnreachable, MCPError, TimeoutError) as error:
-            raise McpUnreachable(f"the MCP server {group} cannot be asked what it offers: {error}") from error
+            raise CallerError(f"the MCP server {group} cannot be asked what it offers: {error}") from error
         finally:
             await session.close()
     return Pins(servers=found)

@@ -43,6 +43,7 @@ def read_pins(making: Making) -> Pins:
 
 
 def mcp_tools(making: Making, group: str, server: McpServer, pins: Pins) -> None:
+    """Tools of the pins only: what a server says later is looked at before anybody calls it."""
     at = ("mcp", group)
     pin = "look at what it offers and pin it: `starter.py tools pin`"
     if group not in pins.servers:

@@ -14,6 +14,7 @@ from language.tools.operations import Operation, operations, server_of
 
 
 def openapi_tools(making: Making, group: str, openapi: OpenApiGroup) -> None:
+    """Tools of a document's operations that are chosen; its mistakes have their places in it."""
     at = ("openapi", group)
     text = making.read(openapi.document)
     if text is None:

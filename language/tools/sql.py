@@ -22,6 +22,7 @@ def sql_dialect(url: str) -> str | None:
 
 
 def sql_tools(making: Making, group: str, sql: SqlGroup) -> None:
+    """Tools of a database: its statements, and perhaps one for any that reads."""
     if sql.query:
         at: Path = ("sql", group, "query")
         if sql_dialect(sql.url) not in _FREE:

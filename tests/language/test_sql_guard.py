@@ -37,7 +37,7 @@ REFUSED = [
     "ALTER TABLE x ADD y int",
     "TRUNCATE orders",
     "GRANT ALL ON orders TO public",
-    "COPY orders TO '/tmp/x'",
+    "COPY orders TO 'x.txt'",
     "COPY orders FROM PROGRAM 'id'",
     "ATTACH DATABASE 'x.db' AS x",
     "PRAGMA writable_schema = 1",
@@ -57,7 +57,7 @@ REFUSED = [
     "SELECT pg_terminate_backend(1)",
     "SELECT * FROM pg_ls_dir('.')",
     "SELECT lo_import('/etc/passwd')",
-    "SELECT lo_export(1, '/tmp/x')",
+    "SELECT lo_export(1, 'x.txt')",
     "SELECT set_config('x', 'y', false)",
     "SELECT current_setting('data_directory')",
     "SELECT * FROM dblink('host=x', 'SELECT 1') AS t(a int)",
@@ -94,7 +94,7 @@ def test_anything_else_is_refused(sql: str, dialect: str) -> None:
 def test_one_that_writes_changes_rows_and_nothing_else(sql: str) -> None:
     with pytest.raises(SqlRefused):
         writable(sql, "postgres")
-    assert writable("INSERT INTO x (a) VALUES (:a) ON CONFLICT DO NOTHING RETURNING id", "postgres")
+    writable("INSERT INTO x (a) VALUES (:a) ON CONFLICT DO NOTHING RETURNING id", "postgres")
 
 
 WORDS = """

@@ -95,7 +95,7 @@ async def office(
 
 
 async def history(run: Any) -> str:
-    return (await run.handle.fetch_history()).to_json()
+    return str((await run.handle.fetch_history()).to_json())
 
 
 async def test_steps_call_them_by_their_names_and_no_history_has_a_secret(office: Office, service: Service) -> None:
@@ -146,7 +146,7 @@ async def test_a_wait_that_is_longer_than_the_deadline_fails_the_step(office: Of
         """
     )
     view = await run.parked("look")
-    assert "503" in (view.incidents[0].error.message if view.incidents[0].error else "")
+    assert "503" in str(view.incidents[0].error)
 
 
 async def test_an_agent_calls_them_and_is_told_their_errors(

@@ -12,10 +12,9 @@ import pytest_asyncio
 import uvicorn
 
 from activities.tools.mcp import describe
-from activities.tools.mcp_sessions import McpUnreachable
 from contracts.connections import McpServer
 from contracts.egress import Egress
-from contracts.errors import DefinitionInvalid
+from contracts.errors import CallerError, DefinitionInvalid
 from language.tools.files import read_tools_file
 from language.tools.mcp import LOCK
 from tests.activities.tools.declared import LOOPBACK, declare, declared
@@ -137,7 +136,7 @@ async def test_a_server_that_cannot_be_started_is_told_of_when_it_is_called(tmp_
         error = await call.failure("notes.who")
     assert (error.non_retryable, error.details[0]["applied"]) == (False, "no")
     assert "the MCP server notes cannot be reached" in str(error)
-    with pytest.raises(McpUnreachable, match="MCP server notes cannot be asked"):
+    with pytest.raises(CallerError, match="MCP server notes cannot be asked"):
         await describe({"notes": (McpServer(command=("/no/such/python",)), str(tmp_path))}, str, LOOPBACK)
 
 
