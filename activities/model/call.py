@@ -17,6 +17,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from activities.conversations import ConversationStore
 from activities.heartbeats import heartbeating
 from activities.model import chat, responses
+from activities.model.affordable import OverLimit, billed, cap_within
 from activities.model.attempts import ATTEMPTS, Tally, counted, may_retry, pause, tally_so_far
 from activities.model.endpoints import Endpoint, resolve
 from activities.model.errors import Complained, Fault, Malformed, classify
@@ -27,7 +28,7 @@ from activities.model.prices import priced, window_of
 from activities.model.rehearsal import rehearse
 from contracts.activities import CALL_MODEL
 from contracts.board import BoardStore
-from contracts.errors import ModelFailed
+from contracts.errors import LimitReached, ModelFailed
 from contracts.messages import AssistantMessage, Brief, Message
 from contracts.model import ModelReply, ModelRequest, Usage
 from contracts.settings import LONGEST_ANSWER, ModelAlias, ModelApi
@@ -95,11 +96,16 @@ class ModelCall:
 
     async def _call(self, request: ModelRequest, tally: Tally) -> ModelReply:
         brief, messages = await self._conversations.load(request)
+        if request.purpose == "summary":
+            brief = brief.model_copy(update={"output": None})
         call = _Call(request, brief, messages, tally, [])
         try:
             reply = await self._ask_chain(call)
         except ModelFailed as error:
             raise ApplicationError(str(error), _detail(tally), type=error.type_name(), non_retryable=True) from error
+        except OverLimit as error:
+            detail = _detail(call.tally) | {"limit": error.limit}
+            raise ApplicationError(str(error), detail, type=LimitReached.type_name(), non_retryable=True) from error
         finally:
             self._operators.changed()
         await self._conversations.keep(request, reply)
@@ -108,7 +114,7 @@ class ModelCall:
 
     async def _ask_chain(self, call: _Call) -> ModelReply:
         """The first model of the chain that will do."""
-        for name in call.brief.models:
+        for name in call.request.models or call.brief.models:
             try:
                 endpoint = resolve(name, self._aliases, self._environment, self._api)
             except ModelFailed as error:
@@ -118,7 +124,9 @@ class ModelCall:
                 return rehearse(self._rehearsal(call.brief.process), call.brief, call.messages)
             answered = await self._ask_or_fault(endpoint, call)
             if isinstance(answered, ModelReply):
-                return answered.model_copy(update={"notes": call.notes(name), "window": window_of(endpoint)})
+                usage = call.tally.usage + answered.usage
+                notes, window = call.notes(name), window_of(endpoint)
+                return answered.model_copy(update={"usage": usage, "notes": notes, "window": window})
             call.faults.append(answered)
             if answered.kind == "mistaken" or (not answered.other_model and may_retry(call.tally, answered)):
                 break
@@ -126,7 +134,7 @@ class ModelCall:
 
     async def _ask_or_fault(self, endpoint: Endpoint, call: _Call) -> ModelReply | Fault:
         api = chat if endpoint.api == "chat" else responses
-        cap = endpoint.cap(call.request.max_output_tokens)
+        cap = endpoint.cap(cap_within(call.request, endpoint, call.tally.usage))
 
         def sent() -> int:
             return len(to_json(api.body(call.brief, call.messages, endpoint.model, cap))) // BYTES_PER_TOKEN
@@ -150,6 +158,8 @@ class ModelCall:
             async with asyncio.timeout(endpoint.timeout.total_seconds()):
                 reply = await self._ask(endpoint, call.brief, call.messages, passage.cap)
         except (openai.OpenAIError, Malformed, Complained, ValueError, TimeoutError) as error:
+            if isinstance(error, Malformed):
+                call.tally = call.tally.model_copy(update={"usage": call.tally.usage + error.usage})
             passage.fault = classify(error, endpoint)
             if passage.fault is None:
                 raise
@@ -171,7 +181,10 @@ class ModelCall:
         if not isinstance(data, dict):
             raise Malformed(f"not JSON: {str(data)[:200]}")
         Complained.look_at(data)
-        message, finish, usage = api.answer(data, brief)
+        try:
+            message, finish, usage = api.answer(data, brief)
+        except Malformed as error:
+            raise Malformed(str(error), billed(data, endpoint)) from error
         return ModelReply(message=message, finish=finish, model=endpoint.model, usage=priced(usage, endpoint))
 
     def _client(self, endpoint: Endpoint) -> openai.AsyncOpenAI:
@@ -206,4 +219,6 @@ def _failure(call: _Call) -> ApplicationError:
 
 
 def _detail(tally: Tally) -> dict[str, Any]:
-    return {"attempts": max(1, tally.failed_calls + tally.busy_calls + tally.lost_calls), "applied": "no"}
+    attempts = max(1, tally.failed_calls + tally.busy_calls + tally.lost_calls)
+    paid = {"usage": tally.usage.model_dump(exclude_defaults=True)} if tally.usage.tokens else {}
+    return {"attempts": attempts, "applied": "no", **paid}
