@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
-from cli.app import Parts, main
+from cli.app import main
+from cli.parts import Parts
 from contracts.connections import McpServer, Pins
 from contracts.egress import Egress
 from runtime.catalog import Catalog
@@ -26,5 +27,7 @@ async def offers(servers: Mapping[str, tuple[McpServer, str]], egress: Egress) -
     return await describe(servers, environment_secrets, egress)
 
 
+PARTS = Parts(worker=worker, offers=offers)
+
 if __name__ == "__main__":
-    main(Parts(worker, offers))
+    main(PARTS)

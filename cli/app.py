@@ -4,7 +4,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NoReturn, cast
 
 import typer
@@ -13,6 +12,7 @@ from typer.exceptions import TyperException
 from cli import commands, demo
 from cli import tools as tool_files
 from cli.output import Exit, Output, status_of
+from cli.parts import Parts
 from cli.values import read_value
 from contracts.errors import CallerError, SurefootError
 from contracts.run import RunStatus
@@ -198,14 +198,6 @@ def _tools(
     """Tools that tools.yaml files declare, and the pins of MCP servers."""
     output = Output.standard(as_json=as_json)
     return _do(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What commands are given that a Temporal client does not have."""
-
-    worker: demo.RunWorker
-    offers: tool_files.Offers
 
 
 def call(arguments: Sequence[str], parts: Parts) -> int:

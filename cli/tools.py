@@ -1,6 +1,6 @@
 """Commands about `tools.yaml` files: what they declare, what MCP servers offer, and what of it is pinned."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -8,8 +8,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cli.output import Exit, Output
-from contracts.connections import DeclaredTool, McpServer, Pins
-from contracts.egress import Egress
+from cli.parts import Offers
+from contracts.connections import DeclaredTool, Pins
 from contracts.errors import CallerError, DefinitionInvalid, Problem
 from language.tools.files import load_tools, read_tools_file
 from language.tools.mcp import LOCK
@@ -18,9 +18,6 @@ from runtime.catalog import DECLARED_FILE, declared_files, reader, shown
 from runtime.settings import load_settings
 
 Action = Literal["list", "pin", "check"]
-
-Offers = Callable[[Mapping[str, tuple[McpServer, str]], Egress], Awaitable[Pins]]
-"""What MCP servers offer now. Raises CallerError for one that cannot be asked."""
 
 
 async def tools(output: Output, offers: Offers, action: Action, words: Sequence[str]) -> Exit:

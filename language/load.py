@@ -11,6 +11,7 @@ from contracts.process import AgentStep, GoalStep, GroupStep, Process, Step, Too
 from contracts.run import Definition
 from contracts.state import BUILT_IN
 from contracts.tools import ToolSpec, granted
+from language.mend import mend_schemas
 from language.names import Names, walk
 from language.references import References
 from language.source import Path, load_yaml
@@ -32,6 +33,7 @@ def load_process(
         DefinitionInvalid: with every mistake, in the order of their places.
     """
     source = load_yaml(text, file)
+    mend_schemas(source.data)
     tools = {**BUILT_IN, **tools}
     process, dropped = parse(source)
     needs: Mapping[Path, tuple[str, ...]] = {}

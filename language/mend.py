@@ -216,3 +216,33 @@ def _default(made: dict[str, Any]) -> None:
     default = made.get("default")
     if isinstance(default, str) and default in _LITERALS and made.get("type") != "string":
         made["default"] = _LITERALS[default]
+
+
+def mend_schemas(process: Json) -> None:
+    """Put what is meant in place of schemas of a process file that are none, where that is known. What stays wrong is
+    told by whoever checks the file."""
+    if not isinstance(process, dict):
+        return
+    _mend_in(process, "input")
+    for declared in _mappings(process.get("state")):
+        _mend_in(declared, "schema")
+    _mend_steps(process.get("steps"))
+
+
+def _mend_steps(steps: Json) -> None:
+    for step in _mappings(steps):
+        _mend_in(step, "output")
+        _mend_steps(step.get("steps"))
+
+
+def _mappings(value: Json) -> list[dict[str, Any]]:
+    return [each for each in value.values() if isinstance(each, dict)] if isinstance(value, dict) else []
+
+
+def _mend_in(holder: dict[str, Any], key: str) -> None:
+    written = holder.get(key)
+    if written is None or (isinstance(written, dict) and schema_error(written) is None):
+        return
+    made, wrong = mend(written)
+    if not wrong:
+        holder[key] = made

@@ -221,8 +221,8 @@ class _Loading:
 
     def clash(self, name: str, path: Path, first: Path) -> None:
         text = path.read_text("utf-8")
-        word = re.escape(name.rpartition(".")[2])
-        match = re.search(rf"""["']{re.escape(name)}["']|^\s+{word}\s*:""", text, re.M)
+        own = rf"(?<![\w.]){re.escape(name.rpartition('.')[2])}\s*:" if path.name == DECLARED_FILE else r"(?!)"
+        match = re.search(rf"""["']{re.escape(name)}["']|{own}""", text)
         line = text.count("\n", 0, match.end()) + 1 if match else 1
         message = f"tool {name!r} is defined in {shown(first)} already"
         hint = "a tool name must be unique; rename one, or share one function"

@@ -1,5 +1,6 @@
 """Schemas that are almost JSON Schema are mended; those that are not are refused with their place."""
 
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -7,6 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from contracts.base import Json
+from contracts.errors import DefinitionInvalid
+from contracts.process import GroupStep
+from language.load import load_process
 from language.mend import mend
 from language.schema import schema_error, violations
 
@@ -101,3 +105,23 @@ def test_what_is_mended_is_a_schema_and_stays_as_it_is(written: Json) -> None:
     assert wrong == []
     assert schema_error(made) is None
     assert mend(made) == (made, [])
+
+
+def test_schemas_of_a_process_file_are_mended_where_they_are_none() -> None:
+    text = """
+        process: mended
+        input: {properties: {amount: {type: float, required: true}}}
+        state: {seen: {schema: "list[str]"}}
+        steps:
+          all: {steps: {wait: {wait: 1s, output: {type: dict}}}}
+          kept: {wait: 1s, output: {properties: {a: {}}}}
+    """
+    process = load_process(dedent(text), "process.yaml", tools={}).process
+    assert process.input == {"type": "object", "properties": {"amount": {"type": "number"}}, "required": ["amount"]}
+    assert process.state["seen"].schema_ == {"type": "array", "items": {"type": "string"}}
+    group = process.steps["all"]
+    assert isinstance(group, GroupStep)
+    assert group.steps["wait"].output == {"type": "object"}
+    assert process.steps["kept"].output == {"properties": {"a": {}}}
+    with pytest.raises(DefinitionInvalid, match=r"process\.yaml:3:8: `input` is no JSON Schema"):
+        load_process("process: wrong\nsteps: {a: {wait: 1s}}\ninput: {type: flot}\n", "process.yaml", tools={})

@@ -267,8 +267,8 @@ def test_mistakes_of_an_openapi_document_have_their_places_in_it() -> None:
         "pets.yaml:8:18",
         "pets.yaml:9:11",
         "tools.yaml:3:9",
-        "tools.yaml:3:42",
-        "tools.yaml:3:66",
+        "tools.yaml:3:41",
+        "tools.yaml:3:64",
     ]
     assert [each.split(": ", 1)[0] for each in found] == places, found
     assert "names no server with a whole address" in found[3]
