@@ -5,8 +5,6 @@ from pathlib import Path
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
-from cli.runs import Watch
-from cli.server import describe
 from cli.start import definition_of, process_file
 from cli.tools import check_tools
 from contracts.activities import LOAD_PROCESS
@@ -15,6 +13,8 @@ from contracts.process import GroupStep, Step
 from contracts.run import Definition, RunRequest
 from language.graph import mermaid
 from runtime.catalog import DECLARED_FILE, Catalog
+from runtime.runs import describe
+from runtime.watch import Watch
 
 
 def check_files(catalog: Catalog, words: list[str]) -> tuple[list[str], list[Problem]]:
