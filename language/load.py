@@ -13,6 +13,7 @@ from contracts.state import BUILT_IN
 from contracts.team import team_of
 from contracts.tools import ToolSpec, granted
 from language.legs import Legs
+from language.mend import mend_schemas
 from language.names import Names, walk
 from language.references import References
 from language.source import Path, load_yaml
@@ -34,6 +35,7 @@ def load_process(
         DefinitionInvalid: with every mistake, in the order of their places.
     """
     source = load_yaml(text, file)
+    mend_schemas(source.data)
     tools = {**BUILT_IN, **tools}
     process, dropped = parse(source)
     needs: Mapping[Path, tuple[str, ...]] = {}
