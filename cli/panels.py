@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
+from cli.agents import notes_left
 from cli.marks import Marks, cost_text, dollars, moment, saved_text, took
 from cli.output import command
 from cli.runs import Observation
@@ -38,7 +39,8 @@ def run_screen(
     parts: list[RenderableType] = [header(seen, marks, now)]
     if seen.view.steps:
         parts += [Text(), plan_tree(seen, marks, now, width=width, max_rows=max_rows)]
-    for block in (*_retrying(seen, live=live), *attention(seen.view, marks, now, live=live)):
+    told = (*_retrying(seen, live=live), *notes_left(seen, live=live), *attention(seen.view, marks, now, live=live))
+    for block in told:
         parts += [Text(), block]
     if seen.ended:
         parts += [Text(), ending(seen)]

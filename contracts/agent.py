@@ -1,7 +1,7 @@
 """An agent's part of a run: what it is given, what it answers, how it stands."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,19 @@ from contracts.messages import Message
 from contracts.model import Usage
 from contracts.process import Limits
 from contracts.tools import ToolSpec
+
+MAX_NOTES = 50
+"""Notes of one agent, and of one step, that are kept; the last ones."""
+MAX_NOTE = 500
+"""Characters of a note."""
+
+
+class Note(Contract):
+    """Something that happened on the way and is no failure: what a reader of the run should know."""
+
+    at: datetime
+    kind: Annotated[str, Field(description="warning, limit, repeat, compaction, fallback, refused, handover, ...")]
+    text: str
 
 
 class AgentRequest(Contract):
@@ -42,6 +55,8 @@ class AgentSnapshot(Contract):
     calls_by_content: dict[str, int]
     corrections: int
     generation: int
+    notes: tuple[Note, ...] = ()
+    noted: int = 0
 
 
 class AgentResult(Contract):
@@ -51,6 +66,16 @@ class AgentResult(Contract):
     usage: Usage
     turns: int
     tool_calls: int
+    notes: tuple[Note, ...] = ()
+
+
+class AgentFailure(Contract):
+    """The details of the error with which workflow `Agent` fails. `detail`: of the StepError itself."""
+
+    usage: Usage = Usage()
+    turns: int = 0
+    detail: Json = None
+    notes: tuple[Note, ...] = ()
 
 
 class AgentView(Contract):
@@ -64,3 +89,5 @@ class AgentView(Contract):
     tool_calls: int
     usage: Usage
     last: str = Field(default="", description="what it is doing, or did last")
+    notes: tuple[Note, ...] = Field(default=(), description="the last ones")
+    noted: int = Field(default=0, description="how many there were in all")

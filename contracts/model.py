@@ -53,6 +53,7 @@ class ModelRequest(Contract):
     step: str
     turn: int
     max_output_tokens: int | None = None
+    purpose: Literal["turn", "summary"] = "turn"
 
 
 class Link(Contract):
@@ -63,10 +64,15 @@ class Link(Contract):
 
 
 class ModelReply(Contract):
-    """The model's message and how it ended. `refusal` and `content_filter` are outcomes, `length` is never success."""
+    """The model's message and how it ended. `refusal` and `content_filter` are outcomes, `length` is never success.
+
+    `window`: tokens that the model takes, in and out, where that is known. `notes`: what happened on the way to it.
+    """
 
     message: AssistantMessage
     finish: Literal["stop", "tool_calls", "length", "refusal", "content_filter"]
     model: str
     usage: Usage
     rehearsal: bool = False
+    window: int | None = None
+    notes: tuple[str, ...] = ()

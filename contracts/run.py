@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PlainSerializer
 
+from contracts.agent import Note
 from contracts.base import Contract, Json
 from contracts.decisions import Receipt
 from contracts.errors import ErrorInfo
@@ -125,6 +126,7 @@ class StepRecord(Contract):
     called: bool = Field(default=False, description="a fallback that stands in for a step that failed")
     event: Event | None = Field(default=None, description="what an event step waited for")
     plan: PlanRecord | None = Field(default=None, description="of a goal")
+    notes: tuple[Note, ...] = Field(default=(), description="what its agent left to know, the last ones")
 
 
 class Snapshot(Contract):
@@ -189,6 +191,7 @@ class StepView(Contract):
     plan: tuple[Revision, ...] = Field(default=(), description="of a goal: its plan and each change of it")
     order: int | None = Field(default=None, description="place in the order of completion")
     undo: tuple[UndoCall, ...] = Field(default=(), description="what an abort would call to take this step back")
+    notes: tuple[Note, ...] = Field(default=(), description="warnings and events on its agent's way")
 
 
 class Cost(Contract):

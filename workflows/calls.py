@@ -78,9 +78,11 @@ class Call:
         )
 
 
-def step_error(kind: str | None, message: str, *, default: type[StepError] = ToolFailed) -> StepError:
+def step_error(
+    kind: str | None, message: str, detail: Json = None, *, default: type[StepError] = ToolFailed
+) -> StepError:
     """The error of this type name, as it crossed Temporal."""
-    return _STEP_ERRORS.get(kind or "", default)(message)
+    return _STEP_ERRORS.get(kind or "", default)(message, detail)
 
 
 def retry_policy(retry: Retry) -> RetryPolicy:

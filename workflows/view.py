@@ -206,6 +206,7 @@ def _step(engine: Engine, node: Node, undo: tuple[UndoCall, ...]) -> StepView:
         plan=record.plan.revisions if record.plan else (),
         order=record.order,
         undo=undo,
+        notes=record.notes,
     )
 
 

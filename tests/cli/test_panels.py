@@ -5,7 +5,9 @@ from datetime import timedelta
 from cli.marks import UNICODE
 from cli.panels import run_screen
 from cli.runs import Observation
+from contracts.agent import AgentView, Note
 from contracts.errors import ErrorInfo
+from contracts.model import Usage
 from contracts.plans import Revision
 from contracts.run import Cost, Incident, Saved, UndoCall, Vote, Waiting
 from contracts.state import StateEntry
@@ -79,6 +81,23 @@ def test_plans_and_their_changes_and_the_shared_state_are_shown() -> None:
     assert "(plan changed 1 times)" in text
     assert "+c -b by agent:lead: b failed: closed" in text
     assert "12  version 3, by step:a, 1 conflict" in text
+
+
+def test_notes_of_agents_are_shown_also_while_they_work() -> None:
+    def note(number: int) -> Note:
+        return Note(at=START + timedelta(seconds=number), kind="warning", text=f"number {number}")
+
+    ended = step("first").model_copy(update={"notes": (note(1), note(2), note(3))})
+    agent = AgentView(
+        run="r", step="a", agent="buddy", status="running", turns=2, tool_calls=1, usage=Usage(), notes=(note(4),)
+    )
+    seen = Observation(view(ended, step("second", "running", kind="agent")), agents={"second": agent})
+    text = screen(seen)
+    assert "first  warning: number 1" in text
+    assert "second  warning: number 4" in text
+    folded = screen(seen, live=True)
+    assert "notes of agents (the last 3 of 4)" in folded
+    assert "number 1" not in folded
 
 
 def test_a_printed_command_is_one_line_however_narrow_the_terminal() -> None:

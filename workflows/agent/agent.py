@@ -6,7 +6,7 @@ from typing import Literal
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.agent import AgentRequest, AgentSnapshot, AgentView
+    from contracts.agent import MAX_NOTE, MAX_NOTES, AgentRequest, AgentSnapshot, AgentView, Note
     from contracts.messages import Brief, OfferedTool
     from contracts.model import Usage
     from workflows.agent.conversation import Conversation
@@ -24,6 +24,8 @@ class Agent:
         self.calls_by_content = dict(snapshot.calls_by_content) if snapshot else {}
         self.corrections = snapshot.corrections if snapshot else 0
         self.generation = snapshot.generation if snapshot else 1
+        self.notes = snapshot.notes if snapshot else ()
+        self.noted = snapshot.noted if snapshot else 0
         self.status: Literal["running", "completed", "failed"] = "running"
         self.last = "starting"
         if snapshot:
@@ -40,6 +42,8 @@ class Agent:
             tool_calls=self.tool_calls,
             usage=self.usage,
             last=self.last,
+            notes=self.notes,
+            noted=self.noted,
         )
 
     def snapshot(self) -> AgentSnapshot:
@@ -53,7 +57,14 @@ class Agent:
             calls_by_content=self.calls_by_content,
             corrections=self.corrections,
             generation=self.generation + 1,
+            notes=self.notes,
+            noted=self.noted,
         )
+
+    def note(self, kind: str, text: str) -> None:
+        """Leave something for readers of the run to know. The last ones are kept, and how many there were."""
+        self.notes = (*self.notes, Note(at=workflow.now(), kind=kind, text=text[:MAX_NOTE]))[-MAX_NOTES:]
+        self.noted += 1
 
     def time_left(self) -> timedelta | None:
         time = self.request.limits.time

@@ -57,6 +57,8 @@ async def _call(agent: Agent, cap: int | None) -> ModelReply:
             raise failure(error, "model").as_error() from error
         reply = await _execute_resupplied(agent, request, missing)
     agent.usage += reply.usage
+    for text in reply.notes:
+        agent.note("fallback", text)
     return reply
 
 

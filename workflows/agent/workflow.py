@@ -8,7 +8,7 @@ with workflow.unsafe.imports_passed_through():
     import workflows.agent.limits as limits
     import workflows.agent.model as model
     import workflows.agent.tools as tools
-    from contracts.agent import AgentRequest, AgentResult, AgentView
+    from contracts.agent import AgentFailure, AgentRequest, AgentResult, AgentView
     from contracts.base import Json
     from contracts.errors import StepError
     from contracts.names import AGENT_WORKFLOW, VIEW_QUERY
@@ -28,10 +28,12 @@ class AgentWorkflow:
             output = await _work(agent)
         except StepError as error:
             agent.status, agent.last = "failed", str(error)
-            details = {"usage": agent.usage.model_dump(mode="json"), "turns": agent.turn, "detail": error.detail}
+            details = AgentFailure(usage=agent.usage, turns=agent.turn, detail=error.detail, notes=agent.notes)
             raise ApplicationError(str(error), details, type=error.type_name(), non_retryable=True) from error
         agent.status, agent.last = "completed", "answered"
-        return AgentResult(output=output, usage=agent.usage, turns=agent.turn, tool_calls=agent.tool_calls)
+        return AgentResult(
+            output=output, usage=agent.usage, turns=agent.turn, tool_calls=agent.tool_calls, notes=agent.notes
+        )
 
     @workflow.query(name=VIEW_QUERY)
     def view(self) -> AgentView:

@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.planning import BUILT_IN_PLANNER
     from workflows.steps.approval import approved
     from workflows.steps.budget import granted_limits
-    from workflows.steps.common import add_usage, arguments, child_error, taken, usage_of
+    from workflows.steps.common import add_notes, add_usage, arguments, child_error, failure_of, taken
 
 
 async def run_agent(engine: Engine, node: Node) -> Json:
@@ -96,11 +96,14 @@ async def ask_agent(
                 priority=Priority(priority_key=priority),
             )
         except ChildWorkflowError as error:
-            add_usage(engine, node, usage_of(error))
-            raise child_error(engine, node, error, name) from error
+            failed = failure_of(error)
+            add_usage(engine, node, failed.usage)
+            add_notes(node, failed.notes)
+            raise child_error(engine, node, error, name, failed.detail) from error
         except WorkflowAlreadyStartedError as error:
             raise taken(child) from error
         add_usage(engine, node, result.usage)
+        add_notes(node, result.notes)
     return result.output
 
 

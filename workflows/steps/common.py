@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, CancelledError, ChildWorkflowError
 
 with workflow.unsafe.imports_passed_through():
+    from contracts.agent import MAX_NOTES, AgentFailure, Note
     from contracts.base import Json, format_duration
     from contracts.errors import ArgumentsInvalid, ChildFailed, StepError
     from contracts.model import Usage
@@ -63,17 +64,29 @@ def add_usage(engine: Engine, node: Node, usage: Usage) -> None:
     engine.usage += usage
 
 
+def add_notes(node: Node, notes: Iterable[Note]) -> None:
+    """What an agent left to know; of all that worked for a step, the last notes are kept."""
+    node.update(notes=(*node.record.notes, *notes)[-MAX_NOTES:])
+
+
 def usage_of(error: ChildWorkflowError) -> Usage:
-    """What a child had used when it failed."""
-    if isinstance(error.cause, ApplicationError):
-        for detail in error.cause.details:
-            if isinstance(detail, dict) and "usage" in detail:
-                return Usage.model_validate(detail["usage"])
-    return Usage()
+    """What a sub-process had used when it failed."""
+    details = _details(error)
+    return Usage.model_validate(details["usage"]) if "usage" in details else Usage()
 
 
-def child_error(engine: Engine, node: Node, error: ChildWorkflowError, name: str) -> StepError:
-    """What a child's failure means for its step.
+def failure_of(error: ChildWorkflowError) -> AgentFailure:
+    """What an agent had used and noted when it failed; nothing when it was stopped from outside."""
+    return AgentFailure.model_validate(_details(error))
+
+
+def _details(error: ChildWorkflowError) -> dict[str, Json]:
+    details = error.cause.details if isinstance(error.cause, ApplicationError) else ()
+    return next((detail for detail in details if isinstance(detail, dict) and "usage" in detail), {})
+
+
+def child_error(engine: Engine, node: Node, error: ChildWorkflowError, name: str, detail: Json = None) -> StepError:
+    """What a child's failure means for its step. `detail`: of the error, for whoever repairs the step.
 
     Raises:
         asyncio.CancelledError: the run itself cancelled it.
@@ -84,7 +97,7 @@ def child_error(engine: Engine, node: Node, error: ChildWorkflowError, name: str
             raise asyncio.CancelledError from error
         return ChildFailed(f"{name}: somebody cancelled it through Temporal")
     if isinstance(cause, ApplicationError):
-        return step_error(cause.type, f"{name}: {cause.message}", default=ChildFailed)
+        return step_error(cause.type, f"{name}: {cause.message}", detail, default=ChildFailed)
     return ChildFailed(f"{name}: {cause or error}")
 
 

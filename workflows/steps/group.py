@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.calls import summary
     from workflows.engine import Engine
     from workflows.plan import Node, Scope
-    from workflows.steps.common import deadline_of
+    from workflows.steps.common import add_notes, deadline_of
 
 MAX_ITEMS = 10_000
 """Items of one `for_each`."""
@@ -94,8 +94,10 @@ async def run_rounds(engine: Engine, node: Node) -> Json:
         if node.record.rounds >= repeat.max:
             raise CriteriaNotMet(f"{repeat.until} did not hold in {repeat.max} rounds", {"output": output})
         if not has_effects(round_node):
-            used = (part.record.usage for part in (round_node, *round_node.all_inside()) if part.record.usage)
+            parts = (round_node, *round_node.all_inside())
+            used = (part.record.usage for part in parts if part.record.usage)
             node.update(usage=sum(used, node.record.usage or Usage()))
+            add_notes(node, (note for part in parts for note in part.record.notes))
             engine.plan.forget(round_node)
         until = workflow.now() + repeat.every if repeat.every else None
         node.update(rounds=node.record.rounds + 1, until=until)
