@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from contracts.adapters import Adapter
 from contracts.base import Contract, Json
 from contracts.messages import Message
 from contracts.model import Usage
@@ -40,6 +41,7 @@ class AgentRequest(Contract):
     tools: dict[str, ToolSpec] = {}
     limits: Limits = Limits()
     priority: int | None = None
+    adapter: Adapter | None = None
     snapshot: "AgentSnapshot | None" = Field(default=None, description="set by continue-as-new only")
 
 

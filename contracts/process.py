@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from contracts.adapters import Adapter
 from contracts.approval import Approval, Approve
 from contracts.base import Contract, Duration, Expression, Json, JsonSchema, Topic
 from contracts.triggers import Trigger
@@ -47,12 +48,20 @@ class Limits(Budget):
 
 
 class AgentSpec(Contract):
-    """An agent: what it is told, which models answer for it (first one first), which tools it may call."""
+    """An agent: what it is told, which models answer for it (first one first), which tools it may call. `adapter`: an
+    agent of another framework decides in the models' place, and `instructions` come on top of its own."""
 
-    instructions: Annotated[str, Field(min_length=1)]
+    instructions: Annotated[str, Field(min_length=1)] = ""
+    adapter: Adapter | None = None
     model: str | Annotated[tuple[str, ...], Field(min_length=1)] = "default"
     tools: tuple[str, ...] = ()
     limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _is_told_what_to_do(self) -> "AgentSpec":
+        if not self.instructions and self.adapter is None:
+            raise ValueError("write `instructions`, or an `adapter` that has its own")
+        return self
 
 
 class Undo(Contract):

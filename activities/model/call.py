@@ -11,6 +11,8 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.adapters.call import LoadAgent, ask_foreign
+from activities.adapters.turn import Ours
 from activities.conversations import ConversationStore
 from activities.heartbeats import heartbeating
 from activities.model import chat, responses
@@ -20,6 +22,7 @@ from activities.model.memory import Conversations
 from activities.model.prices import priced
 from activities.model.rehearsal import rehearse
 from contracts.activities import CALL_MODEL
+from contracts.adapters import Adapter
 from contracts.errors import ModelFailed
 from contracts.messages import AssistantMessage, Brief, Message
 from contracts.model import ModelReply, ModelRequest, Usage
@@ -31,8 +34,12 @@ ANSWER_SECONDS = 540.0
 log = structlog.get_logger()
 
 
+def no_foreign_agents(process: str, adapter: Adapter) -> Any:
+    raise ModelFailed(f"adapter {adapter.object} of {process}: this worker has no files of processes")
+
+
 class ModelCall:
-    """The activity. `rehearsal`: the script of a process, if it has one."""
+    """The activity. `rehearsal`: the script of a process, if it has one. `foreign`: the agent that an adapter names."""
 
     def __init__(
         self,
@@ -41,12 +48,14 @@ class ModelCall:
         aliases: Mapping[str, ModelAlias],
         api: ModelApi | None = None,
         environment: Mapping[str, str] = os.environ,
+        foreign: LoadAgent = no_foreign_agents,
     ) -> None:
         self._conversations = Conversations(store)
         self._rehearsal = rehearsal
         self._aliases = aliases
         self._api = api
         self._environment = environment
+        self._foreign = foreign
         self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}
 
     def activity(self) -> Callable[[ModelRequest], Awaitable[ModelReply]]:
@@ -64,12 +73,26 @@ class ModelCall:
     async def _call(self, request: ModelRequest) -> ModelReply:
         brief, messages = await self._conversations.load(request)
         try:
-            reply = await self._ask_chain(brief, messages, request)
+            if brief.adapter is not None:
+                reply = await self._ask_foreign(brief, messages)
+            else:
+                reply = await self._ask_chain(brief, messages, request)
         except ModelFailed as error:
             raise ApplicationError(str(error), _detail(), type=error.type_name(), non_retryable=True) from error
         await self._conversations.keep(request, reply)
         log.info("model answered", model=reply.model, finish=reply.finish, tokens=reply.usage.tokens)
         return reply
+
+    async def _ask_foreign(self, brief: Brief, messages: Sequence[Message]) -> ModelReply:
+        def ours() -> Ours:
+            endpoint = resolve(brief.models[0], self._aliases, self._environment, self._api)
+            client = self._client(endpoint) if endpoint is not None else None
+            return Ours(endpoint, client, lambda: rehearse(self._rehearsal(brief.process), brief, messages))
+
+        answered = await ask_foreign(self._foreign, brief, messages, ours, activity.info().attempt)
+        if isinstance(answered, Fault):
+            raise _failure([answered])
+        return answered
 
     async def _ask_chain(self, brief: Brief, messages: Sequence[Message], request: ModelRequest) -> ModelReply:
         """The first model of the chain that will do."""

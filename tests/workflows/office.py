@@ -14,9 +14,10 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 from uuid_utils import uuid7
 
+from activities.adapters.call import LoadAgent
 from activities.conversations import SqliteConversations
 from activities.events import event_activities
-from activities.model.call import ModelCall
+from activities.model.call import ModelCall, no_foreign_agents
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity
 from activities.tools.runner import tool_activities
@@ -192,7 +193,12 @@ class Run:
 
 @asynccontextmanager
 async def open_office(
-    client: Client, *, home: Path | None = None, models: Mapping[str, ModelAlias] | None = None, **worker: Any
+    client: Client,
+    *,
+    home: Path | None = None,
+    models: Mapping[str, ModelAlias] | None = None,
+    foreign: LoadAgent = no_foreign_agents,
+    **worker: Any,
 ) -> AsyncIterator[Office]:
     """`home` and `models`: where conversations lie, and which endpoint answers, for processes with agents."""
     office = Office(client, queue=f"test-{uuid7()}")
@@ -217,7 +223,7 @@ async def open_office(
         if home is not None:
             store = SqliteConversations(home / "conversations.db")
             stack.push_async_callback(store.close)
-            call = ModelCall(store, lambda process: None, models or {}, environment={})
+            call = ModelCall(store, lambda process: None, models or {}, environment={}, foreign=foreign)
             stack.push_async_callback(call.close)
             activities.append(call.activity())
         activities += tool_activities([*office.tools(), *state_tools(RunState(client))], conversations=store)

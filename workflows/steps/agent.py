@@ -83,6 +83,7 @@ async def ask_agent(
             tools={tool: tools[tool] for tool in granted(spec.tools, tools)},
             limits=limits,
             priority=priority,
+            adapter=spec.adapter,
         )
         node.update(child=child, attempts=node.record.attempts + 1)
         try:
