@@ -78,7 +78,7 @@ def nested(steps: tuple[StepView, ...]) -> list[Node]:
     for step in steps:
         cut = _cut(step.id)
         parent = nodes.get(step.id[:cut])
-        node = Node(step, step.id if parent is None else step.id[cut:].removeprefix("."))
+        node = Node(step, step.id if parent is None else step.id[cut:].lstrip("./"))
         nodes[step.id] = node
         (roots if parent is None else parent.inside).append(node)
     return roots
@@ -108,7 +108,7 @@ def counts(nodes: list[Node]) -> str:
 
 
 def _cut(step_id: str) -> int:
-    return max(step_id.rfind("."), step_id.rfind("["), step_id.rfind("#"), 0)
+    return max(step_id.rfind("."), step_id.rfind("["), step_id.rfind("#"), step_id.rfind("/"), 0)
 
 
 def _rows(nodes: list[Node], marks: Marks, guide: str, *, top: bool = True) -> Iterator[Row]:

@@ -4,7 +4,16 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    model_serializer,
+)
 
 # A value that JSON can hold. `Any` because pydantic's recursive JsonValue costs a Python-level walk per payload.
 Json: TypeAlias = Any
@@ -32,6 +41,16 @@ class Contract(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
     )
+
+
+class Lean(Contract):
+    """One whose JSON leaves out what is as it is by default: for what goes into the history at every turn."""
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        written: dict[str, Any] = handler(self)
+        return {name: value for name, value in written.items() if getattr(self, name) != fields[name].default}
 
 
 def parse_duration(value: object) -> timedelta:

@@ -83,7 +83,12 @@ class Brief(Contract):
 
 def digest(content: Contract) -> str:
     """The content's address: 32 hex digits of the SHA-256 of its JSON, the same in every process and version."""
-    return hashlib.sha256(content.model_dump_json().encode()).hexdigest()[:32]
+    return digest_of(content.model_dump_json().encode())
+
+
+def digest_of(body: bytes) -> str:
+    """The address of content that is written as JSON already."""
+    return hashlib.sha256(body).hexdigest()[:32]
 
 
 def link(head: str, added: tuple[str, ...]) -> str:

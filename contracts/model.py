@@ -1,10 +1,10 @@
 """A model call: what goes in, what comes out. Constant in size, whatever the conversation's length."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainSerializer
 
-from contracts.base import Contract
+from contracts.base import Contract, Lean
 from contracts.messages import AssistantMessage, Brief, Message
 
 CONVERSATION_LOST = "ConversationLost"
@@ -36,11 +36,13 @@ class Usage(Contract):
         return self.input_tokens + self.output_tokens
 
 
-class ModelRequest(Contract):
+class ModelRequest(Lean):
     """One model call. The conversation is everything under `head` and then the messages `added`.
 
     `brief`, `head` and `added` are digests; `supply` holds content the store may not have yet: the new on a
-    conversation's first call, what was missing after `ConversationLost`.
+    conversation's first call, what was missing after `ConversationLost`. `models`: the chain in place of the brief's.
+
+    `max_cost`: US dollars that the call may cost at most, given that its input is about `input_tokens`.
     """
 
     brief: str
@@ -53,6 +55,9 @@ class ModelRequest(Contract):
     step: str
     turn: int
     max_output_tokens: int | None = None
+    max_cost: float | None = None
+    input_tokens: int = 0
+    models: tuple[str, ...] = ()
     purpose: Literal["turn", "summary"] = "turn"
 
 
@@ -63,7 +68,7 @@ class Link(Contract):
     added: tuple[str, ...]
 
 
-class ModelReply(Contract):
+class ModelReply(Lean):
     """The model's message and how it ended. `refusal` and `content_filter` are outcomes, `length` is never success.
 
     `window`: tokens that the model takes, in and out, where that is known. `notes`: what happened on the way to it.
@@ -72,7 +77,7 @@ class ModelReply(Contract):
     message: AssistantMessage
     finish: Literal["stop", "tool_calls", "length", "refusal", "content_filter"]
     model: str
-    usage: Usage
+    usage: Annotated[Usage, PlainSerializer(lambda usage: usage.model_dump(exclude_defaults=True))]
     rehearsal: bool = False
     window: int | None = None
     notes: tuple[str, ...] = ()

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PlainSerializer
 
-from contracts.agent import Note
+from contracts.agent import HistoryGauge, Note
+from contracts.asks import Ask
 from contracts.base import Contract, Json
 from contracts.decisions import Receipt
 from contracts.errors import ErrorInfo
@@ -126,6 +127,8 @@ class StepRecord(Contract):
     called: bool = Field(default=False, description="a fallback that stands in for a step that failed")
     event: Event | None = Field(default=None, description="what an event step waited for")
     plan: PlanRecord | None = Field(default=None, description="of a goal")
+    asked: int = Field(default=0, description="how often its agents asked people")
+    ask: Ask | None = Field(default=None, description="what an agent asks; `ID/ask-N` inside the agent's step")
     notes: tuple[Note, ...] = Field(default=(), description="what its agent left to know, the last ones")
 
 
@@ -256,6 +259,7 @@ class RunView(Contract):
     incidents: tuple[Incident, ...] = ()
     state: dict[str, StateEntry] = {}
     refused: tuple[str, ...] = Field(default=(), description="the last signals that did not hold, and why")
+    history: HistoryGauge | None = None
 
 
 class RunResult(Contract):

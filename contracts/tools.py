@@ -16,7 +16,7 @@ from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, get_type
 import structlog.typing
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
-from contracts.base import Contract, Duration, Json, parse_duration
+from contracts.base import Contract, Duration, Json, Lean, parse_duration
 from contracts.process import Retry
 
 Effect = Literal["read", "write"]
@@ -185,7 +185,7 @@ def _arguments(name: str, function: Callable[..., Any]) -> tuple[type[BaseModel]
         return create_model(f"{name} arguments", __config__=config, **fields), wants_context
 
 
-class ToolCall(Contract):
+class ToolCall(Lean):
     """The input of a tool's activity. `conversation` is set when an agent called it: its result is also put where
     the next model call finds it."""
 
@@ -196,7 +196,7 @@ class ToolCall(Contract):
     call_id: str | None = None
 
 
-class ToolResult(Contract):
+class ToolResult(Lean):
     """The result of a tool's activity: `output` fits the tool's `returns`; `attempts` made, counting this one."""
 
     output: Json = None

@@ -5,8 +5,8 @@ What a step of each kind does is in `steps/`, what its failure leads to in `fail
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
 from typing import Any
 
 from temporalio import workflow
@@ -16,13 +16,13 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import Receipt, Repair
     from contracts.errors import CriteriaNotMet, ErrorInfo, OutputInvalid, StepError
     from contracts.model import Usage
-    from contracts.process import Limits
     from contracts.run import IDLE, Definition, RunRequest, Snapshot, StepStatus
     from contracts.state import StateValue
     from language import expressions
     from language.schema import violations
     from workflows.ends import Ending, Known
     from workflows.plan import Node, Plan, Scope
+    from workflows.shares import Share
     from workflows.state import SharedState
 
 MAX_IN_FLIGHT = 500
@@ -64,7 +64,7 @@ class Engine:
         self.draining = False
         self.drainable = 0
         self.replanning: set[Scope] = set()
-        self.grants: dict[Node, Limits] = {}
+        self.shares: dict[Node, Share] = {}
         self.usage = sum((record.usage for record in snapshot.records if record.usage), Usage())
         self._actions = actions
         self._on_failure = on_failure
@@ -233,7 +233,6 @@ class Engine:
                     return
 
     async def _attempt(self, node: Node) -> None:
-        step = node.step
         if node.record.status == "pending" and self._is_skipped(node):
             self.settle(node, "skipped")
         elif node.fallback is not None and node.fallback.record.called:
@@ -241,7 +240,7 @@ class Engine:
         elif node.has_items:
             self.settle(node, "completed", output=await self._actions["for_each"](self, node))
         else:
-            output = await self._actions["repeat" if node.has_rounds else step.kind](self, node)
+            output = await self._actions["repeat" if node.has_rounds else node.action](self, node)
             if not node.is_settled:
                 self._accept(node, output)
 
@@ -335,11 +334,12 @@ class Engine:
 
     # Doing something
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def working(self, node: Node, *, drains: bool = True) -> AsyncIterator[None]:
         """A place among the calls in flight. `drains`: continue-as-new waits for what is done in it."""
-        await self.slots.acquire()
-        try:
+        # Who asks for an agent needs no place of its own: the agent has one, and does nothing in it meanwhile.
+        place = self.slots if node.role != "ask" else contextlib.nullcontext()
+        async with place:
             if self.draining:
                 await asyncio.Event().wait()  # The run continues as new, where this step is started again.
             node.update(status="running", started=node.record.started or workflow.now())
@@ -350,10 +350,8 @@ class Engine:
                 yield
             finally:
                 self.drainable -= drains
-        finally:
-            node.interruptible = True
-            self.slots.release()
-            self.active.discard(node)
+                node.interruptible = True
+                self.active.discard(node)
 
     def await_outside(self, node: Node, **changes: Any) -> None:
         """From now on the step waits for people or time."""

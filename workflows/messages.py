@@ -7,6 +7,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     import workflows.approvals as approvals
+    from contracts.asks import Ask
     from contracts.base import Contract, Json
     from contracts.decisions import Cancel, Decision, Receipt, Repair
     from contracts.errors import Cancelled, ErrorInfo, Refused
@@ -99,6 +100,15 @@ def _check_decision(engine: Engine, decision: Decision) -> None:
         raise Refused(f"{decision.step}: {reason}")
     if decision.edits is not None and isinstance(node.step, ToolStep | AgentStep):
         _check_arguments(engine, node, decision.edits)
+    if decision.edits is not None and node.record.ask is not None:
+        _check_edits(node.id, node.record.ask, decision.edits)
+
+
+def _check_edits(step: str, ask: Ask, edits: Json) -> None:
+    if ask.edits is None:
+        raise Refused(f"{step}: there is nothing to edit; approve or reject it as it is")
+    if wrong := violations(ask.edits, edits):
+        raise Refused(f"{step}: these edits do not fit: {'; '.join(wrong)}")
 
 
 def _decide(engine: Engine, decision: Decision) -> Receipt:
@@ -142,7 +152,8 @@ def _check_repair(engine: Engine, repair: Repair) -> None:
 
 def can_replan(node: Node) -> bool:
     """Whether a planner can be asked for another plan: for a goal, or a step of a goal's plan."""
-    return node.is_goal or (node.holder.owner is not None and node.holder.owner is node.goal())
+    is_of_plan = node.role != "ask" and node.holder.owner is not None and node.holder.owner is node.goal()
+    return node.is_goal or is_of_plan
 
 
 def _check_arguments(engine: Engine, node: Node, value: Json) -> None:

@@ -1,7 +1,8 @@
 """A run's plan while it runs: scopes of nodes, and who waits for whom.
 
-A node is a step in one scope, one item of a `for_each`, or one round of a `repeat`. Each knows how many of its needs
-are unsettled, so that settling a step costs the number of steps that need it, whatever the size of the plan.
+A node is a step in one scope, one item of a `for_each`, one round of a `repeat`, or what an agent asks people. Each
+knows how many of its needs are unsettled, so that settling a step costs the number of steps that need it, whatever the
+size of the plan.
 """
 
 import asyncio
@@ -11,11 +12,18 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Literal
 
+from contracts.approval import Approval
+from contracts.asks import Ask
 from contracts.base import Json
 from contracts.decisions import Repair
 from contracts.errors import ErrorInfo
-from contracts.process import Fallback, GoalStep, GroupStep, Step
+from contracts.process import ApprovalStep, Fallback, GoalStep, GroupStep, Step
 from contracts.run import IDLE, SETTLED, ApprovalState, StepRecord
+
+ASKS_PEOPLE = ApprovalStep(
+    approval=Approval.model_validate({"title": "what an agent asks", "from": [{"any_of": ["starter"]}]})
+)
+"""The step of every ask; who decides and what is shown is in the ask."""
 
 
 @dataclass(eq=False)
@@ -75,7 +83,7 @@ class Node:
     scope: Scope
     holder: Scope
     saved: StepRecord | None = None
-    role: Literal["step", "item", "round"] = "step"
+    role: Literal["step", "item", "round", "ask"] = "step"
     needs: "tuple[Node, ...]" = ()
     dependents: "list[Node]" = field(default_factory=list)
     missing: int = 0
@@ -84,6 +92,7 @@ class Node:
     stands_in_for: "Node | None" = None
     previous: "Node | None" = None
     inner: Scope | None = None
+    asks: Scope | None = None
     dropped: bool = False
     task: asyncio.Task[None] | None = None
     interruptible: bool = True
@@ -116,7 +125,10 @@ class Node:
     def is_untouched(self) -> bool:
         """Whether a fresh start of the run would make the same record."""
         record = self.saved
-        return record is None or (record.status == "pending" and not (record.amended or record.tries or record.called))
+        if record is None:
+            return True
+        changed = record.amended or record.tries or record.called or record.asked or record.ask
+        return record.status == "pending" and not changed
 
     @property
     def has_items(self) -> bool:
@@ -135,6 +147,11 @@ class Node:
     def is_leaf(self) -> bool:
         """Whether it does something itself, rather than hold other steps."""
         return not (isinstance(self.step, GroupStep | GoalStep) or self.has_items or self.has_rounds)
+
+    @property
+    def action(self) -> str:
+        """What its kind of step does, by name."""
+        return "ask" if self.role == "ask" else self.step.kind
 
     @property
     def is_ready(self) -> bool:
@@ -174,9 +191,11 @@ class Node:
         return {"output": self.record.output, "status": self.record.status}
 
     def inside(self) -> "Iterator[Node]":
-        """The nodes directly inside: a group's or plan's steps, a `for_each`'s items, a `repeat`'s rounds."""
+        """The nodes directly inside: a group's or plan's steps, items of a `for_each`, rounds of a `repeat`, asks."""
         if self.inner is not None:
             yield from self.inner.nodes.values()
+        if self.asks is not None:
+            yield from self.asks.nodes.values()
 
     def all_inside(self) -> "Iterator[Node]":
         """All nodes inside, outer before inner."""
@@ -247,6 +266,15 @@ class Plan:
         node.inner.recount()
         return node.inner.nodes[round_id]
 
+    def open_ask(self, node: Node, number: int, ask: Ask | None = None) -> Node:
+        """The node of what an agent asks people. `ask` is left out of one that had been opened before."""
+        node.asks = node.asks or Scope(prefix="", parent=node.scope, owner=node)
+        asked = self._add(node.asks, f"{node.id}/ask-{number}", ASKS_PEOPLE, role="ask", holder=node.asks)
+        if ask is not None:
+            asked.update(ask=ask)
+        node.asks.recount()
+        return asked
+
     def forget(self, node: Node) -> None:
         """A node that nobody will ask for again: a step of a plan that changed, a round that left no effect."""
         for inner in node.all_inside():
@@ -304,6 +332,8 @@ class Plan:
                 self.open_steps(node, node.step.steps)
             elif node.record.plan is not None:
                 self.open_steps(node, node.record.plan.steps)
+            for number in range(1, node.record.asked + 1):
+                self.open_ask(node, number)
             nodes.extend(inner for inner in node.inside() if _was_opened(inner))
 
     def _add(
@@ -312,7 +342,7 @@ class Plan:
         node_id: str,
         step: Step,
         *,
-        role: Literal["step", "item", "round"] = "step",
+        role: Literal["step", "item", "round", "ask"] = "step",
         holder: Scope | None = None,
     ) -> Node:
         saved = self._records.get(node_id)
@@ -324,4 +354,4 @@ class Plan:
 
 
 def _was_opened(node: Node) -> bool:
-    return node.record.status not in ("pending", "skipped")
+    return node.record.status not in ("pending", "skipped") or node.record.asked > 0

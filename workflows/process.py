@@ -13,17 +13,23 @@ with workflow.unsafe.imports_passed_through():
     import workflows.details as details
     import workflows.failures as failures
     import workflows.messages as messages
+    import workflows.steps.asks as asks
+    import workflows.steps.budget as budget
     import workflows.steps.goal as goal
     import workflows.view as view
     from contracts.activities import LOAD_PROCESS, LoadProcess
+    from contracts.asks import Ask, Withdrawal
     from contracts.base import Json, format_duration
     from contracts.decisions import Cancel, Decision, Receipt, Repair
     from contracts.errors import Cancelled, ErrorInfo, ExpressionFailed, InputInvalid, LimitReached, Refused, StepError
     from contracts.events import Delivery
+    from contracts.leases import LeaseRequest
     from contracts.names import (
+        ASK_SIGNAL,
         CANCEL,
         DECIDE,
         EVENT_SIGNAL,
+        LEASE_SIGNAL,
         PROCESS_ATTRIBUTE,
         PROCESS_WORKFLOW,
         PUT_STATE,
@@ -32,6 +38,7 @@ with workflow.unsafe.imports_passed_through():
         STATUS_ATTRIBUTE,
         VIEW_QUERY,
         WAITS_FOR_ATTRIBUTE,
+        WITHDRAW_SIGNAL,
     )
     from contracts.run import Cost, Definition, Page, RunRequest, RunResult, RunStatus, RunView
     from contracts.state import PutState, StateValue
@@ -181,6 +188,23 @@ class ProcessWorkflow:
             workflow.logger.warning("no delivery of an event: %s", error)
             return
         messages.deliver(await self._loaded(), delivery)
+
+    @workflow.signal(name=LEASE_SIGNAL)
+    async def lease(self, *payload: Json) -> None:
+        try:
+            request = messages.parse(LeaseRequest, payload)
+        except Refused as error:
+            workflow.logger.warning("no request of an agent: %s", error)
+            return
+        await budget.extend(await self._loaded(), request)
+
+    @workflow.signal(name=ASK_SIGNAL)
+    async def ask(self, *payload: Json) -> None:
+        asks.take(await self._loaded(), Ask, payload)
+
+    @workflow.signal(name=WITHDRAW_SIGNAL)
+    async def withdraw(self, *payload: Json) -> None:
+        asks.take(await self._loaded(), Withdrawal, payload)
 
     def _check(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
         try:

@@ -37,6 +37,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from language.expressions import as_text
     from workflows.engine import Engine
+    from workflows.gauges import history
     from workflows.messages import can_replan
     from workflows.plan import Node
     from workflows.undo import undo_calls
@@ -56,7 +57,8 @@ def live_status(engine: Engine) -> RunStatus:
     """The status of a run that has not ended."""
     if engine.parked:
         return "attention"
-    return "waiting" if engine.waiting and not engine.active else "running"
+    asking = {node.scope.owner for node in engine.waiting.values() if node.role == "ask"}
+    return "waiting" if engine.waiting and engine.active <= asking else "running"
 
 
 def waits_for(engine: Engine) -> list[str]:
@@ -104,6 +106,7 @@ def run_view(
             for key, entry in engine.state.entries.items()
         },
         refused=refused,
+        history=history(),
     )
 
 
@@ -171,6 +174,8 @@ def title_of(engine: Engine, node: Node) -> str:
     """An approval's question filled in as far as that can be done by now."""
     if node.record.approval is not None:
         return node.record.approval.title
+    if node.record.ask is not None:
+        return node.record.ask.title
     text = title(node.step)
     if not isinstance(node.step, ApprovalStep) or "${" not in text:
         return text

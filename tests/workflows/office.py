@@ -104,6 +104,11 @@ class Office:
                 raise ConnectionError("no line")
             return ctx.attempt
 
+        @tool(name="do.fetch", effect="read")
+        async def fetch(page: int, size: int = 2_000) -> str:
+            """A page of a report, of this many characters."""
+            return f"page {page} ".ljust(size, "x")
+
         @tool(name="pay.happened", effect="read")
         async def happened(ctx: ToolContext, amount: int) -> str | None:
             """The payment's id if it was made."""
@@ -126,7 +131,7 @@ class Office:
             self.calls[ctx.step] += 1
             raise ConnectionError("line lost")
 
-        return [work, undo, held, watch, look, happened, checked, blind]
+        return [work, undo, held, watch, look, fetch, happened, checked, blind]
 
     def definition(self, text: str) -> Definition:
         specs = {made.spec.name: made.spec for made in self.tools()}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from workflows.engine import Action
 from workflows.steps.agent import run_agent
 from workflows.steps.approval import run_approval
+from workflows.steps.asks import run_ask
 from workflows.steps.event import run_emit, run_event
 from workflows.steps.goal import run_goal
 from workflows.steps.group import run_group, run_items, run_rounds
@@ -20,6 +21,7 @@ ACTIONS: Mapping[str, Action] = {
     "steps": run_group,
     "process": run_process,
     "approval": run_approval,
+    "ask": run_ask,
     "event": run_event,
     "wait": run_wait,
     "state": run_state,

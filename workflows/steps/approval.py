@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, cast
 
 from temporalio import workflow
@@ -22,6 +23,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.plan import Node
     from workflows.steps.common import deadline_of
 
+NO_NAMES: Mapping[str, Json] = MappingProxyType({})
+
 
 async def run_approval(engine: Engine, node: Node) -> Json:
     approval = cast(ApprovalStep, node.step).approval
@@ -32,6 +35,11 @@ async def run_approval(engine: Engine, node: Node) -> Json:
     if state.outcome == "rejected" and approval.on_reject == "stop":
         stop_as_rejected(engine, node)
         return None
+    return decision_of(state)
+
+
+def decision_of(state: ApprovalState) -> dict[str, Json]:
+    """The output of a step that asked people."""
     last = _decider(state)
     return {
         "decision": "approve" if state.outcome == "approved" else "reject",
@@ -61,20 +69,28 @@ async def approved(
 
 
 async def ask_people(
-    engine: Engine, node: Node, approval: Approve, *, title: str, show: dict[str, Json], subject: dict[str, Json]
+    engine: Engine,
+    node: Node,
+    approval: Approve,
+    *,
+    title: str,
+    show: dict[str, Json],
+    subject: dict[str, Json],
+    names: Mapping[str, Json] = NO_NAMES,
 ) -> ApprovalState:
     """Wait until people have decided, or the time they have is over. What was decided on already is not asked again.
+    `names`: in scope of the approval's expressions, besides the run's.
 
     Raises:
         StepError: nobody can decide, or the step's deadline passed.
     """
     if approval.title is not None:
-        title = as_text(engine.evaluate(node, approval.title))
-    shown = {**show, **cast(dict[str, Any], engine.evaluate(node, approval.show))}
+        title = as_text(engine.evaluate(node, approval.title, **names))
+    shown = {**show, **cast(dict[str, Any], engine.evaluate(node, approval.show, **names))}
     asked = subject_hash({"run": engine.run, "step": node.id, "title": title, "show": shown, **subject})
     known = node.record.approval
     if known is None or (known.asked != asked and known.outcome is not None):
-        opened = await _open(engine, node, approval, title, shown, asked)
+        opened = await _open(engine, node, approval, title, shown, asked, names)
         opened = opened.model_copy(update={"subject": subject})
         expires = opened.since + approval.expires if approval.expires else None
         node.update(approval=opened, until=expires)
@@ -109,16 +125,22 @@ def _rejection(state: ApprovalState) -> ErrorInfo:
 
 
 async def _open(
-    engine: Engine, node: Node, approval: Approve, title: str, show: dict[str, Json], asked: str
+    engine: Engine,
+    node: Node,
+    approval: Approve,
+    title: str,
+    show: dict[str, Json],
+    asked: str,
+    names: Mapping[str, Json],
 ) -> ApprovalState:
-    row = next((row for row in approval.from_ if row.when is None or engine.holds(node, row.when)), None)
-    if row is None:
+    rows = (row for row in approval.from_ if row.when is None or engine.holds(node, row.when, **names))
+    if (row := next(rows, None)) is None:
         raise StepError("no row of the approval's `from` applies, so nobody can decide; add a last row without `when`")
     stages = row.resolved_stages()
-    names = approvals.names_to_resolve(approval, stages)
+    asked_for = approvals.names_to_resolve(approval, stages)
     async with engine.working(node):
         call = Call(f"{node.id}:people", f"{node.id}: who decides", priority=engine.request.priority)
-        people = (await call_engine(RESOLVE_PEOPLE, ResolvePeople(names=names), call)).users
+        people = (await call_engine(RESOLVE_PEOPLE, ResolvePeople(names=asked_for), call)).users
     starter = (engine.request.started_by,) if engine.request.started_by else ()
     users: Mapping[str, tuple[str, ...]] = {**people, "starter": starter}
     now = workflow.now()

@@ -257,7 +257,7 @@ def _steps(node: Node) -> dict[str, Node]:
 def _completed_inside(goal: Node) -> dict[str, Json]:
     """What completed inside of steps that did not, or whose output says less."""
     steps = _steps(goal).values()
-    inside = (part for step in steps for part in step.all_inside() if part.is_leaf)
+    inside = (part for step in steps for part in step.all_inside() if part.is_leaf and part.role != "ask")
     return {part.id.removeprefix(f"{goal.id}."): part.record.output for part in inside if part.record.order is not None}
 
 
