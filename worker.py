@@ -58,9 +58,7 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
     topics = Topics(connection.client, settings.task_queue)
     await keep_triggers(connection.client, topics, settings.task_queue, processes)
     conversations = SqliteConversations(settings.home / "conversations.db")
-    models = ModelCall(
-        conversations, catalog.rehearsal, settings.models, settings.model_api, foreign=catalog.foreign
-    )
+    models = ModelCall(conversations, catalog.rehearsal, settings.models, settings.model_api, foreign=catalog.foreign)
     try:
         worker = Worker(
             connection.client,

@@ -14,7 +14,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ from bench import rivals
 from bench.agent_by_hand import INSTRUCTIONS, TASK, AgentByHand, found
 from bench.endpoint import ANSWER, endpoint
 from bench.measure import ACTIVITIES, HOME, environment, ran
+from bench.rivals import Begin
 from contracts.agent import AgentRequest
 from contracts.names import AGENT_WORKFLOW
 from contracts.process import Limits
@@ -53,10 +54,6 @@ HISTORY_BAR = "4.50"
 AT_ONCE = 32
 RIVAL_TURNS = 5
 RIVAL_BAR = "1.50"
-
-
-Begin = Callable[[str], Awaitable[WorkflowHandle[Any, Any]]]
-"""Starts a run with the model of this name."""
 
 
 @tool(name="bench.lookup", effect="read")
@@ -148,7 +145,11 @@ async def rows(client: Client, url: str, *, pairs: int, runs: int, full: bool, o
             continue
         try:
             async with AsyncExitStack() as stack:
-                begin = await stack.enter_async_context(started(client, url)) if started else by_hand(client)
+                begin = (
+                    await stack.enter_async_context(started(client, url, model_of(RIVAL_TURNS)))
+                    if started
+                    else by_hand(client)
+                )
                 yield await _rate(client, what, begin, runs, pairs)
         except ImportError as error:
             yield Row(what, f"not installed: {error.name}", RIVAL_BAR)

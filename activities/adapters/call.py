@@ -74,10 +74,7 @@ def _reply(said: Said, ours: Ours | None) -> ModelReply:
         return ModelReply(message=message, finish=finish, model=SCRIPTED, usage=usage, rehearsal=True)
     endpoint = ours.endpoint if ours is not None and ours.endpoint is not None else _endpoint(said.model, said.url)
     usage = Usage(calls=said.requests, input_tokens=said.input_tokens, output_tokens=said.output_tokens)
-    if usage.tokens:
-        usage = priced(usage, endpoint)
-    else:
-        usage = usage.model_copy(update={"unpriced": usage.calls})
+    usage = priced(usage, endpoint) if usage.tokens else usage.model_copy(update={"unpriced": usage.calls})
     return ModelReply(message=bounded(message), finish=finish, model=endpoint.model, usage=usage)
 
 

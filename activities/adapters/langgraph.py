@@ -75,7 +75,7 @@ async def _once(turn: Turn, graph: Graph) -> Said:
 
 async def _run(turn: Turn, graph: Graph, history: Sequence[BaseMessage]) -> dict[str, Any]:
     """The state where the graph ended, or where it wants to call a tool of ours."""
-    tool_nodes = {name: node for name, node in _tool_nodes(graph)}
+    tool_nodes = dict(_tool_nodes(graph))
     config: RunnableConfig = {"configurable": {"thread_id": "turn"}, "recursion_limit": 2 * MAX_REQUESTS}
     given: Any = {MESSAGES: list(history)}
     for _ in range(MAX_REQUESTS):

@@ -120,9 +120,7 @@ async def test_an_answer_that_does_not_fit_goes_back_to_the_foreign_agent(team: 
 
 
 async def test_a_tool_that_is_not_granted_is_not_offered_and_never_called(team: Team) -> None:
-    team.endpoint.default = lambda asked: Answered(
-        body=json.dumps(completion(asked, "done", (), "stop", (100, 20)))
-    )
+    team.endpoint.default = lambda asked: Answered(body=json.dumps(completion(asked, "done", (), "stop", (100, 20))))
     run = await team.run("clerk")
     assert (await run.handle.result()).output == "done"
     offered = {tool["function"]["name"] for tool in team.endpoint.requests[0].body["tools"]}

@@ -17,7 +17,8 @@ clerk = Agent(name="clerk", system_prompt="You are a clerk.")
 typed = Agent(name="typed", instructions="You are a clerk.", output_type=Risk)
 with_model = Agent(
     OpenAIChatModel(
-        "own-model", provider=OpenAIProvider(base_url=os.environ.get("OWN_MODEL_URL", "http://127.0.0.1:1"), api_key="k")
+        "own-model",
+        provider=OpenAIProvider(base_url=os.environ.get("OWN_MODEL_URL", "http://127.0.0.1:1"), api_key="k"),
     )
 )
 handy = Agent(name="handy", instructions="You are a clerk.")
