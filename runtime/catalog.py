@@ -129,10 +129,7 @@ class Catalog:
         """
         if process not in self.files:
             raise ModelFailed(f"adapter {adapter.object}: {self._unknown(process)}")
-        try:
-            return self._foreign.load(self.files[process].parent, adapter)
-        except Unusable as error:
-            raise ModelFailed(f"adapter {adapter.object}: {error}; {error.hint}") from error
+        return self._foreign.for_turn(self.files[process].parent, adapter)
 
     def _compile(self, path: Path, specs: dict[str, ToolSpec]) -> Definition:
         changed = path.stat().st_mtime_ns

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from contracts.adapters import GROUPS, Adapter
+from contracts.errors import ModelFailed
 
 EXPECTED = {
     "pydantic_ai": "a Pydantic AI agent (`Agent(...)`)",
@@ -30,7 +31,7 @@ class ForeignAgents:
 
     def __init__(self, import_file: Callable[[Path], ModuleType]) -> None:
         self._import_file = import_file
-        self._modules: dict[Path, ModuleType] = {}
+        self.modules: dict[Path, ModuleType] = {}
 
     def load(self, folder: Path, adapter: Adapter) -> Any:
         """Raises:
@@ -55,16 +56,27 @@ class ForeignAgents:
             raise Unusable(f"`{name}` of {file} has tools of its own: {', '.join(own)}", hint)
         return found
 
+    def for_turn(self, folder: Path, adapter: Adapter) -> Any:
+        """The same, as the model call wants it.
+
+        Raises:
+            ModelFailed: it is unusable; why, and the way out.
+        """
+        try:
+            return self.load(folder, adapter)
+        except Unusable as error:
+            raise ModelFailed(f"adapter {adapter.object}: {error}; {error.hint}") from error
+
     def _module(self, path: Path) -> ModuleType:
-        if path not in self._modules:
+        if path not in self.modules:
             if not path.is_file():
                 raise Unusable(f"there is no file {path.name} beside the process", "write FILE.py:NAME")
             try:
-                self._modules[path] = self._import_file(path)
+                self.modules[path] = self._import_file(path)
             except Exception as error:
                 message = f"{path.name} cannot be imported: {type(error).__name__}: {error}"
                 raise Unusable(message, "mend it, or install what it needs") from error
-        return self._modules[path]
+        return self.modules[path]
 
 
 def _public(module: ModuleType) -> list[str]:

@@ -36,6 +36,7 @@ from contracts.errors import ModelFailed
 from contracts.messages import AssistantMessage, ToolMessage
 
 MESSAGES = "messages"
+_CONFIG: RunnableConfig = {"configurable": {"thread_id": "turn"}, "recursion_limit": 2 * MAX_REQUESTS}
 Graph = Pregel[Any, Any, Any, Any]
 
 
@@ -69,18 +70,17 @@ async def _once(turn: Turn, graph: Graph) -> Said:
     if turn.messages:
         wrong = turn.messages[-1]
         raise ModelFailed(f"{_name(turn)} gave a final state that cannot be corrected: {getattr(wrong, 'content', '')}")
-    state = await graph.ainvoke(turn.brief.context or {}, {"recursion_limit": 2 * MAX_REQUESTS})
+    state = await graph.ainvoke(turn.brief.context or {}, _CONFIG)
     return Said(content=answer_text(to_jsonable_python(state)), requests=0, model=_name(turn), url="")
 
 
 async def _run(turn: Turn, graph: Graph, history: Sequence[BaseMessage]) -> dict[str, Any]:
     """The state where the graph ended, or where it wants to call a tool of ours."""
     tool_nodes = dict(_tool_nodes(graph))
-    config: RunnableConfig = {"configurable": {"thread_id": "turn"}, "recursion_limit": 2 * MAX_REQUESTS}
     given: Any = {MESSAGES: list(history)}
     for _ in range(MAX_REQUESTS):
-        await graph.ainvoke(given, config, interrupt_before=list(tool_nodes))
-        reached = await graph.aget_state(config)
+        await graph.ainvoke(given, _CONFIG, interrupt_before=list(tool_nodes))
+        reached = await graph.aget_state(_CONFIG)
         values: dict[str, Any] = reached.values
         waiting = tool_nodes.keys() & set(reached.next)
         if not waiting:

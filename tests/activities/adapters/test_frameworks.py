@@ -80,7 +80,7 @@ async def team(
     agents = ForeignAgents(import_file)
 
     def load(_: str, adapter: Adapter) -> Any:
-        return agents.load(FILES, adapter)
+        return agents.for_turn(FILES, adapter)
 
     models = {
         "default": ModelAlias(model="test-model", base_url=endpoint.url, api="chat", input_price=1, output_price=10)
@@ -88,6 +88,9 @@ async def team(
     endpoint.default = lambda _: Answered(400, '{"error": {"message": "no answer was scripted"}}')
     async with open_office(client, home=tmp_path, models=models, foreign=load) as office:
         yield Team(framework, office, endpoint)
+    for module in agents.modules.values():
+        if hasattr(module, "client"):
+            await module.client.close()
 
 
 async def test_a_foreign_agent_calls_our_tools_as_activities_and_answers(team: Team) -> None:

@@ -20,15 +20,8 @@ def today() -> str:
 
 clerk = Agent(name="clerk", instructions="You are a clerk.")
 typed = Agent(name="typed", instructions="You are a clerk.", output_type=Risk)
-with_model = Agent(
-    name="with_model",
-    instructions="You are a clerk.",
-    model=OpenAIChatCompletionsModel(
-        model="own-model",
-        openai_client=openai.AsyncOpenAI(
-            base_url=os.environ.get("OWN_MODEL_URL", "http://127.0.0.1:1"), api_key="k", max_retries=0
-        ),
-    ),
-)
+client = openai.AsyncOpenAI(base_url=os.environ.get("OWN_MODEL_URL", "http://127.0.0.1:1"), api_key="k", max_retries=0)
+_own_model = OpenAIChatCompletionsModel(model="own-model", openai_client=client)
+with_model = Agent(name="with_model", instructions="You are a clerk.", model=_own_model)
 handy = Agent(name="handy", instructions="You are a clerk.", tools=[today])
 number = 7

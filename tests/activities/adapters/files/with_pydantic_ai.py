@@ -3,6 +3,7 @@
 import os
 from typing import Literal
 
+import openai
 from pydantic import BaseModel
 from pydantic_ai import Agent
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -15,12 +16,8 @@ class Risk(BaseModel):
 
 clerk = Agent(name="clerk", system_prompt="You are a clerk.")
 typed = Agent(name="typed", instructions="You are a clerk.", output_type=Risk)
-with_model = Agent(
-    OpenAIChatModel(
-        "own-model",
-        provider=OpenAIProvider(base_url=os.environ.get("OWN_MODEL_URL", "http://127.0.0.1:1"), api_key="k"),
-    )
-)
+client = openai.AsyncOpenAI(base_url=os.environ.get("OWN_MODEL_URL", "http://127.0.0.1:1"), api_key="k", max_retries=0)
+with_model = Agent(OpenAIChatModel("own-model", provider=OpenAIProvider(openai_client=client)))
 handy = Agent(name="handy", instructions="You are a clerk.")
 
 
