@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+# In the place of this folder, whose `agents.py` would hide the package of that name.
+sys.path[0] = str(Path(__file__).parents[1])
 
 import openai
 import structlog
