@@ -1,30 +1,65 @@
 """Settings that activities are given: which model an alias stands for. Reading them is `runtime/settings.py`."""
 
+import re
 from collections.abc import Mapping
-from typing import Literal
+from datetime import timedelta
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from contracts.base import Contract
+from contracts.base import Contract, Duration, format_duration
 
 ModelApi = Literal["chat", "responses"]
+
+LONGEST_ANSWER = timedelta(minutes=9)
+"""An endpoint is given no longer: below the workflow's timeout of a model call, so that a slow endpoint is named."""
+
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
 class ModelAlias(Contract):
     """What an agent's `model: NAME` stands for. What is left out comes from OPENAI_MODEL and OPENAI_BASE_URL.
 
-    Prices in US dollars per million tokens; without them the public list of prices is used.
+    Prices in US dollars per million tokens; without them the public list of prices is used. `window` and `max_output`
+    in tokens. A worker keeps to `requests_per_minute` and `tokens_per_minute` by itself.
     """
 
-    model: str | None = None
-    base_url: str | None = Field(default=None, pattern=r"^https?://")
-    key_env: str = Field(default="OPENAI_API_KEY", min_length=1, description="the variable that holds the API key")
+    model: str | None = Field(default=None, min_length=1)
+    base_url: str | None = Field(default=None, pattern=r"^https?://[^/\s]+")
+    key_env: str = Field(default="OPENAI_API_KEY", description="the variable that holds the API key")
     api: ModelApi | None = Field(
         default=None, description="of the endpoint; by default responses, chat with a base_url"
     )
-    input_price: float | None = Field(default=None, ge=0)
-    output_price: float | None = Field(default=None, ge=0)
+    input_price: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    output_price: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1, description="in and out")
+    window: int | None = Field(default=None, ge=1, description="tokens the model takes, its answer included")
+    max_output: int | None = Field(default=None, ge=1, description="tokens of one answer, at most")
+    timeout: Duration = Field(default=LONGEST_ANSWER, description="for one answer")
+
+    @field_validator("key_env")
+    @classmethod
+    def _names_a_variable(cls, value: str) -> str:
+        if not _VARIABLE.fullmatch(value):
+            raise ValueError("must be a variable's name in capitals; the key itself belongs into that variable")
+        return value
+
+    @field_validator("timeout")
+    @classmethod
+    def _within_bounds(cls, value: timedelta) -> timedelta:
+        if not timedelta(0) < value <= LONGEST_ANSWER:
+            raise ValueError(f"must be more than 0s and at most {format_duration(LONGEST_ANSWER)}")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for larger in ("window", "tokens_per_minute"):
+            bound: int | None = getattr(self, larger)
+            if self.max_output is not None and bound is not None and self.max_output >= bound:
+                raise ValueError(f"max_output {self.max_output} must be below {larger}, which is {bound}")
+        return self
 
 
 DEFAULT_MODEL = "gpt-5.4-mini"

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -134,9 +135,18 @@ def _explain(detail: Any, file: Path) -> str:
     variables = (f"SUREFOOT_{'__'.join(path[:depth]).upper()}" for depth in range(len(path), 0, -1))
     place = next((name for name in variables if name in os.environ), f"{file}: {'.'.join(path)}")
     if detail["type"] == "extra_forbidden":
-        fields = StorageSettings.model_fields if path[0] == "storage" and len(path) > 1 else Settings.model_fields
-        return f"{place}: there is no such setting; there are {', '.join(fields)}"
-    return f"{place}: {detail['input']!r}: {detail['msg'].removeprefix('Value error, ')}"
+        return f"{place}: there is no such setting; there are {', '.join(_fields_beside(path))}"
+    said = detail["msg"].removeprefix("Value error, ")
+    # What stands where a key's name belongs may be the key; a whole table is no value to repeat.
+    if path[-1] == "key_env" or isinstance(detail["input"], dict):
+        return f"{place}: {said}"
+    return f"{place}: {detail['input']!r}: {said}"
+
+
+def _fields_beside(path: list[str]) -> Iterable[str]:
+    if path[0] == "models" and len(path) > 2:
+        return ModelAlias.model_fields
+    return StorageSettings.model_fields if path[0] == "storage" and len(path) > 1 else Settings.model_fields
 
 
 def _login() -> str:

@@ -10,7 +10,7 @@ import openai
 from activities.adapters.turn import Advance, Ours, Said, Turn
 from activities.model.chat import bounded
 from activities.model.endpoints import NO_KEY, OPENAI_URL, Endpoint
-from activities.model.errors import UNKNOWN_ATTEMPTS, Complained, Fault, Malformed, classify
+from activities.model.errors import Complained, Fault, Malformed, classify
 from activities.model.names import outside_names
 from activities.model.prices import priced
 from activities.model.rehearsal import MODEL_NAME as SCRIPTED
@@ -26,14 +26,17 @@ LoadAgent = Callable[[str, Adapter], Any]
 """The object that a process's adapter names. Raises ModelFailed."""
 
 
+def no_foreign_agents(process: str, adapter: Adapter) -> Any:
+    raise ModelFailed(f"adapter {adapter.object} of {process}: this worker has no files of processes")
+
+
 async def ask_foreign(
-    load: LoadAgent, brief: Brief, messages: Sequence[Message], ours: Callable[[], Ours], attempt: int
+    load: LoadAgent, brief: Brief, messages: Sequence[Message], ours: Callable[[], Ours]
 ) -> ModelReply | Fault:
     """The foreign agent's next message.
 
     Args:
         ours: what answers when the agent has no model of its own.
-        attempt: 1 on the first try.
 
     Raises:
         ModelFailed: it cannot be loaded, or asked for what it may not.
@@ -55,7 +58,8 @@ async def ask_foreign(
     except ModelFailed:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a team's agent raises is told with its name
-        return _fault(error, used[-1].endpoint if used else None, adapter, attempt)
+        fault = _fault(error, used[-1].endpoint if used else None, adapter)
+        return _filtered(fault) if fault.kind == "filtered" else fault
     return _reply(said, used[-1] if used else None)
 
 
@@ -83,16 +87,21 @@ def _endpoint(model: str, url: str) -> Endpoint:
     return Endpoint(alias="adapter", model=model, url=url, api="chat", key=NO_KEY, key_setting="its key")
 
 
-def _fault(error: Exception, ours: Endpoint | None, adapter: Adapter, attempt: int) -> Fault:
+def _filtered(fault: Fault) -> ModelReply:
+    said = AssistantMessage(content=fault.message)
+    return ModelReply(message=said, finish="content_filter", model="adapter", usage=Usage(calls=1, unpriced=1))
+
+
+def _fault(error: Exception, ours: Endpoint | None, adapter: Adapter) -> Fault:
     """What an error means, by the model client's own error when there is one at its root."""
     endpoint = ours or _endpoint(adapter.object, OPENAI_URL)
     for cause in _causes(error):
         if isinstance(cause, openai.OpenAIError | Malformed | Complained | TimeoutError):
-            fault = classify(cause, endpoint, attempt)
+            fault = classify(cause, endpoint)
             if fault is not None:
                 return fault
     message = f"{adapter.object} ({adapter.framework}) failed: {type(error).__name__}: {str(error)[:500]}"
-    return Fault(message, retry=attempt < UNKNOWN_ATTEMPTS, unknown=True)
+    return Fault("unknown", message)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -216,8 +216,7 @@ class AliasModel(BaseChatModel):
         data: Any = await ours.client.post("/chat/completions", body=body, cast_to=object)
         if not isinstance(data, dict):
             raise Malformed(f"not JSON: {str(data)[:200]}")
-        if data.get("error"):
-            raise Complained(data["error"])
+        Complained.look_at(data)
         metadata = {"model_name": ours.endpoint.model, "base_url": ours.endpoint.url}
         return ChatResult(generations=[ChatGeneration(message=_received(data, metadata))])
 

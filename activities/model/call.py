@@ -3,43 +3,64 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import openai
 import structlog
+from pydantic_core import to_json
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities.adapters.call import LoadAgent, ask_foreign
+from activities.adapters.call import LoadAgent, ask_foreign, no_foreign_agents
 from activities.adapters.turn import Ours
 from activities.conversations import ConversationStore
 from activities.heartbeats import heartbeating
 from activities.model import chat, responses
+from activities.model.affordable import OverLimit, billed, cap_within
+from activities.model.attempts import ATTEMPTS, Tally, counted, may_retry, pause, tally_so_far
 from activities.model.endpoints import Endpoint, resolve
 from activities.model.errors import Complained, Fault, Malformed, classify
+from activities.model.gate import Gate, Held, Passage
 from activities.model.memory import Conversations
-from activities.model.prices import priced
+from activities.model.operators import Operators
+from activities.model.prices import priced, window_of
 from activities.model.rehearsal import rehearse
 from contracts.activities import CALL_MODEL
-from contracts.adapters import Adapter
-from contracts.errors import ModelFailed
+from contracts.board import BoardStore
+from contracts.errors import LimitReached, ModelFailed
 from contracts.messages import AssistantMessage, Brief, Message
 from contracts.model import ModelReply, ModelRequest, Usage
-from contracts.settings import ModelAlias, ModelApi
+from contracts.settings import LONGEST_ANSWER, ModelAlias, ModelApi
 
-ANSWER_SECONDS = 540.0
-"""For one answer; below the workflow's timeout of an attempt, so that the endpoint is named when it is slow."""
+BYTES_PER_TOKEN = 3
+"""Of a request as JSON: fewer than texts have in most languages, so that an estimate is rather too high."""
+
+PAUSE_BESIDE_FINAL = timedelta(seconds=20)
+"""Before a chain is gone through again in which one model waits and others said no, so that those are left in peace."""
 
 log = structlog.get_logger()
 
 
-def no_foreign_agents(process: str, adapter: Adapter) -> Any:
-    raise ModelFailed(f"adapter {adapter.object} of {process}: this worker has no files of processes")
+@dataclass
+class _Call:
+    """One attempt of the activity: what it asks, what went wrong on the way, how often it was tried before."""
+
+    request: ModelRequest
+    brief: Brief
+    messages: Sequence[Message]
+    tally: Tally
+    faults: list[Fault]
+
+    def notes(self, answering: str) -> tuple[str, ...]:
+        return tuple(f"{fault.message}; {answering} answers instead" for fault in self.faults)
 
 
 class ModelCall:
-    """The activity. `rehearsal`: the script of a process, if it has one. `foreign`: the agent that an adapter names."""
+    """The activity. `rehearsal`: the script of a process, if it has one. `board`: where operators are heard. `foreign`: the
+    agent that an adapter names."""
 
     def __init__(
         self,
@@ -48,6 +69,7 @@ class ModelCall:
         aliases: Mapping[str, ModelAlias],
         api: ModelApi | None = None,
         environment: Mapping[str, str] = os.environ,
+        board: BoardStore | None = None,
         foreign: LoadAgent = no_foreign_agents,
     ) -> None:
         self._conversations = Conversations(store)
@@ -57,77 +79,123 @@ class ModelCall:
         self._environment = environment
         self._foreign = foreign
         self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}
+        self._gate = Gate()
+        self._operators = Operators(board, self._gate.states)
 
     def activity(self) -> Callable[[ModelRequest], Awaitable[ModelReply]]:
         @activity.defn(name=CALL_MODEL.name)
         async def call_model(request: ModelRequest) -> ModelReply:
-            with heartbeating():
-                return await self._call(request)
+            tally = tally_so_far()
+            if tally.lost_calls >= ATTEMPTS:
+                said = f"its worker was lost {tally.lost_calls} times while the model was asked"
+                raise ApplicationError(said, _detail(tally), type=ModelFailed.type_name(), non_retryable=True)
+            with heartbeating(lambda: (tally.model_copy(update={"under_way": True}),)):
+                return await self._call(request, tally)
 
         return call_model
 
     async def close(self) -> None:
+        await self._operators.close()
         for client in self._clients.values():
             await client.close()
 
-    async def _call(self, request: ModelRequest) -> ModelReply:
+    async def _call(self, request: ModelRequest, tally: Tally) -> ModelReply:
         brief, messages = await self._conversations.load(request)
+        if request.purpose == "summary":
+            brief = brief.model_copy(update={"output": None})
+        call = _Call(request, brief, messages, tally, [])
         try:
-            if brief.adapter is not None:
-                reply = await self._ask_foreign(brief, messages)
-            else:
-                reply = await self._ask_chain(brief, messages, request)
+            by_adapter = brief.adapter is not None and request.purpose == "turn"
+            reply = await (self._ask_foreign(call) if by_adapter else self._ask_chain(call))
         except ModelFailed as error:
-            raise ApplicationError(str(error), _detail(), type=error.type_name(), non_retryable=True) from error
+            raise ApplicationError(str(error), _detail(tally), type=error.type_name(), non_retryable=True) from error
+        except OverLimit as error:
+            detail = _detail(call.tally) | {"limit": error.limit}
+            raise ApplicationError(str(error), detail, type=LimitReached.type_name(), non_retryable=True) from error
+        finally:
+            self._operators.changed()
         await self._conversations.keep(request, reply)
         log.info("model answered", model=reply.model, finish=reply.finish, tokens=reply.usage.tokens)
         return reply
 
-    async def _ask_foreign(self, brief: Brief, messages: Sequence[Message]) -> ModelReply:
+    async def _ask_foreign(self, call: _Call) -> ModelReply:
+        """The next message of the agent that takes the place of the models."""
+
         def ours() -> Ours:
-            endpoint = resolve(brief.models[0], self._aliases, self._environment, self._api)
+            name = (call.request.models or call.brief.models)[0]
+            endpoint = resolve(name, self._aliases, self._environment, self._api)
             client = self._client(endpoint) if endpoint is not None else None
-            return Ours(endpoint, client, lambda: rehearse(self._rehearsal(brief.process), brief, messages))
+            return Ours(
+                endpoint, client, lambda: rehearse(self._rehearsal(call.brief.process), call.brief, call.messages)
+            )
 
-        answered = await ask_foreign(self._foreign, brief, messages, ours, activity.info().attempt)
-        if isinstance(answered, Fault):
-            raise _failure([answered])
-        return answered
+        answered = await ask_foreign(self._foreign, call.brief, call.messages, ours)
+        if isinstance(answered, ModelReply):
+            return answered.model_copy(update={"usage": call.tally.usage + answered.usage})
+        call.tally = counted(call.tally, answered, probe=False)
+        call.faults.append(answered)
+        raise _failure(call)
 
-    async def _ask_chain(self, brief: Brief, messages: Sequence[Message], request: ModelRequest) -> ModelReply:
+    async def _ask_chain(self, call: _Call) -> ModelReply:
         """The first model of the chain that will do."""
-        faults: list[Fault] = []
-        for name in brief.models:
+        for name in call.request.models or call.brief.models:
             try:
                 endpoint = resolve(name, self._aliases, self._environment, self._api)
             except ModelFailed as error:
-                faults.append(Fault(str(error), retry=False))
+                call.faults.append(Fault("no_access", str(error)))
                 continue
             if endpoint is None:
-                return rehearse(self._rehearsal(brief.process), brief, messages)
-            answered = await self._ask_or_fault(endpoint, brief, messages, request.max_output_tokens)
+                return rehearse(self._rehearsal(call.brief.process), call.brief, call.messages)
+            answered = await self._ask_or_fault(endpoint, call)
             if isinstance(answered, ModelReply):
-                return answered
-            faults.append(answered)
-            log.warning("model call failed", alias=name, reason=answered.message, unknown=answered.unknown)
-            if not answered.other_model:
+                usage = call.tally.usage + answered.usage
+                notes, window = call.notes(name), window_of(endpoint)
+                return answered.model_copy(update={"usage": usage, "notes": notes, "window": window})
+            call.faults.append(answered)
+            if answered.kind == "mistaken" or (not answered.other_model and may_retry(call.tally, answered)):
                 break
-        raise _failure(faults or [Fault("no model is named", retry=False)])
+        raise _failure(call)
 
-    async def _ask_or_fault(
-        self, endpoint: Endpoint, brief: Brief, messages: Sequence[Message], cap: int | None
-    ) -> ModelReply | Fault:
+    async def _ask_or_fault(self, endpoint: Endpoint, call: _Call) -> ModelReply | Fault:
+        api = chat if endpoint.api == "chat" else responses
+        cap = endpoint.cap(cap_within(call.request, endpoint, call.tally.usage))
+
+        def sent() -> int:
+            return len(to_json(api.body(call.brief, call.messages, endpoint.model, cap))) // BYTES_PER_TOKEN
+
+        force = await self._operators.force_of(endpoint.alias)
+        caller = f"{activity.info().workflow_id}/{activity.info().activity_id}/{endpoint.alias}"
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._ask(endpoint, brief, messages, cap)
+            async with self._gate.passage(endpoint, caller, force, sent, cap) as passage:
+                answered = await self._ask_through(passage, endpoint, call)
+        except Held as held:
+            return held.fault
+        if isinstance(answered, ModelReply):
+            return answered
+        call.tally = counted(call.tally, answered, probe=passage.probe)
+        log.warning("model call failed", alias=endpoint.alias, kind=answered.kind, reason=answered.message)
+        return answered
+
+    async def _ask_through(self, passage: Passage, endpoint: Endpoint, call: _Call) -> ModelReply | Fault:
+        """The reply, or why there is none; left with the passage too."""
+        try:
+            async with asyncio.timeout(endpoint.timeout.total_seconds()):
+                reply = await self._ask(endpoint, call.brief, call.messages, passage.cap)
         except (openai.OpenAIError, Malformed, Complained, ValueError, TimeoutError) as error:
-            fault = classify(error, endpoint, activity.info().attempt)
-            if fault is None:
+            if isinstance(error, Malformed):
+                call.tally = call.tally.model_copy(update={"usage": call.tally.usage + error.usage})
+            passage.fault = classify(error, endpoint)
+            if passage.fault is None:
                 raise
-        if not fault.filtered:
-            return fault
-        said = AssistantMessage(content=fault.message)
-        return ModelReply(message=said, finish="content_filter", model=endpoint.model, usage=Usage(calls=1, unpriced=1))
+            if passage.fault.kind != "filtered":
+                return passage.fault
+            said = AssistantMessage(content=passage.fault.message)
+            usage = Usage(calls=1, unpriced=1)
+            return ModelReply(message=said, finish="content_filter", model=endpoint.model, usage=usage)
+        passage.answered = True
+        if reply.usage.tokens:
+            passage.used = (reply.usage.input_tokens, reply.usage.output_tokens)
+        return reply
 
     async def _ask(self, endpoint: Endpoint, brief: Brief, messages: Sequence[Message], cap: int | None) -> ModelReply:
         api = chat if endpoint.api == "chat" else responses
@@ -136,30 +204,45 @@ class ModelCall:
         data: Any = await client.post(api.PATH, body=api.body(brief, messages, endpoint.model, cap), cast_to=object)
         if not isinstance(data, dict):
             raise Malformed(f"not JSON: {str(data)[:200]}")
-        if data.get("error"):
-            raise Complained(data["error"])
-        message, finish, usage = api.answer(data, brief)
+        Complained.look_at(data)
+        try:
+            message, finish, usage = api.answer(data, brief)
+        except Malformed as error:
+            raise Malformed(str(error), billed(data, endpoint)) from error
         return ModelReply(message=message, finish=finish, model=endpoint.model, usage=priced(usage, endpoint))
 
     def _client(self, endpoint: Endpoint) -> openai.AsyncOpenAI:
         key = (endpoint.url, endpoint.key)
         if key not in self._clients:
             self._clients[key] = openai.AsyncOpenAI(
-                base_url=endpoint.url, api_key=endpoint.key, max_retries=0, timeout=ANSWER_SECONDS
+                base_url=endpoint.url, api_key=endpoint.key, max_retries=0, timeout=LONGEST_ANSWER.total_seconds()
             )
         return self._clients[key]
 
 
-def _failure(faults: Sequence[Fault]) -> ApplicationError:
-    """Of a chain: the last decides whether to try again; the message says why each failed."""
+def _failure(call: _Call) -> ApplicationError:
+    """Why no model of the chain answered. Tried again when one of them may answer later, no sooner than that.
+
+    The tally goes with the heartbeat to the next attempt. `too_long` among the details: a shorter conversation may do.
+    """
+    faults = call.faults or [Fault("missing", "no model is named")]
+    waits = [pause(call.tally, fault) for fault in faults if may_retry(call.tally, fault)]
+    if faults[-1].kind == "mistaken":
+        waits = []
+    elif waits and len(waits) < len(faults):
+        waits = [max(PAUSE_BESIDE_FINAL, min(waits))]
+    activity.heartbeat(call.tally)
     return ApplicationError(
         "; then ".join(fault.message for fault in faults),
-        _detail(),
+        _detail(call.tally) | {"too_long": any(fault.kind == "too_long" for fault in faults)},
         type=ModelFailed.type_name(),
-        non_retryable=not faults[-1].retry,
-        next_retry_delay=faults[-1].wait,
+        non_retryable=not waits,
+        next_retry_delay=min(waits) if waits else None,
+        category=ApplicationErrorCategory.BENIGN if waits else ApplicationErrorCategory.UNSPECIFIED,
     )
 
 
-def _detail() -> dict[str, Any]:
-    return {"attempts": activity.info().attempt, "applied": "no"}
+def _detail(tally: Tally) -> dict[str, Any]:
+    attempts = max(1, tally.failed_calls + tally.busy_calls + tally.lost_calls)
+    paid = {"usage": tally.usage.model_dump(exclude_defaults=True)} if tally.usage.tokens else {}
+    return {"attempts": attempts, "applied": "no", **paid}

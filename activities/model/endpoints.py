@@ -2,9 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
+from activities.model.limiter import NO_RATES, Rates
 from contracts.errors import ModelFailed
-from contracts.settings import DEFAULT_MODEL, ModelAlias, ModelApi, answers_by_script, without_credentials
+from contracts.settings import (
+    DEFAULT_MODEL,
+    LONGEST_ANSWER,
+    ModelAlias,
+    ModelApi,
+    answers_by_script,
+    without_credentials,
+)
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "not-needed"
@@ -22,10 +31,22 @@ class Endpoint:
     key: str
     key_setting: str
     prices: tuple[float, float] | None = None
+    rates: Rates = NO_RATES
+    window: int | None = None
+    max_output: int | None = None
+    timeout: timedelta = LONGEST_ANSWER
+
+    @property
+    def shown_url(self) -> str:
+        return without_credentials(self.url)
+
+    def cap(self, asked: int | None) -> int | None:
+        """Tokens of an answer: what is asked for, and never more than the model gives."""
+        return min((cap for cap in (asked, self.max_output) if cap is not None), default=None)
 
     def __str__(self) -> str:
         """As it may be shown: the URL without credentials or query."""
-        return f"{self.model} at {without_credentials(self.url)}"
+        return f"{self.model} at {self.shown_url}"
 
 
 def resolve(
@@ -56,6 +77,10 @@ def resolve(
         key=key or NO_KEY,
         key_setting=alias.key_env,
         prices=_prices(alias),
+        rates=Rates(alias.requests_per_minute, alias.tokens_per_minute),
+        window=alias.window,
+        max_output=alias.max_output,
+        timeout=alias.timeout,
     )
 
 

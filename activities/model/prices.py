@@ -1,4 +1,5 @@
-"""What a call cost in US dollars, by the alias's own prices or the public list that `genai-prices` ships."""
+"""What a call cost in US dollars, by the alias's own prices or the public list that `genai-prices` ships, and what the
+list knows of a model's window."""
 
 import genai_prices
 
@@ -16,12 +17,23 @@ def priced(usage: Usage, endpoint: Endpoint) -> Usage:
         sent, received = endpoint.prices
         cost = (usage.input_tokens * sent + usage.output_tokens * received) / MILLION
         return usage.model_copy(update={"cost": cost})
-    tokens = genai_prices.Usage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
+    price = _listed(genai_prices.Usage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens), endpoint)
+    return usage.model_copy(update={"unpriced": 1} if price is None else {"cost": float(price.total_price)})
+
+
+def window_of(endpoint: Endpoint) -> int | None:
+    """Tokens that the model takes: as the alias says, else the list."""
+    if endpoint.window is not None:
+        return endpoint.window
+    listed = _listed(genai_prices.Usage(), endpoint)
+    return None if listed is None else listed.model.context_window
+
+
+def _listed(used: genai_prices.Usage, endpoint: Endpoint) -> genai_prices.types.PriceCalculation | None:
+    """What the public list says of a model at its provider."""
     try:
         if endpoint.url == OPENAI_URL:
-            price = genai_prices.calc_price(tokens, model_ref=endpoint.model, provider_id="openai")
-        else:
-            price = genai_prices.calc_price(tokens, model_ref=endpoint.model, provider_api_url=endpoint.url)
+            return genai_prices.calc_price(used, model_ref=endpoint.model, provider_id="openai")
+        return genai_prices.calc_price(used, model_ref=endpoint.model, provider_api_url=endpoint.url)
     except LookupError:
-        return usage.model_copy(update={"unpriced": 1})
-    return usage.model_copy(update={"cost": float(price.total_price)})
+        return None

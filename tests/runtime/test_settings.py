@@ -55,6 +55,17 @@ def test_model_aliases_come_from_the_file(monkeypatch: pytest.MonkeyPatch, tmp_p
         ('taskqueue = "x"', ("taskqueue", "there is no such setting", "task_queue")),
         ('[models.fast]\nbase_url = "example.com"', ("models.fast.base_url", "'example.com'", "https?")),
         ("[models.fast]\ninput_price = -1", ("models.fast.input_price", "-1", "greater than or equal to 0")),
+        (
+            "[models.fast]\nrequests_per_minute = 0",
+            ("models.fast.requests_per_minute", "0", "greater than or equal to 1"),
+        ),
+        ('[models.fast]\ntokens_per_minute = "lots"', ("models.fast.tokens_per_minute", "'lots'", "valid integer")),
+        ("[models.fast]\nwindow = 0", ("models.fast.window", "0", "greater than or equal to 1")),
+        ("[models.fast]\nwindow = 100\nmax_output = 100", ("models.fast", "max_output 100", "below window", "100")),
+        ("[models.fast]\ntokens_per_minute = 9\nmax_output = 10", ("models.fast", "below tokens_per_minute", "9")),
+        ('[models.fast]\ntimeout = "1h"', ("models.fast.timeout", "'1h'", "at most 9m")),
+        ('[models.fast]\nkey_env = "My-Key"', ("models.fast.key_env", "a variable's name")),
+        ("[models.fast]\nrpm = 3", ("models.fast.rpm", "there is no such setting", "requests_per_minute")),
         ("log_level = \nuser = 1", ("line 1",)),
     ],
 )
@@ -78,6 +89,16 @@ def test_a_mistake_in_a_variable_names_it_and_its_value(
     with pytest.raises(SettingsInvalid) as caught:
         load_settings()
     assert str(caught.value).startswith(f"{variable}: {value!r}")
+
+
+def test_a_key_that_stands_where_its_variable_s_name_belongs_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_file(monkeypatch, tmp_path, '[models.fast]\nkey_env = "gsk_0123456789canary"\n')
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings()
+    assert "models.fast.key_env" in str(caught.value)
+    assert "canary" not in str(caught.value)
 
 
 def test_models_in_a_variable_that_are_not_json_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,10 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 from uuid_utils import uuid7
 
-from activities.adapters.call import LoadAgent
+from activities.adapters.call import LoadAgent, no_foreign_agents
 from activities.conversations import SqliteConversations
 from activities.events import event_activities
-from activities.model.call import ModelCall, no_foreign_agents
+from activities.model.call import ModelCall
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity
 from activities.tools.runner import tool_activities

@@ -148,7 +148,7 @@ async def test_an_answer_that_never_fits_parks_the_step(office: Office, endpoint
 
 @pytest.mark.parametrize(
     ("limits", "calls", "limit"),
-    [("{turns: 3}", 3, "turns"), ("{tokens: 400}", 2, "tokens"), ("{cost: 0.0005}", 2, "cost")],
+    [("{turns: 3}", 3, "turns"), ("{tokens: 400}", 2, "tokens"), ("{cost: 0.0017}", 2, "cost")],
 )
 async def test_a_looping_model_is_stopped_at_its_limit(
     office: Office, endpoint: Endpoint, limits: str, calls: int, limit: str

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic_core import from_json, to_json
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.conversations import ConversationStore, SqliteConversations
 from activities.model.call import ModelCall
+from contracts.board import BoardStore
 from contracts.messages import Brief, Message, OfferedTool
 from contracts.model import ModelReply, ModelRequest
 from contracts.settings import ModelAlias, ModelApi
@@ -41,19 +43,23 @@ def brief(**changes: Any) -> Brief:
 
 @dataclass
 class Desk:
-    """One conversation and the activity that continues it. `attempt`: what Temporal would count."""
+    """One conversation and the activity that continues it. `beats`: what an attempt left for the next, as Temporal
+    carries it."""
 
     store: ConversationStore
     aliases: Mapping[str, ModelAlias]
     environment: Mapping[str, str]
     rehearsal: Path | None = None
     api: ModelApi | None = None
-    attempt: int = 1
+    beats: tuple[Any, ...] = ()
+    board: BoardStore | None = None
     conversation: Conversation = field(default_factory=lambda: Conversation(brief()))
     turn: int = 0
 
     def __post_init__(self) -> None:
-        self.models = ModelCall(self.store, lambda _: self.rehearsal, self.aliases, self.api, self.environment)
+        self.models = ModelCall(
+            self.store, lambda _: self.rehearsal, self.aliases, self.api, self.environment, self.board
+        )
 
     async def restart(self) -> None:
         """Another worker, with the settings as they are now."""
@@ -79,9 +85,14 @@ class Desk:
 
     async def run(self, request: ModelRequest) -> ModelReply:
         environment = ActivityEnvironment()
-        environment.info = replace(environment.info, attempt=self.attempt)
+        environment.info = replace(environment.info, heartbeat_details=self.beats)
+        environment.on_heartbeat = self._beat
         reply: ModelReply = await environment.run(self.models.activity(), request)
+        self.beats = ()
         return reply
+
+    def _beat(self, *details: Any) -> None:
+        self.beats = tuple(from_json(to_json(detail)) for detail in details)
 
     async def failure(self) -> ApplicationError:
         """What the next turn fails with."""
