@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 # In the place of this folder, whose `agents.py` would hide the package of that name.
-sys.path[0] = str(Path(__file__).parents[1])
+sys.path.pop(0)
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import openai
 import structlog

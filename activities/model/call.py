@@ -59,8 +59,8 @@ class _Call:
 
 
 class ModelCall:
-    """The activity. `rehearsal`: the script of a process, if it has one. `board`: where operators are heard. `foreign`: the
-    agent that an adapter names."""
+    """The activity. `rehearsal`: the script of a process, if it has one. `board`: where operators are heard. `foreign`:
+    the agent that an adapter names."""
 
     def __init__(
         self,
@@ -125,9 +125,8 @@ class ModelCall:
             name = (call.request.models or call.brief.models)[0]
             endpoint = resolve(name, self._aliases, self._environment, self._api)
             client = self._client(endpoint) if endpoint is not None else None
-            return Ours(
-                endpoint, client, lambda: rehearse(self._rehearsal(call.brief.process), call.brief, call.messages)
-            )
+            script = self._rehearsal(call.brief.process)
+            return Ours(endpoint, client, lambda: rehearse(script, call.brief, call.messages))
 
         answered = await ask_foreign(self._foreign, call.brief, call.messages, ours)
         if isinstance(answered, ModelReply):
