@@ -14,6 +14,7 @@ from cli.output import Exit, Output, status_of
 from cli.values import read_value
 from contracts.errors import CallerError, SurefootError
 from contracts.run import RunStatus
+from runtime.server import HOST
 
 app = typer.Typer(
     name="starter.py",
@@ -66,7 +67,9 @@ def _run(
 
 @app.command("status")
 def _status(
-    run: Run, watch: Annotated[bool, typer.Option("--watch", help="Until it ends.")] = False, as_json: AsJson = False
+    run: Run,
+    watch: Annotated[bool, typer.Option("--watch", help="Until it ends; with --json a line for each event.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Show a run: its steps, what it waits for, what is broken, how it ended."""
     return _do(commands.status(Output.standard(as_json=as_json), run, watch=watch))
@@ -164,6 +167,22 @@ def _event(
 ) -> int:
     """Publish an event: for steps that wait for it, and for processes it starts."""
     return _do(commands.event(Output.standard(as_json=as_json), topic, read_value(data, "JSON"), key, event_id, by))
+
+
+@app.command("codec")
+def _codec(
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="Where it listens.")] = HOST,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65_535, help="Else encryption.codec_port; 0 for a free one.")
+    ] = None,
+    origin: Annotated[
+        list[str] | None, typer.Option("--origin", metavar="URL", help="Another page that may call it; repeatable.")
+    ] = None,
+) -> int:
+    """Serve the codec endpoint, by which Temporal Web and the Temporal CLI show what is encrypted."""
+    from cli import codec  # no other command needs a web server's start-up time
+
+    return _do(codec.serve(Output.standard(as_json=False), host, port, origin or ()))
 
 
 @app.command("validate")

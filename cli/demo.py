@@ -14,7 +14,6 @@ from cli.attend import Attendant
 from cli.connection import connected
 from cli.follow import print_run
 from cli.output import Exit, Output, command, from_here
-from cli.server import list_runs
 from cli.start import check_input, start
 from cli.values import read_value
 from contracts.base import Json
@@ -23,7 +22,8 @@ from contracts.run import ENDED, Definition
 from contracts.settings import describe_model
 from runtime.catalog import Catalog
 from runtime.client import Connection, is_configured
-from runtime.logging import configure_logging
+from runtime.logging import configure_logging, log_what_the_sdk_says
+from runtime.runs import list_runs
 from runtime.server import embedded_server
 from runtime.settings import Settings, load_settings
 
@@ -52,6 +52,7 @@ async def demo(output: Output, worker: RunWorker, process: str, *, yes: bool, sv
     _cancel_on_hangup()
     with (settings.home / LOG).open("a", encoding="utf-8") as log:
         configure_logging(settings, log)
+        log_what_the_sdk_says()
         return await _demo(output, worker, settings, catalog, sample, yes=yes, svg=svg)
 
 
