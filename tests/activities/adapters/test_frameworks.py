@@ -114,6 +114,7 @@ async def test_a_foreign_agent_calls_our_tools_as_activities_and_answers(team: T
     assert {name for name in called if name} == {"surefoot.call_model", "do.work", "do.look"}
 
 
+@pytest.mark.slow
 async def test_an_answer_that_does_not_fit_goes_back_to_the_foreign_agent(team: Team) -> None:
     team.answers({"risk": "none"})
     team.answers({"risk": "high"})
@@ -122,6 +123,7 @@ async def test_an_answer_that_does_not_fit_goes_back_to_the_foreign_agent(team: 
     assert "does not fit its schema" in json.dumps(team.said(1))
 
 
+@pytest.mark.slow
 async def test_a_tool_that_is_not_granted_is_not_offered_and_never_called(team: Team) -> None:
     team.endpoint.default = lambda asked: Answered(body=json.dumps(completion(asked, "done", (), "stop", (100, 20))))
     run = await team.run("clerk")
@@ -130,6 +132,7 @@ async def test_a_tool_that_is_not_granted_is_not_offered_and_never_called(team: 
     assert offered == {"do_work", "do_look"}
 
 
+@pytest.mark.slow
 async def test_a_foreign_agent_that_loops_is_stopped_at_its_limit(team: Team) -> None:
     team.endpoint.default = lambda asked: Answered(body=json.dumps(_look(asked)))
     run = await team.run("clerk", limits="{turns: 3}")
@@ -145,6 +148,18 @@ def _look(asked: Asked) -> dict[str, Any]:
     return made
 
 
+@pytest.mark.slow
+async def test_people_raise_a_foreign_agents_limit(team: Team) -> None:
+    team.endpoint.default = lambda asked: Answered(body=json.dumps(_look(asked)))
+    run = await team.run("clerk", limits="{turns: 1, at_limit: {ask: {any_of: [user:ada]}}}")
+    await run.waiting("ask/ask-1")
+    assert len(team.endpoint.requests) == 1
+    team.endpoint.default = lambda asked: Answered(body=json.dumps(completion(asked, "done", (), "stop", (100, 20))))
+    await run.decide("ask/ask-1", "approve", "user:ada")
+    assert (await run.handle.result()).output == "done"
+
+
+@pytest.mark.slow
 async def test_a_turn_that_fails_is_tried_again_and_no_tool_is_called_twice(team: Team) -> None:
     team.endpoint.call(("do_work", {"what": "once"}))
     team.endpoint.fail(500, message="not now")
@@ -166,6 +181,7 @@ async def test_what_a_foreign_agents_step_did_is_undone_when_the_run_fails(team:
     assert team.office.ledger == [("do", "ask", "it"), ("undo", "ask", "low")]
 
 
+@pytest.mark.slow
 async def test_a_refused_key_parks_the_step_naming_what_to_mend(team: Team) -> None:
     team.endpoint.fail(401, message="bad key", code="invalid_api_key")
     run = await team.run("clerk")
@@ -176,6 +192,7 @@ async def test_a_refused_key_parks_the_step_naming_what_to_mend(team: Team) -> N
     assert len(team.endpoint.requests) == 1
 
 
+@pytest.mark.slow
 async def test_an_agents_own_tools_run_inside_its_turn_when_that_is_allowed(team: Team) -> None:
     team.endpoint.call(("today", {}), ("do_work", {"what": "both"}))
     team.endpoint.say("done on a Monday")
@@ -186,6 +203,7 @@ async def test_an_agents_own_tools_run_inside_its_turn_when_that_is_allowed(team
     assert sorted("Monday" in str(each) for each in told) == [False, True]
 
 
+@pytest.mark.slow
 async def test_an_agents_own_tools_are_refused_unless_they_are_allowed(team: Team) -> None:
     team.endpoint.call(("today", {}))
     run = await team.run("handy")
@@ -194,6 +212,7 @@ async def test_an_agents_own_tools_are_refused_unless_they_are_allowed(team: Tea
     assert "own_tools: true" in error.message
 
 
+@pytest.mark.slow
 async def test_a_model_that_the_agent_brings_answers_for_it(team: Team) -> None:
     if team.framework == "langgraph":
         pytest.skip("a graph brings its model in its own code")
@@ -204,6 +223,7 @@ async def test_a_model_that_the_agent_brings_answers_for_it(team: Team) -> None:
     assert (await run.view()).cost.tokens == 120
 
 
+@pytest.mark.slow
 async def test_an_agents_own_type_of_answer_holds(team: Team) -> None:
     if team.framework == "langgraph":
         pytest.skip("a graph's answer is its last message, or its structured_response")
@@ -212,6 +232,7 @@ async def test_an_agents_own_type_of_answer_holds(team: Team) -> None:
     assert json.loads((await run.handle.result()).output) == {"risk": "high"}
 
 
+@pytest.mark.slow
 async def test_a_graph_with_a_state_of_its_own_gets_the_context_and_gives_its_final_state(team: Team) -> None:
     if team.framework != "langgraph":
         pytest.skip("graphs only")
