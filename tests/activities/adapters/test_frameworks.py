@@ -151,7 +151,7 @@ def _look(asked: Asked) -> dict[str, Any]:
 @pytest.mark.slow
 async def test_people_raise_a_foreign_agents_limit(team: Team) -> None:
     team.endpoint.default = lambda asked: Answered(body=json.dumps(_look(asked)))
-    run = await team.run("clerk", limits="{turns: 1, at_limit: {ask: {any_of: [user:ada]}}}")
+    run = await team.run("clerk", limits="{turns: 1, at_limit: {ask: {from: [{any_of: [user:ada]}]}}}")
     await run.waiting("ask/ask-1")
     assert len(team.endpoint.requests) == 1
     team.endpoint.default = lambda asked: Answered(body=json.dumps(completion(asked, "done", (), "stop", (100, 20))))
