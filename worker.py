@@ -71,7 +71,9 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
         Keys.read(settings.encryption, os.environ),
     )
     board = board_of(settings.conversations, settings.home, os.environ)
-    models = ModelCall(conversations, catalog.rehearsal, settings.models, settings.model_api, board=board)
+    models = ModelCall(
+        conversations, catalog.rehearsal, settings.models, settings.model_api, board=board, foreign=catalog.foreign
+    )
     connectors = Connectors(settings.egress)
     try:
         worker = Worker(

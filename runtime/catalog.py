@@ -7,26 +7,27 @@ path.
 """
 
 import difflib
-import hashlib
-import importlib.util
 import re
 import sys
 import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
+from contracts.adapters import Adapter
 from contracts.connections import DeclaredTool
-from contracts.errors import DefinitionInvalid, Problem, SettingsInvalid, UnknownProcess
+from contracts.errors import DefinitionInvalid, ModelFailed, Problem, SettingsInvalid, UnknownProcess
 from contracts.run import Definition
 from contracts.tools import PROCESS_PREFIX, Tool, ToolSpec, process_tool
 from language.load import load_process
 from language.tools.files import load_tools
 from language.tools.making import ReadFile
+from runtime.foreign import ForeignAgents, Unusable
+from runtime.imports import import_file
 
 PROCESS_FILES = ("process.yaml", "process.yml", "process.json")
 TOOLS_FILE = "tools.py"
@@ -49,6 +50,7 @@ class Catalog:
     declared: Mapping[str, DeclaredTool]
     files: Mapping[str, Path]
     origins: Mapping[str, Path]
+    _foreign: ForeignAgents = field(default_factory=lambda: ForeignAgents(import_file), repr=False, compare=False)
     _compiled: dict[Path, tuple[int, Definition]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -128,6 +130,16 @@ class Catalog:
         path = self.files[process].parent / REHEARSAL_FILE
         return path if path.is_file() else None
 
+    def foreign(self, process: str, adapter: Adapter) -> Any:
+        """The agent of another framework that a process's adapter names.
+
+        Raises:
+            ModelFailed: this worker does not know the process, or the object is unusable.
+        """
+        if process not in self.files:
+            raise ModelFailed(f"adapter {adapter.object}: {self._unknown(process)}")
+        return self._foreign.for_turn(self.files[process].parent, adapter)
+
     def _compile(self, path: Path, specs: dict[str, ToolSpec]) -> Definition:
         changed = path.stat().st_mtime_ns
         if (known := self._compiled.get(path)) and known[0] == changed:
@@ -141,9 +153,19 @@ class Catalog:
             raise DefinitionInvalid([problem]) from error
         if PROCESS_PREFIX in text:
             specs = {**specs, **{tool.name: tool for tool in map(_process_tool, self.files, self.files.values())}}
-        definition = load_process(text, shown(path), tools=specs, processes=self.names)
+        definition = load_process(
+            text, shown(path), tools=specs, processes=self.names, adapters=lambda each: self._unusable(path, each)
+        )
         self._compiled[path] = (changed, definition)
         return definition
+
+    def _unusable(self, path: Path, adapter: Adapter) -> tuple[str, str] | None:
+        """What is wrong with an adapter of a process file, and the way out."""
+        try:
+            self._foreign.load(path.parent, adapter)
+        except Unusable as error:
+            return str(error), error.hint
+        return None
 
     def _unknown(self, name: str) -> str:
         close = difflib.get_close_matches(name, self.names, n=3, cutoff=0.5)
@@ -207,7 +229,7 @@ class _Loading:
 
     def add_tools(self, path: Path) -> None:
         try:
-            module = _import(path)
+            module = import_file(path)
         except Exception as error:  # noqa: BLE001 - whatever users' code raises is told to them with its place
             self.problems.append(_import_problem(path, error))
             return
@@ -281,26 +303,6 @@ def _raw(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError):
         return {}
     return data if isinstance(data, dict) else {}
-
-
-def _import(path: Path) -> ModuleType:
-    """Import a `tools.py` under a name of its own, as a package of its folder, so that hyphens and equal names are
-    no trouble and `from .helpers import x` works."""
-    words = re.sub(r"\W", "_", path.parent.name)
-    name = f"surefoot_tools_{words}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    for loaded in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
-        del sys.modules[loaded]
-    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=[str(path.parent)])
-    if spec is None or spec.loader is None:
-        raise ImportError(f"Python cannot import {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
 
 
 def _import_problem(path: Path, error: Exception) -> Problem:

@@ -191,4 +191,5 @@ def _brief(request: AgentRequest) -> Brief:
             for spec in request.tools.values()
         ),
         output=request.output,
+        adapter=request.adapter,
     )
