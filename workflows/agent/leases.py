@@ -3,16 +3,19 @@
 While it waits it holds nothing, so that those who wait for each other cannot hold each other up.
 """
 
-from dataclasses import replace
+from typing import TypeVar
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from contracts.errors import LimitReached
     from contracts.leases import Lease, LeaseAnswer, LeaseRequest
+    from contracts.model import LEAST_ANSWER
     from contracts.names import LEASE_SIGNAL
     from workflows.agent.agent import Agent
-    from workflows.agent.limits import LEAST_ANSWER, Reservation, last_said
+    from workflows.agent.limits import MOST_ANSWER, Reservation, estimate, last_said
+
+T = TypeVar("T", int, float)
 
 EASY_ANSWER = 2_048
 """Output tokens for which a lease should have room. One with less is asked to be longer before the call."""
@@ -24,20 +27,27 @@ async def within(agent: Agent, reservation: Reservation) -> Reservation:
     Raises:
         LimitReached: the budgets around it have no more; the message names the limit to raise.
     """
-    lease, sent = agent.lease, reservation.input_tokens
+    lease, sent = agent.lease, estimate(agent)
     if lease is None:
         return reservation
     if lease.until is not None and lease.until <= workflow.now():
         raise _stopped(agent, lease.of, "time")
     if not _suffices(agent, lease, sent + EASY_ANSWER):
         lease = await _longer(agent, sent + LEAST_ANSWER)
-    caps = [cap for cap in (reservation.max_output_tokens,) if cap is not None]
-    if lease.tokens is not None:
-        caps.append(lease.tokens - agent.usage.tokens - sent)
-    costs = [cost for cost in (reservation.max_cost,) if cost is not None]
-    if lease.cost is not None:
-        costs.append(lease.cost - agent.usage.cost)
-    return replace(reservation, max_output_tokens=min(caps, default=None), max_cost=min(costs, default=None))
+    tokens = None if lease.tokens is None else lease.tokens - agent.usage.tokens
+    cost = None if lease.cost is None else lease.cost - agent.usage.cost
+    if tokens is None and cost is None:
+        return reservation
+    return Reservation(
+        sent,
+        reservation.max_output_tokens or MOST_ANSWER,
+        _least(reservation.max_tokens, tokens),
+        _least(reservation.max_cost, cost),
+    )
+
+
+def _least(one: T | None, other: T | None) -> T | None:
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 def take(agent: Agent, answer: LeaseAnswer) -> None:

@@ -12,12 +12,9 @@ with workflow.unsafe.imports_passed_through():
     from contracts.agent import Measured
     from contracts.base import format_duration
     from contracts.errors import LimitReached
-    from contracts.model import ModelReply, Usage
+    from contracts.model import LEAST_ANSWER, ModelReply, Usage
     from contracts.process import Limits
     from workflows.agent.agent import Agent
-
-LEAST_ANSWER = 100
-"""Output tokens that are worth a call."""
 
 MOST_ANSWER = 8_192
 """Output tokens of a call under a limit. Endpoints refuse a cap that is over what their model can write."""
@@ -33,11 +30,12 @@ WARN_AT = 0.8
 
 @dataclass(frozen=True)
 class Reservation:
-    """What one model call may use. `max_cost`: in US dollars."""
+    """What one model call may use: tokens of its answer, tokens in all, US dollars. It sends about `input_tokens`."""
 
-    input_tokens: int
-    max_output_tokens: int | None
-    max_cost: float | None
+    input_tokens: int = 0
+    max_output_tokens: int | None = None
+    max_tokens: int | None = None
+    max_cost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,19 +58,16 @@ def reserve(agent: Agent, longer: int | None = None) -> Reservation | Shortage:
         return short
     allowed = agent.allowed
     if not agent.reserves:
-        return Reservation(0, longer, None)
+        return Reservation(max_output_tokens=longer)
     sent = estimate(agent)
-    caps = [] if longer is None else [longer]
-    if allowed.tokens is not None:
-        left = allowed.tokens - agent.usage.tokens - sent
-        if left < LEAST_ANSWER:
-            needs = f"and the next turn sends about {sent}"
-            return Shortage("tokens", f"{agent.usage.tokens} tokens used of {allowed.tokens}, {needs}")
-        caps.append(left)
-    if (allowed.tokens is not None or allowed.cost is not None) and longer is None:
-        caps.append(MOST_ANSWER)
+    max_tokens = None if allowed.tokens is None else allowed.tokens - agent.usage.tokens
+    if max_tokens is not None and max_tokens - sent < LEAST_ANSWER:
+        needs = f"and the next turn sends about {sent}"
+        return Shortage("tokens", f"{agent.usage.tokens} tokens used of {allowed.tokens}, {needs}")
     max_cost = None if allowed.cost is None else allowed.cost - agent.usage.cost
-    return Reservation(sent, min(caps, default=None), max_cost)
+    if max_tokens is None and max_cost is None:
+        return Reservation(max_output_tokens=longer)
+    return Reservation(sent, longer or MOST_ANSWER, max_tokens, max_cost)
 
 
 def settle(agent: Agent, usage: Usage) -> None:

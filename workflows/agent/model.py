@@ -73,8 +73,9 @@ async def call(
         request = asked.model_copy(
             update={
                 "max_output_tokens": reservation.max_output_tokens,
+                "max_tokens": reservation.max_tokens,
                 "max_cost": reservation.max_cost,
-                "input_tokens": reservation.input_tokens if reservation.max_cost is not None else 0,
+                "input_tokens": reservation.input_tokens,
                 "models": agent.models,
             }
         )
@@ -84,7 +85,7 @@ async def call(
             detail = _detail(error)
             if "usage" in detail:
                 settle(agent, Usage.model_validate(detail["usage"]))
-            if short := _too_dear(agent, error):
+            if short := _shortage(error, detail):
                 await make_room(agent, short)
                 continue
             raise _meaning(agent, error, detail) from error
@@ -133,11 +134,11 @@ def _detail(error: ActivityError) -> Mapping[str, Any]:
     return next((item for item in details if isinstance(item, Mapping)), {})
 
 
-def _too_dear(agent: Agent, error: ActivityError) -> Shortage | None:
-    """The limit of cost, when the call was not made because its price has no room in it."""
+def _shortage(error: ActivityError, detail: Mapping[str, Any]) -> Shortage | None:
+    """The limit that has no room for the call at its real price, or once more after attempts that were paid for."""
     cause = error.cause
     if isinstance(cause, ApplicationError) and cause.type == LimitReached.type_name():
-        return Shortage("cost", cause.message)
+        return Shortage(str(detail.get("limit", "cost")), cause.message)
     return None
 
 
