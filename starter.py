@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 
 from cli.app import main
 from cli.parts import Parts
+from contracts.board import BoardStore
 from contracts.connections import McpServer, Pins
 from contracts.egress import Egress
 from runtime.catalog import Catalog
@@ -19,6 +20,13 @@ def worker(settings: Settings, connection: Connection, catalog: Catalog) -> Abst
     return running_worker(settings, connection, catalog)
 
 
+def board(settings: Settings) -> AbstractAsyncContextManager[BoardStore]:
+    """The board of `worker.py`."""
+    from worker import open_board
+
+    return open_board(settings)
+
+
 async def offers(servers: Mapping[str, tuple[McpServer, str]], egress: Egress) -> Pins:
     """What MCP servers offer, asked with the secrets that tools get."""
     from activities.tools.context import environment_secrets
@@ -27,7 +35,7 @@ async def offers(servers: Mapping[str, tuple[McpServer, str]], egress: Egress) -
     return await describe(servers, environment_secrets, egress)
 
 
-PARTS = Parts(worker=worker, offers=offers)
+PARTS = Parts(worker=worker, board=board, offers=offers)
 
 if __name__ == "__main__":
     main(PARTS)

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from temporalio.worker import Worker
 
+from activities.boards.opening import open_board as board_of
 from activities.conversations import ConversationStore
 from activities.conversations.opening import open_conversations
 from activities.events import event_activities
@@ -24,6 +25,7 @@ from activities.processes import await_process_activity, load_process_activity
 from activities.tools.declared import Connectors
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
+from contracts.board import BoardStore
 from contracts.errors import ServerUnreachable, SurefootError
 from contracts.settings import describe_model
 from contracts.state import state_tools
@@ -68,7 +70,8 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
         os.environ,
         Keys.read(settings.encryption, os.environ),
     )
-    models = ModelCall(conversations, catalog.rehearsal, settings.models, settings.model_api)
+    board = board_of(settings.conversations, settings.home, os.environ)
+    models = ModelCall(conversations, catalog.rehearsal, settings.models, settings.model_api, board=board)
     connectors = Connectors(settings.egress)
     try:
         worker = Worker(
@@ -87,7 +90,18 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
     finally:
         await connectors.close()
         await models.close()
+        await board.close()
         await conversations.close()
+
+
+@asynccontextmanager
+async def open_board(settings: Settings) -> AsyncIterator[BoardStore]:
+    """The board that workers and operators share, for the length of the block."""
+    board = board_of(settings.conversations, settings.home, os.environ)
+    try:
+        yield board
+    finally:
+        await board.close()
 
 
 def activities(

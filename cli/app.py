@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal, NoReturn, cast
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, demo
+from cli import commands, demo, models
 from cli import tools as tool_files
 from cli.output import Exit, Output, status_of
 from cli.parts import Parts
 from cli.values import read_value
+from contracts.board import ForcedState
 from contracts.errors import CallerError, SurefootError
 from contracts.run import RunStatus
 from runtime.server import HOST
@@ -217,6 +218,27 @@ def _tools(
     """Tools that tools.yaml files declare, and the pins of MCP servers."""
     output = Output.standard(as_json=as_json)
     return _do(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
+
+
+@app.command("models")
+def _models(
+    context: typer.Context,
+    alias: Annotated[str | None, typer.Argument(metavar="[ALIAS]", help="A model alias of the settings.")] = None,
+    state: Annotated[
+        ForcedState | None, typer.Argument(help="open: ask it no more; close: ask it whatever happens; auto: as found.")
+    ] = None,
+    reason: Reason = "",
+    by: By = None,
+    as_json: AsJson = False,
+) -> int:
+    """Show the models, their limits and breakers; or force the breaker of one."""
+    board = cast("Parts", context.obj).board
+    output = Output.standard(as_json=as_json)
+    if alias is None:
+        return _do(models.show_models(output, board))
+    if state is None:
+        raise CallerError(f"say what to do with {alias}: open, close or auto; without an alias all are shown")
+    return _do(models.force_model(output, board, alias, state, by, reason))
 
 
 def call(arguments: Sequence[str], parts: Parts) -> int:

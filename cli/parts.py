@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
+from contracts.board import BoardStore
 from contracts.connections import McpServer, Pins
 from contracts.egress import Egress
 from runtime.catalog import Catalog
@@ -16,8 +17,12 @@ RunWorker = Callable[[Settings, Connection, Catalog], AbstractAsyncContextManage
 Offers = Callable[[Mapping[str, tuple[McpServer, str]], Egress], Awaitable[Pins]]
 """What MCP servers offer now, by group with the folder of its file. Raises CallerError for one that cannot be asked."""
 
+OpenBoard = Callable[[Settings], AbstractAsyncContextManager[BoardStore]]
+"""Opens the board for the length of a block."""
+
 
 @dataclass(frozen=True)
 class Parts:
     worker: RunWorker
+    board: OpenBoard
     offers: Offers

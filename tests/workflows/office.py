@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +33,7 @@ from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
 from contracts.run import Definition, RunRequest, RunResult, RunView
 from contracts.settings import ModelAlias
 from contracts.state import state_tools
-from contracts.tools import Tool, ToolContext, ToolError, tool
+from contracts.tools import Tool, ToolContext, ToolError, process_tool, tool
 from language.load import load_process
 from runtime.sandbox import patient, workflow_runner
 from runtime.topics import Topics
@@ -60,7 +60,7 @@ class Office:
     broken: set[str] = field(default_factory=set)
     happened: dict[str, str] = field(default_factory=dict)
     children: dict[str, Definition] = field(default_factory=dict)
-    more: Sequence[Tool[..., Any]] = ()
+    more: Callable[["Office"], list[Tool[..., Any]]] = lambda office: []
 
     @property
     def topics(self) -> Topics:
@@ -131,10 +131,13 @@ class Office:
             self.calls[ctx.step] += 1
             raise ConnectionError("line lost")
 
-        return [work, undo, held, watch, look, fetch, happened, checked, blind, *self.more]
+        return [work, undo, held, watch, look, fetch, happened, checked, blind, *self.more(self)]
 
     def definition(self, text: str) -> Definition:
         specs = {made.spec.name: made.spec for made in self.tools()}
+        for name, child in self.children.items():
+            made = process_tool(name, child.process.description, child.process.input)
+            specs[made.name] = made
         return load_process(dedent(text), "test.yaml", tools=specs, processes=self.children)
 
     async def start(
@@ -202,14 +205,14 @@ async def open_office(
     *,
     home: Path | None = None,
     models: Mapping[str, ModelAlias] | None = None,
-    tools: Sequence[Tool[..., Any]] = (),
     conversations: ConversationStore | None = None,
     queue: str | None = None,
+    more: Callable[[Office], list[Tool[..., Any]]] = lambda office: [],
     **worker: Any,
 ) -> AsyncIterator[Office]:
     """`home` or a store, and `models`: where conversations lie and which endpoint answers, for those with agents.
-    `tools`: besides the office's own."""
-    office = Office(client, queue=queue or f"test-{uuid7()}", more=tools)
+    `more`: tools besides the office's own."""
+    office = Office(client, queue=queue or f"test-{uuid7()}", more=more)
 
     @activity.defn(name=RESOLVE_PEOPLE.name)
     async def resolve(request: ResolvePeople) -> People:

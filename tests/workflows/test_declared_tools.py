@@ -89,7 +89,9 @@ async def office(
         declared = Catalog.load([tmp_path]).declared.values()
         connectors = Connectors(EGRESS)
         models = {"default": ModelAlias(model="test-model", base_url=endpoint.url)}
-        async with open_office(client, home=tmp_path, models=models, tools=connectors.tools(declared)) as opened:
+        async with open_office(
+            client, home=tmp_path, models=models, more=lambda _: connectors.tools(declared)
+        ) as opened:
             yield opened
         await connectors.close()
 
