@@ -14,11 +14,10 @@ from runtime.settings import Settings
 RunWorker = Callable[[Settings, Connection, Catalog], AbstractAsyncContextManager[object]]
 """Runs a worker for the length of a block."""
 
-Offers = Callable[[Mapping[str, tuple[McpServer, str]], Egress], Awaitable[Pins]]
-"""What MCP servers offer now, by group with the folder of its file. Raises CallerError for one that cannot be asked."""
-
 OpenBoard = Callable[[Settings], AbstractAsyncContextManager[BoardStore]]
 """Opens the board for the length of a block."""
+Offers = Callable[[Mapping[str, tuple[McpServer, str]], Egress], Awaitable[Pins]]
+"""What MCP servers offer now, by group with the folder of its file. Raises CallerError for one that cannot be asked."""
 
 
 @dataclass(frozen=True)

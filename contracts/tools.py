@@ -89,7 +89,7 @@ class ToolSpec(Contract):
     untrusted: bool = False
     sensitive: bool = False
     via: Via = Field(default="tool", description="what a call of it is: an activity, or work of agents or a process")
-    outside: bool = False
+    outside: bool = Field(default=False, description="its arguments leave to an outside address")
     timeout: Duration | None = Field(default=None, description="of one attempt; a step's own timeout goes first")
     rate: int | None = Field(default=None, ge=1, description="calls a minute, of one worker")
     retry: Retry | None = None
@@ -127,7 +127,7 @@ class Tool(Generic[P, R]):
         return self.function(*args, **kwargs)
 
 
-def tool(  # noqa: PLR0913 -- one for each thing that a tool can say of itself
+def tool(  # noqa: PLR0913 -- a tool says a lot, each thing by its name
     *,
     name: str,
     effect: Effect,

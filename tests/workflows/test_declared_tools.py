@@ -40,6 +40,7 @@ http:
 sql:
   books:
     url: sqlite:///books.db
+    untrusted: false
     statements:
       amount_of: {{sql: "SELECT amount FROM orders WHERE id = :order", arguments: {{order: int}}}}
 mcp:
@@ -90,7 +91,7 @@ async def office(
         connectors = Connectors(EGRESS)
         models = {"default": ModelAlias(model="test-model", base_url=endpoint.url)}
         async with open_office(
-            client, home=tmp_path, models=models, more=lambda _: connectors.tools(declared)
+            client, home=tmp_path, models=models, more=lambda office: connectors.tools(declared)
         ) as opened:
             yield opened
         await connectors.close()
