@@ -17,10 +17,15 @@ import structlog.typing
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 from contracts.base import Contract, Duration, Json, Lean, parse_duration
+from contracts.grants import Grant, pattern_of
 from contracts.process import Retry
 
 Effect = Literal["read", "write"]
+Via = Literal["tool", "agent", "peer", "debate", "hand_over", "process"]
 NAME = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$")
+RESERVED = re.compile(r"(agent|peer|process)\..*|debate|hand_over")
+"""Names under which agents are offered other agents, and processes."""
+PROCESS_PREFIX = "process."
 DEFAULT_TIMEOUT = timedelta(minutes=5)
 
 P = ParamSpec("P")
@@ -49,6 +54,10 @@ class ToolContext(Protocol):
     def step(self) -> str: ...
 
     @property
+    def tainted(self) -> bool:
+        """Whether the arguments may hold text from outside."""
+
+    @property
     def attempt(self) -> int:
         """1 on the first try."""
 
@@ -75,11 +84,19 @@ class ToolSpec(Contract):
     idempotent: bool = False
     untrusted: bool = False
     sensitive: bool = False
+    via: Via = Field(default="tool", description="what a call of it is: an activity, or work of agents or a process")
+    outside: bool = False
     timeout: Duration | None = Field(default=None, description="of one attempt; a step's own timeout goes first")
     retry: Retry | None = None
     check: str | None = Field(default=None, description="the tool that reconciles an unknown outcome")
     parameters: dict[str, Any] = {}
     returns: dict[str, Any] = {}
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether text from outside may reach it only when people agree: it changes the world, or its arguments leave.
+        What is written to the run's own state stays tainted there instead."""
+        return (self.effect == "write" or self.outside) and not self.name.startswith("state.")
 
     @property
     def repeatable(self) -> bool:
@@ -101,13 +118,14 @@ class Tool(Generic[P, R]):
         return self.function(*args, **kwargs)
 
 
-def tool(
+def tool(  # noqa: PLR0913 -- one for each thing that a tool can say of itself
     *,
     name: str,
     effect: Effect,
     idempotent: bool = False,
     untrusted: bool = False,
     sensitive: bool = False,
+    outside: bool = False,
     timeout: str | timedelta | None = None,
     retry: Retry | Mapping[str, Any] | None = None,
     check: "Tool[..., Any] | str | None" = None,
@@ -120,6 +138,7 @@ def tool(
         idempotent: a `write` that honours `ctx.idempotency_key`, so it may be retried.
         untrusted: its output comes from outside and taints what follows.
         sensitive: it reads what must not leave.
+        outside: its arguments leave to an outside address, such as a mail or a request to the world.
         timeout: of one attempt, like `30s`; default 5m.
         retry: replaces the default of 5 attempts from 1s, doubling, up to 1m.
         check: the tool that says whether a write with an unknown outcome happened: called with the same arguments
@@ -131,6 +150,10 @@ def tool(
     """
     if not NAME.match(name):
         raise ValueError(f"tool name {name!r}: write lower-case words joined by dots, such as hris.create_employee")
+    if RESERVED.fullmatch(name):
+        raise ValueError(
+            f"tool name {name!r} is kept for agents and processes that agents call on; choose another first word"
+        )
     if check is not None and (effect == "read" or idempotent):
         raise ValueError(f"tool {name}: check is for a write that is not idempotent")
 
@@ -144,6 +167,7 @@ def tool(
             idempotent=idempotent,
             untrusted=untrusted,
             sensitive=sensitive,
+            outside=outside,
             timeout=None if timeout is None else parse_duration(timeout),
             retry=None if retry is None else Retry.model_validate(retry),
             check=check.spec.name if isinstance(check, Tool) else check,
@@ -194,6 +218,7 @@ class ToolCall(Lean):
     run: str
     step: str
     call_id: str | None = None
+    tainted: bool = False
 
 
 class ToolResult(Lean):
@@ -203,7 +228,30 @@ class ToolResult(Lean):
     attempts: int = 1
 
 
-def granted(patterns: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
-    """The tool names that match any pattern; `*` stands for any run of characters within or across dots."""
-    regexes = [re.compile(".*".join(re.escape(part) for part in pattern.split("*"))) for pattern in patterns]
-    return tuple(name for name in names if any(regex.fullmatch(name) for regex in regexes))
+def process_tool(name: str, description: str, parameters: dict[str, Any]) -> ToolSpec:
+    """A process as a tool of agents. Its run has the call's key as its id: a call that is made again finds it."""
+    return ToolSpec(
+        name=f"{PROCESS_PREFIX}{name}",
+        description=f"Run the process {name} and wait for its output. {description}".strip(),
+        effect="write",
+        idempotent=True,
+        parameters=parameters,
+        via="process",
+    )
+
+
+def granted(grants: Iterable[Grant], names: Iterable[str]) -> tuple[str, ...]:
+    """The tool names that match any pattern; `*` stands for any run of characters within or across dots. Processes
+    are matched by patterns that begin with `process.` only."""
+    patterns = [pattern_of(grant) for grant in grants]
+    chosen = [
+        (pattern.startswith(PROCESS_PREFIX), re.compile(".*".join(re.escape(part) for part in pattern.split("*"))))
+        for pattern in patterns
+    ]
+    return tuple(
+        name
+        for name in names
+        if any(
+            regex.fullmatch(name) and of_processes == name.startswith(PROCESS_PREFIX) for of_processes, regex in chosen
+        )
+    )

@@ -130,8 +130,10 @@ def _report(source: Source, detail: ErrorDetails, path: Path) -> None:
         case "string_pattern_mismatch":
             _report_pattern(source, detail, path)
         case "too_short" | "string_too_short":
-            hint = "write some text" if isinstance(value, str) else "write at least one"
-            source.report(source.place(path), f"`{name}` is empty", hint)
+            least = context.get("min_length", 1)
+            hint = "write some text" if isinstance(value, str) else f"write at least {'one' if least == 1 else least}"
+            message = f"`{name}` has only {len(value)}" if value else f"`{name}` is empty"
+            source.report(source.place(path), message, hint)
         case _:
             _report_value(source, detail, path)
 
@@ -225,6 +227,8 @@ def _allowed(source: Source, parent: Path) -> list[str]:
         chosen = model.AgentSpec
     if parent[:1] == ("state",):
         chosen = model.StateKey
+    if parent[:1] == ("agents",) and parent[2:3] == ("approve",) and len(parent) == 4:
+        chosen = approval.CallApproval
     return [field.alias or name for name, field in chosen.model_fields.items()]
 
 
@@ -242,6 +246,7 @@ _MODELS: dict[str | int, type[BaseModel]] = {
     "retry": model.Retry,
     "limits": model.Limits,
     "value": model.Value,
+    "debate": model.Debate,
     "wait": model.Until,
 }
 
