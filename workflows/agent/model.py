@@ -87,8 +87,9 @@ async def call(
                 settle(agent, Usage.model_validate(detail["usage"]))
             if short := _shortage(error, detail):
                 await make_room(agent, short)
-                continue
-            raise _meaning(agent, error, detail) from error
+            elif not agent.reserves or not _is_out_of_time(agent):
+                raise _meaning(agent, error, detail) from error
+            continue
         settle(agent, reply.usage)
         if aside is None:
             measure(agent, reply)
@@ -142,9 +143,13 @@ def _shortage(error: ActivityError, detail: Mapping[str, Any]) -> Shortage | Non
     return None
 
 
-def _meaning(agent: Agent, error: ActivityError, detail: Mapping[str, Any]) -> Exception:
+def _is_out_of_time(agent: Agent) -> bool:
     left = agent.time_left()
-    if left is not None and left <= timedelta(0):
+    return left is not None and left <= timedelta(0)
+
+
+def _meaning(agent: Agent, error: ActivityError, detail: Mapping[str, Any]) -> Exception:
+    if _is_out_of_time(agent):
         return Shortage("time", "its time is over").error(agent)
     meant = failure(error, "model").as_error()
     if agent.reserves and detail.get("too_long"):
