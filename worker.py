@@ -16,8 +16,8 @@ from temporalio.worker import Worker
 from activities.board import SqliteBoard
 from activities.conversations import SqliteConversations
 from activities.events import event_activities
-from activities.heartbeats import INTERVAL
 from activities.model.call import ModelCall
+from activities.model.speech import LIVE_SECONDS
 from activities.people import resolve_people_activity
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity, load_process_activity
@@ -71,7 +71,7 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
             workflow_runner=workflow_runner(),
             max_concurrent_activities=MAX_ACTIVITIES,
             max_eager_activity_reservations_per_workflow_task=MAX_ACTIVITIES,
-            max_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
+            max_heartbeat_throttle_interval=timedelta(seconds=LIVE_SECONDS),
             graceful_shutdown_timeout=GRACE,
         )
         async with patient(worker):

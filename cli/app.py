@@ -68,7 +68,9 @@ def _run(
 
 @app.command("status")
 def _status(
-    run: Run, watch: Annotated[bool, typer.Option("--watch", help="Until it ends.")] = False, as_json: AsJson = False
+    run: Run,
+    watch: Annotated[bool, typer.Option("--watch", help="Until it ends; with --json a line for each event.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Show a run: its steps, what it waits for, what is broken, how it ended."""
     return _do(commands.status(Output.standard(as_json=as_json), run, watch=watch))

@@ -15,7 +15,6 @@ from cli.connection import connected
 from cli.follow import print_run
 from cli.output import Exit, Output, command, from_here
 from cli.parts import RunWorker
-from cli.server import list_runs
 from cli.start import check_input, start
 from cli.values import read_value
 from contracts.base import Json
@@ -25,6 +24,7 @@ from contracts.settings import describe_model
 from runtime.catalog import Catalog
 from runtime.client import Connection, is_configured
 from runtime.logging import configure_logging
+from runtime.runs import list_runs
 from runtime.server import embedded_server
 from runtime.settings import Settings, load_settings
 

@@ -9,15 +9,15 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from cli.agents import notes_left
+from cli.agents import gauges, history_text, notes_left
 from cli.marks import Marks, cost_text, dollars, moment, saved_text, took
 from cli.output import command
-from cli.runs import Observation
 from cli.tree import MAX_ROWS, one_line, plan_tree
 from contracts.base import Json
 from contracts.plans import Revision
 from contracts.run import Incident, RunView, UndoCall, Waiting
 from contracts.state import StateEntry
+from runtime.watch import Observation
 
 MAX_VALUE_LINES = 24
 SHORT_HASH = 12
@@ -39,7 +39,8 @@ def run_screen(
     parts: list[RenderableType] = [header(seen, marks, now)]
     if seen.view.steps:
         parts += [Text(), plan_tree(seen, marks, now, width=width, max_rows=max_rows)]
-    told = (*_retrying(seen, live=live), *notes_left(seen, live=live), *attention(seen.view, marks, now, live=live))
+    agents = (*gauges(seen), *notes_left(seen, live=live))
+    told = (*_retrying(seen, live=live), *agents, *attention(seen.view, marks, now, live=live))
     for block in told:
         parts += [Text(), block]
     if seen.ended:
@@ -93,6 +94,8 @@ def header(seen: Observation, marks: Marks, now: datetime) -> Text:
         line.append(f"  {dollars(view.cost.amount)}{answered}", style="faint")
     if view.description:
         line.append(f"\n{one_line(view.description)}", style="faint")
+    if view.history and view.history.suggested:
+        line.append(f"\n{history_text(view.history)}", style="faint")
     if seen.silent:
         line.append(f"\nonly what the server knows: {seen.silent}", style="attention")
     if seen.waits_for:

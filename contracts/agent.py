@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from contracts.base import Contract, Json
+from contracts.leases import Lease
 from contracts.messages import Message
 from contracts.model import Usage
-from contracts.process import Limits
+from contracts.process import Compaction, Limits
 from contracts.tools import ToolSpec
 
 MAX_NOTES = 50
@@ -39,12 +40,55 @@ class AgentRequest(Contract):
     output: dict[str, Any] | None = None
     tools: dict[str, ToolSpec] = {}
     limits: Limits = Limits()
+    compaction: Compaction = Compaction()
+    lease: Lease | None = Field(default=None, description="of the goal's and the run's budgets, where there are any")
     priority: int | None = None
+    version: int = Field(
+        default=1, description="of the workflow's rules; one started by an older engine keeps to its own"
+    )
     snapshot: "AgentSnapshot | None" = Field(default=None, description="set by continue-as-new only")
 
 
+AGENT_VERSION = 2
+"""1: limits are looked at after each call. 2: they are reserved before it; repeats and full windows are noticed."""
+
+
+class Measured(Contract):
+    """The last model call: the bytes of conversation it was sent, the tokens that the model counted."""
+
+    size: int
+    input_tokens: int
+    output_tokens: int
+
+
+class RepeatedCall(Contract):
+    """A call that had the same result every time so far, by their digests. `told`: the model knows."""
+
+    result: str
+    times: int = 1
+    told: bool = False
+
+
+class WindowGauge(Contract):
+    """Of the model's window, in tokens: what the last call filled, and how much there is, where that is known."""
+
+    used: int = 0
+    size: int | None = None
+
+
+class HistoryGauge(Contract):
+    """A workflow's history so far, and whether the server suggests to continue as new."""
+
+    events: int
+    bytes: int
+    suggested: bool
+
+
 class AgentSnapshot(Contract):
-    """What continue-as-new carries over: the whole conversation, as the turns that made it, and what is used up."""
+    """What continue-as-new carries over: the whole conversation, as the turns that made it, and what is used up.
+
+    `allowed`: its limits as they stand, with what was added to them. `models`: what answers, when that has changed.
+    """
 
     started: datetime
     turns: tuple[tuple[Message, ...], ...]
@@ -58,6 +102,14 @@ class AgentSnapshot(Contract):
     waited: Annotated[timedelta, Field(description="for people, which its limit of time leaves out")] = timedelta(0)
     notes: tuple[Note, ...] = ()
     noted: int = 0
+    allowed: Limits | None = None
+    models: tuple[str, ...] = ()
+    warned: tuple[str, ...] = ()
+    measured: Measured | None = None
+    window: int | None = None
+    repeats: dict[str, RepeatedCall] = {}
+    lease: Lease | None = None
+    lease_requests: int = 0
 
 
 class AgentResult(Contract):
@@ -92,3 +144,6 @@ class AgentView(Contract):
     last: str = Field(default="", description="what it is doing, or did last")
     notes: tuple[Note, ...] = Field(default=(), description="the last ones")
     noted: int = Field(default=0, description="how many there were in all")
+    window: WindowGauge = WindowGauge()
+    history: HistoryGauge | None = None
+    limits: Limits = Limits()

@@ -23,6 +23,8 @@ SurefootError
     ├── ModelFailed             a model call failed, after its retries
     ├── AnswerRefused           the model declined, or a content filter cut it off
     ├── LimitReached            turns, tokens, cost or time of an agent, a goal or a run are used up
+    ├── Repeating               an agent made the same call again and again, to the same result
+    ├── ConversationTooLong     an agent's conversation is longer than its model takes
     ├── Rejected                people said no, or an approval expired
     ├── ChildFailed             a sub-process failed
     └── Cancelled               the step was cancelled with its run
@@ -151,6 +153,14 @@ class AnswerRefused(StepError):
 
 
 class LimitReached(StepError):
+    pass
+
+
+class Repeating(StepError):
+    pass
+
+
+class ConversationTooLong(StepError):
     pass
 
 

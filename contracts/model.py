@@ -7,6 +7,9 @@ from pydantic import Field, PlainSerializer
 from contracts.base import Contract, Lean
 from contracts.messages import AssistantMessage, Brief, Message
 
+LEAST_ANSWER = 100
+"""Output tokens that are worth a call."""
+
 CONVERSATION_LOST = "ConversationLost"
 """Type of the error a model call fails with when its store lacks some content; details: [missing digests]."""
 
@@ -40,7 +43,10 @@ class ModelRequest(Lean):
     """One model call. The conversation is everything under `head` and then the messages `added`.
 
     `brief`, `head` and `added` are digests; `supply` holds content the store may not have yet: the new on a
-    conversation's first call, what was missing after `ConversationLost`.
+    conversation's first call, what was missing after `ConversationLost`. `models`: the chain in place of the brief's.
+
+    `max_tokens` and `max_cost` (US dollars): what it may use in all, given that its input is about `input_tokens`;
+    it fails with `LimitReached` when that is not enough.
     """
 
     brief: str
@@ -53,6 +59,10 @@ class ModelRequest(Lean):
     step: str
     turn: int
     max_output_tokens: int | None = None
+    max_tokens: int | None = None
+    max_cost: float | None = None
+    input_tokens: int = 0
+    models: tuple[str, ...] = ()
     purpose: Literal["turn", "summary"] = "turn"
 
 

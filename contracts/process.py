@@ -40,10 +40,35 @@ class Budget(Contract):
     time: Duration | None = None
 
 
+class CheaperModel(Contract):
+    """At a limit: this model alias answers for the rest, with a quarter of the limits on top, once."""
+
+    model: str
+
+
+class AskPeople(Contract):
+    """At a limit: people may raise it. Approved, by as much again, or by what they edited (`{turns: 5}`)."""
+
+    ask: Approve
+
+
+AtLimit = Literal["stop"] | CheaperModel | AskPeople
+
+
 class Limits(Budget):
-    """What one agent step may use in all."""
+    """What one agent step may use in all, and what becomes of it there. A turn is one call of the model."""
 
     turns: Annotated[int, Field(ge=1, le=10_000)] = 20
+    at_limit: AtLimit = "stop"
+
+
+class Compaction(Contract):
+    """What becomes of a conversation that fills its model's window: `keep` stops the agent, `summarise` has the model
+    sum up all but the last turns, `drop_results` takes old tool results out. `at`: the part of the window that is
+    full then."""
+
+    policy: Literal["keep", "summarise", "drop_results"] = "drop_results"
+    at: Annotated[float, Field(ge=0.1, le=0.95)] = 0.8
 
 
 class AgentSpec(Contract):
@@ -53,6 +78,7 @@ class AgentSpec(Contract):
     model: str | Annotated[tuple[str, ...], Field(min_length=1)] = "default"
     tools: tuple[str, ...] = ()
     limits: Limits = Limits()
+    compaction: Compaction = Compaction()
 
 
 class Undo(Contract):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PlainSerializer
 
-from contracts.agent import Note
+from contracts.agent import HistoryGauge, Note
 from contracts.asks import Ask
 from contracts.base import Contract, Json
 from contracts.decisions import Receipt
@@ -259,6 +259,7 @@ class RunView(Contract):
     incidents: tuple[Incident, ...] = ()
     state: dict[str, StateEntry] = {}
     refused: tuple[str, ...] = Field(default=(), description="the last signals that did not hold, and why")
+    history: HistoryGauge | None = None
 
 
 class RunResult(Contract):

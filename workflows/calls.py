@@ -17,10 +17,12 @@ with workflow.unsafe.imports_passed_through():
         AnswerRefused,
         ArgumentsInvalid,
         ChildFailed,
+        ConversationTooLong,
         LimitReached,
         ModelFailed,
         OutcomeUnknown,
         OutputInvalid,
+        Repeating,
         StepError,
         ToolFailed,
     )
@@ -45,10 +47,12 @@ _STEP_ERRORS: dict[str, type[StepError]] = {
         AnswerRefused,
         ArgumentsInvalid,
         ChildFailed,
+        ConversationTooLong,
         LimitReached,
         ModelFailed,
         OutcomeUnknown,
         OutputInvalid,
+        Repeating,
         ToolFailed,
     )
 }

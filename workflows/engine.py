@@ -16,13 +16,13 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import Receipt, Repair
     from contracts.errors import CriteriaNotMet, ErrorInfo, OutputInvalid, StepError
     from contracts.model import Usage
-    from contracts.process import Limits
     from contracts.run import IDLE, Definition, RunRequest, Snapshot, StepStatus
     from contracts.state import StateValue
     from language import expressions
     from language.schema import violations
     from workflows.ends import Ending, Known
     from workflows.plan import Node, Plan, Scope
+    from workflows.shares import Share
     from workflows.state import SharedState
 
 MAX_IN_FLIGHT = 500
@@ -64,7 +64,7 @@ class Engine:
         self.draining = False
         self.drainable = 0
         self.replanning: set[Scope] = set()
-        self.grants: dict[Node, Limits] = {}
+        self.shares: dict[Node, Share] = {}
         self.usage = sum((record.usage for record in snapshot.records if record.usage), Usage())
         self._actions = actions
         self._on_failure = on_failure

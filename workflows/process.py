@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     import workflows.failures as failures
     import workflows.messages as messages
     import workflows.steps.asks as asks
+    import workflows.steps.budget as budget
     import workflows.steps.goal as goal
     import workflows.view as view
     from contracts.activities import LOAD_PROCESS, LoadProcess
@@ -22,11 +23,13 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import Cancel, Decision, Receipt, Repair
     from contracts.errors import Cancelled, ErrorInfo, ExpressionFailed, InputInvalid, LimitReached, Refused, StepError
     from contracts.events import Delivery
+    from contracts.leases import LeaseRequest
     from contracts.names import (
         ASK_SIGNAL,
         CANCEL,
         DECIDE,
         EVENT_SIGNAL,
+        LEASE_SIGNAL,
         PROCESS_ATTRIBUTE,
         PROCESS_WORKFLOW,
         PUT_STATE,
@@ -185,6 +188,15 @@ class ProcessWorkflow:
             workflow.logger.warning("no delivery of an event: %s", error)
             return
         messages.deliver(await self._loaded(), delivery)
+
+    @workflow.signal(name=LEASE_SIGNAL)
+    async def lease(self, *payload: Json) -> None:
+        try:
+            request = messages.parse(LeaseRequest, payload)
+        except Refused as error:
+            workflow.logger.warning("no request of an agent: %s", error)
+            return
+        await budget.extend(await self._loaded(), request)
 
     @workflow.signal(name=ASK_SIGNAL)
     async def ask(self, *payload: Json) -> None:

@@ -37,6 +37,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from language.expressions import as_text
     from workflows.engine import Engine
+    from workflows.gauges import history
     from workflows.messages import can_replan
     from workflows.plan import Node
     from workflows.undo import undo_calls
@@ -105,6 +106,7 @@ def run_view(
             for key, entry in engine.state.entries.items()
         },
         refused=refused,
+        history=history(),
     )
 
 

@@ -14,6 +14,7 @@ from temporalio import activity
 
 from activities.model.errors import Fault
 from contracts.base import Contract
+from contracts.model import Usage
 
 ATTEMPTS = 5
 """Of calls that fail in a way that may pass, while the endpoint serves others."""
@@ -31,12 +32,13 @@ LONGEST_PAUSE = 60.0
 
 class Tally(Contract):
     """The tries so far that used up an attempt, those answered with `busy`, those whose worker was lost, and whether
-    one is under way."""
+    one is under way. `usage`: of answers that could not be read, and are paid for all the same."""
 
     failed_calls: int = 0
     busy_calls: int = 0
     lost_calls: int = 0
     under_way: bool = False
+    usage: Usage = Usage()
 
 
 def tally_so_far() -> Tally:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import openai
 
 from activities.model.endpoints import NO_KEY, Endpoint
+from contracts.model import Usage
 
 Kind = Literal[
     "passing",  # no connection, no answer in time, 5xx: tried again, later and later
@@ -74,7 +75,11 @@ _SECONDS_IN_WORDS = re.compile(r"(?:try again|retry) (?:in|after) (\d+(?:\.\d+)?
 
 
 class Malformed(Exception):
-    """An endpoint answered, but not with what its API promises."""
+    """An endpoint answered, but not with what its API promises. `usage`: what it wants to be paid for all the same."""
+
+    def __init__(self, message: str, usage: Usage | None = None) -> None:
+        super().__init__(message)
+        self.usage = usage or Usage()
 
 
 class Complained(Exception):

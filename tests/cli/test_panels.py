@@ -4,13 +4,14 @@ from datetime import timedelta
 
 from cli.marks import UNICODE
 from cli.panels import run_screen
-from cli.runs import Observation
-from contracts.agent import AgentView, Note
+from contracts.agent import AgentView, HistoryGauge, Note, WindowGauge
 from contracts.errors import ErrorInfo
 from contracts.model import Usage
 from contracts.plans import Revision
+from contracts.process import Limits
 from contracts.run import Cost, Incident, Saved, UndoCall, Vote, Waiting
 from contracts.state import StateEntry
+from runtime.watch import Observation
 from tests.cli.test_tree import drawn
 from tests.cli.views import NOW, START, step, view
 
@@ -98,6 +99,24 @@ def test_notes_of_agents_are_shown_also_while_they_work() -> None:
     folded = screen(seen, live=True)
     assert "notes of agents (the last 3 of 4)" in folded
     assert "number 1" not in folded
+
+
+def test_an_agent_at_work_shows_what_it_used_of_its_limits_its_window_and_its_history() -> None:
+    agent = AgentView(
+        run="r",
+        step="a",
+        agent="buddy",
+        status="running",
+        turns=2,
+        tool_calls=1,
+        usage=Usage(calls=2, input_tokens=1_500),
+        limits=Limits(turns=9, tokens=4_000),
+        window=WindowGauge(used=900, size=1_800),
+        history=HistoryGauge(events=1_024, bytes=100_000, suggested=False),
+    )
+    text = screen(Observation(view(step("a", "running", kind="agent")), agents={"a": agent}), 160)
+    assert "a  turn 2 of 9, 1,500 of 4,000 tokens, window 900 of 1,800 (50%)" in text
+    assert "history 1,024 events, 0.1 MB (75% left)" in text
 
 
 def test_a_printed_command_is_one_line_however_narrow_the_terminal() -> None:

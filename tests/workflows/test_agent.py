@@ -56,7 +56,7 @@ async def test_an_agent_is_told_its_task_calls_tools_and_answers(office: Office,
     run = await office.start(process(output=RISK), {"name": "Ada"})
     assert (await run.handle.result()).output == {"risk": "low"}
     first, second = endpoint.requests
-    assert first.messages[0]["content"] == "You are a clerk."
+    assert first.messages[0]["content"].startswith("You are a clerk.")
     assert "Do it for Ada." in first.messages[1]["content"]
     assert '{"name":"Ada"}' in first.messages[1]["content"]
     assert [message["role"] for message in second.messages[2:]] == ["assistant", "tool", "tool"]
@@ -148,7 +148,7 @@ async def test_an_answer_that_never_fits_parks_the_step(office: Office, endpoint
 
 @pytest.mark.parametrize(
     ("limits", "calls", "limit"),
-    [("{turns: 3}", 3, "turns"), ("{tokens: 200}", 2, "tokens"), ("{cost: 0.0005}", 2, "cost")],
+    [("{turns: 3}", 3, "turns"), ("{tokens: 400}", 2, "tokens"), ("{cost: 0.0017}", 2, "cost")],
 )
 async def test_a_looping_model_is_stopped_at_its_limit(
     office: Office, endpoint: Endpoint, limits: str, calls: int, limit: str

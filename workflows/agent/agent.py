@@ -8,36 +8,61 @@ from typing import Literal
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.agent import MAX_NOTE, MAX_NOTES, AgentRequest, AgentSnapshot, AgentView, Note
+    from contracts.agent import (
+        AGENT_VERSION,
+        MAX_NOTE,
+        MAX_NOTES,
+        AgentRequest,
+        AgentSnapshot,
+        AgentView,
+        Measured,
+        Note,
+        RepeatedCall,
+        WindowGauge,
+    )
     from contracts.asks import Answer, Ask
+    from contracts.leases import Lease, LeaseAnswer
     from contracts.messages import Brief, OfferedTool
     from contracts.model import Usage
     from workflows.agent.conversation import Conversation
+    from workflows.gauges import history
 
 
 class Agent:
+    """`allowed`: its limits as they stand, with what was added to them. `models`: what answers, when that changed.
+    `lease`: what it may use of its goal's and its run's budgets so far; `lease_requests`: how often it asked
+    for more."""
+
     def __init__(self, request: AgentRequest) -> None:
-        snapshot = request.snapshot
+        snapshot = request.snapshot or _start()
         self.request = request
-        self.conversation = Conversation(_brief(request), snapshot.turns if snapshot else ())
-        self.started: datetime = snapshot.started if snapshot else workflow.now()
-        self.turn = snapshot.turn if snapshot else 0
-        self.usage = snapshot.usage if snapshot else Usage()
-        self.tool_calls = snapshot.tool_calls if snapshot else 0
-        self.calls_by_content = dict(snapshot.calls_by_content) if snapshot else {}
-        self.corrections = snapshot.corrections if snapshot else 0
-        self.generation = snapshot.generation if snapshot else 1
-        self.notes = snapshot.notes if snapshot else ()
-        self.noted = snapshot.noted if snapshot else 0
+        self.conversation = Conversation(_brief(request), snapshot.turns)
+        self.started: datetime = snapshot.started
+        self.turn = snapshot.turn
+        self.usage = snapshot.usage
+        self.tool_calls = snapshot.tool_calls
+        self.calls_by_content = dict(snapshot.calls_by_content)
+        self.corrections = snapshot.corrections
+        self.generation = snapshot.generation
+        self.notes = snapshot.notes
+        self.noted = snapshot.noted
+        self.allowed = snapshot.allowed or request.limits
+        self.models = snapshot.models
+        self.lease: Lease | None = snapshot.lease or request.lease
+        self.leases: dict[int, LeaseAnswer] = {}
+        self.lease_requests = snapshot.lease_requests
+        self.warned = frozenset(snapshot.warned)
+        self.measured: Measured | None = snapshot.measured
+        self.window: int | None = snapshot.window
+        self.repeats: dict[str, RepeatedCall] = dict(snapshot.repeats)
         self.status: Literal["running", "completed", "failed"] = "running"
         self.last = "starting"
         self.asks: dict[str, Ask] = {}
         self.answers: dict[str, Answer] = {}
-        self.waited = snapshot.waited if snapshot else timedelta(0)
+        self.waited = snapshot.waited
         self._waits_since = self.started
-        if snapshot:
-            for message in snapshot.pending:
-                self.conversation.add(message, stored=False)
+        for message in snapshot.pending:
+            self.conversation.add(message, stored=False)
 
     @contextmanager
     def waiting_for(self, ask: Ask) -> Iterator[None]:
@@ -59,6 +84,7 @@ class Agent:
             self.answers[answer.id] = answer
 
     def view(self) -> AgentView:
+        measured = self.measured
         return AgentView(
             run=self.request.run,
             step=self.request.step,
@@ -70,6 +96,11 @@ class Agent:
             last=self.last,
             notes=self.notes,
             noted=self.noted,
+            window=WindowGauge(
+                used=measured.input_tokens + measured.output_tokens if measured else 0, size=self.window
+            ),
+            history=history(),
+            limits=self.allowed,
         )
 
     def snapshot(self) -> AgentSnapshot:
@@ -86,6 +117,14 @@ class Agent:
             waited=self.waited,
             notes=self.notes,
             noted=self.noted,
+            allowed=self.allowed,
+            models=self.models,
+            lease=self.lease,
+            lease_requests=self.lease_requests,
+            warned=tuple(sorted(self.warned)),
+            measured=self.measured,
+            window=self.window,
+            repeats=self.repeats,
         )
 
     def note(self, kind: str, text: str) -> None:
@@ -93,9 +132,31 @@ class Agent:
         self.notes = (*self.notes, Note(at=workflow.now(), kind=kind, text=text[:MAX_NOTE]))[-MAX_NOTES:]
         self.noted += 1
 
+    @property
+    def reserves(self) -> bool:
+        """Whether it goes by the rules of today. One that an older engine started keeps to those it began with."""
+        return self.request.version >= AGENT_VERSION
+
     def time_left(self) -> timedelta | None:
-        time = self.request.limits.time
-        return None if time is None else self.started + time + self.waited - workflow.now()
+        """Until its own time is over, or that of the goal or the run it works for."""
+        time, lease = self.allowed.time, self.lease
+        ends = [self.started + time + self.waited] if time is not None else []
+        ends += [lease.until] if lease is not None and lease.until is not None else []
+        return min(ends) - workflow.now() if ends else None
+
+
+def _start() -> AgentSnapshot:
+    return AgentSnapshot(
+        started=workflow.now(),
+        turns=(),
+        pending=(),
+        turn=0,
+        usage=Usage(),
+        tool_calls=0,
+        calls_by_content={},
+        corrections=0,
+        generation=1,
+    )
 
 
 def _brief(request: AgentRequest) -> Brief:

@@ -58,7 +58,7 @@ class Conversation:
         if not stored:
             self._unsent[entry.key] = None
 
-    def request(self, *, run: str, step: str, turn: int, max_output_tokens: int | None) -> ModelRequest:
+    def request(self, *, run: str, step: str, turn: int, max_output_tokens: int | None = None) -> ModelRequest:
         """The next model call, with what the store cannot have yet."""
         request = ModelRequest(
             brief=self._brief_digest,
@@ -70,6 +70,20 @@ class Conversation:
             max_output_tokens=max_output_tokens,
         )
         return self._with(request, self._unsent) if self._unsent else request
+
+    def aside(self, stop: int, message: Message, *, run: str, step: str, turn: int) -> ModelRequest:
+        """A call about the turns up to `stop`, which adds nothing to the conversation."""
+        entry = _entry(message)
+        request = self.request(run=run, step=step, turn=turn)
+        head = self.turns[stop - 1].head if stop else self._brief_digest
+        return request.model_copy(
+            update={
+                "head": head,
+                "added": (entry.key,),
+                "supply": (*request.supply, message),
+                "purpose": "summary",
+            }
+        )
 
     def resupply(self, request: ModelRequest, missing: Iterable[str]) -> ModelRequest:
         """The same call, with what the store turned out to lack. Behind a missing link nobody knows what else is, so
@@ -86,16 +100,16 @@ class Conversation:
         self.pending = []
         self._unsent.clear()
 
-    def replace(self, start: int, messages: Sequence[Message]) -> None:
-        """Put other messages, as one turn, in the place of those of the turns from `start` on; what is pending
-        stays."""
-        replaced = self.turns[start:]
+    def replace(self, start: int, stop: int, messages: Sequence[Message]) -> None:
+        """Put other messages, as one turn, in the place of those of some turns; what comes after them stays."""
+        replaced, after = self.turns[start:stop], self.turns[stop:]
         known = {entry.key for turn in replaced for entry in turn.entries}
-        del self.turns[start:]
-        made = _turn(self._head, tuple(_entry(message) for message in messages))
-        self.turns.append(made)
+        self.turns = self.turns[:start]
+        for entries in (tuple(_entry(message) for message in messages), *(turn.entries for turn in after)):
+            self.turns.append(_turn(self._head, entries))
+            self._unsent[self.turns[-1].head] = None
+        made = self.turns[start]
         self.size += made.size - sum(turn.size for turn in replaced)
-        self._unsent[made.head] = None
         self._unsent.update(dict.fromkeys(entry.key for entry in made.entries if entry.key not in known))
 
     @property

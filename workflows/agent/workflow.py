@@ -5,14 +5,16 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     import workflows.agent.answers as answers
-    import workflows.agent.limits as limits
-    import workflows.agent.model as model
+    import workflows.agent.compaction as compaction
+    import workflows.agent.leases as leases
+    import workflows.agent.repeats as repeats
     import workflows.agent.tools as tools
     from contracts.agent import AgentFailure, AgentRequest, AgentResult, AgentView
     from contracts.asks import Answer
     from contracts.base import Json
     from contracts.errors import StepError
-    from contracts.names import AGENT_WORKFLOW, ANSWER_SIGNAL, VIEW_QUERY
+    from contracts.leases import LeaseAnswer
+    from contracts.names import AGENT_WORKFLOW, ANSWER_SIGNAL, LEASE_SIGNAL, VIEW_QUERY
     from workflows.agent.agent import Agent
 
 
@@ -36,6 +38,10 @@ class AgentWorkflow:
             output=output, usage=agent.usage, turns=agent.turn, tool_calls=agent.tool_calls, notes=agent.notes
         )
 
+    @workflow.signal(name=LEASE_SIGNAL)
+    async def lease(self, answer: LeaseAnswer) -> None:
+        leases.take(self._agent, answer)
+
     @workflow.signal(name=ANSWER_SIGNAL)
     def answer(self, answer: Answer) -> None:
         self._agent.take_answer(answer)
@@ -47,11 +53,11 @@ class AgentWorkflow:
 
 async def _work(agent: Agent) -> Json:
     while True:  # Until an answer or a limit; `turns` always is one.
-        limits.check_limits(agent)
-        reply = await model.ask(agent)
+        reply = await compaction.ask(agent)
         agent.conversation.add(reply.message, stored=True)
         if reply.message.tool_calls:
             await tools.call_tools(agent, reply.message.tool_calls)
+            repeats.notice(agent)
         elif (wrong := answers.problems(agent, reply.message)) is None:
             return answers.answer(agent, reply.message)
         else:

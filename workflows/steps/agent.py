@@ -9,7 +9,7 @@ from temporalio.common import Priority
 from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.agent import AgentRequest, AgentResult
+    from contracts.agent import AGENT_VERSION, AgentRequest, AgentResult
     from contracts.base import Json
     from contracts.names import AGENT_WORKFLOW
     from contracts.process import AgentSpec, AgentStep
@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.planning import BUILT_IN_PLANNER
     from workflows.steps.approval import approved
     from workflows.steps.asks import withdraw_all
-    from workflows.steps.budget import granted_limits
+    from workflows.steps.budget import leased
     from workflows.steps.common import add_notes, add_usage, arguments, child_error, failure_of, taken
 
 
@@ -70,7 +70,8 @@ async def ask_agent(
     tools = engine.definition.tools
     spec = agent_of(engine, name)
     priority = node.step.priority or engine.request.priority
-    async with granted_limits(engine, node, spec.limits, bounds) as limits, engine.working(node):
+    times = [time for time in (spec.limits.time, *bounds) if time is not None]
+    async with leased(engine, node) as lease, engine.working(node):
         request = AgentRequest(
             run=engine.run,
             step=node.id,
@@ -82,8 +83,11 @@ async def ask_agent(
             context=context,
             output=output,
             tools={tool: tools[tool] for tool in granted(spec.tools, tools)},
-            limits=limits,
+            limits=spec.limits.model_copy(update={"time": min(times, default=None)}),
+            compaction=spec.compaction,
+            lease=lease,
             priority=priority,
+            version=AGENT_VERSION,
         )
         node.update(child=child, attempts=node.record.attempts + 1)
         try:

@@ -1,75 +1,153 @@
-"""What an agent may still use: the least of its own limits, its goal's and its run's, held for it while it works."""
+"""Budgets that agents at work share, a goal's and the run's: each has a lease of a part, and asks for more in time.
+
+What is leased counts as used until the agent tells what it used, which it does when it asks for more and when it ends;
+so all together never use more than there is, and nobody waits for the whole of another's work.
+"""
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime
+from math import ceil
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from contracts.errors import LimitReached
+    from contracts.leases import Lease, LeaseAnswer, LeaseRequest
     from contracts.model import Usage
-    from contracts.process import Budget, GoalStep, Limits
+    from contracts.names import LEASE_SIGNAL
+    from contracts.process import Budget, GoalStep
     from workflows.engine import Engine
     from workflows.plan import Node
+    from workflows.shares import Share
+
+LEAST_TOKENS = 500
+"""Of a first lease; how much a turn really needs, an agent knows."""
+
+SHARE = 2
+"""An agent is leased so much of what is free: one part in this times the agents at work."""
 
 
 @asynccontextmanager
-async def granted_limits(
-    engine: Engine, node: Node, own: Limits, bounds: Iterable[timedelta | None] = ()
-) -> AsyncIterator[Limits]:
-    """The limits of an agent that works for a node. What it is granted no other agent gets meanwhile: one for which
-    nothing is left waits until others give back what they did not use. `bounds`: of its time, besides.
+async def leased(engine: Engine, node: Node) -> AsyncIterator[Lease | None]:
+    """The first lease of an agent that works for a node; None where there are no budgets around it.
 
     Raises:
         LimitReached: a goal around it, or the run, has nothing left; the message names the limit to raise.
     """
-    times = [time for time in (own.time, *bounds) if time is not None]
     budgets = list(_around(engine, node))
-    while budgets and not _exhausted(engine, budgets) and not _is_free(engine, budgets):
-        # Of several that wait, the first takes what was given back.
-        await workflow.wait_condition(lambda: _exhausted(engine, budgets) is not None or _is_free(engine, budgets))
-    if exhausted := _exhausted(engine, budgets):
-        raise LimitReached(f"{exhausted[0]} has no {exhausted[1]} left; raise its limits.{exhausted[1]}")
-    grant = own.model_dump()
-    for budget in budgets:
-        for name, rest in budget.left(engine, free=True).items():
-            grant[name] = rest if grant[name] is None else min(grant[name], rest)
-        if budget.limits.time is not None:
-            times.append(budget.limits.time - budget.elapsed(engine))
-    limits = Limits(**{**grant, "time": min(times) if times else None})
-    engine.grants[node] = limits
+    if not budgets:
+        yield None
+        return
+    share = engine.shares[node] = Share(node, Usage(), Usage())
     try:
-        yield limits
+        if lacking := await _more(engine, share, budgets, LEAST_TOKENS):
+            raise LimitReached(f"{lacking[0]} has no {lacking[1]} left; raise its limits.{lacking[1]}")
+        yield _lease(share, budgets)
     finally:
-        del engine.grants[node]
+        del engine.shares[node]
+
+
+async def extend(engine: Engine, request: LeaseRequest) -> None:
+    """Answer an agent that asks for more, once there is some, or when there will be none."""
+    node = engine.plan.nodes.get(request.step)
+    share = engine.shares.get(node) if node is not None else None
+    if node is None or share is None or node.record.child != request.child:
+        return
+    share.used = request.used
+    budgets = list(_around(engine, node))
+    lacking = await _more(engine, share, budgets, request.tokens)
+    if engine.shares.get(node) is not share:
+        return  # It has ended meanwhile.
+    lease = None if lacking else _lease(share, budgets)
+    handle = workflow.get_external_workflow_handle(request.child)
+    await handle.signal(LEASE_SIGNAL, LeaseAnswer(id=request.id, lease=lease, lacking=lacking))
+
+
+async def _more(engine: Engine, share: Share, budgets: "list[_Around]", tokens: int) -> tuple[str, str] | None:
+    """Lease more to an agent as soon as something is free; else the budget that has nothing left, and its limit.
+
+    While it waits it holds nothing, so of several that wait there is always one that can be served, or none ever.
+    """
+    share.leased, share.is_waiting = share.used, True
+    try:
+        while (lacking := _lacking(engine, budgets, tokens)) is not None:
+            budget, limit = lacking
+            if limit == "time" or engine.shares.get(share.node) is not share or not budget.may_free(engine):
+                return budget.what, limit
+            await workflow.wait_condition(lambda: _may_go_on(engine, share, budgets, tokens))
+    finally:
+        share.is_waiting = False
+    free = [budget.left(engine) for budget in budgets]
+    parts = SHARE * len({share.node for budget in budgets for share in budget.shares(engine)})
+
+    def part(limit: str, least: float) -> float:
+        found = [left[limit] for left in free if limit in left]
+        return max(least, min(found) / parts) if found else 0
+
+    share.leased = Usage(
+        calls=share.used.calls + ceil(part("turns", 1)),
+        input_tokens=share.used.tokens + ceil(part("tokens", tokens)),
+        cost=share.used.cost + part("cost", 0),
+    )
+    return None
+
+
+def _may_go_on(engine: Engine, share: Share, budgets: "list[_Around]", tokens: int) -> bool:
+    """Whether what an agent waits for has come, or never will."""
+    lacking = _lacking(engine, budgets, tokens)
+    return lacking is None or engine.shares.get(share.node) is not share or not lacking[0].may_free(engine)
+
+
+def _lease(share: Share, budgets: "list[_Around]") -> Lease:
+    def leased(limit: str) -> bool:
+        return any(getattr(budget.limits, limit) is not None for budget in budgets)
+
+    ends = [(budget.until, budget.what) for budget in budgets if budget.until is not None]
+    until, whose = min(ends, default=(None, budgets[0].what))
+    return Lease(
+        turns=share.leased.calls if leased("turns") else None,
+        tokens=share.leased.tokens if leased("tokens") else None,
+        cost=share.leased.cost if leased("cost") else None,
+        until=until,
+        of=whose,
+    )
 
 
 @dataclass(frozen=True)
 class _Around:
-    """A budget that an agent is under: the run's, or that of a goal."""
+    """A budget that an agent is under: the run's, or that of a goal. `began`: when its time did."""
 
     what: str
     limits: Budget
     goal: Node | None
+    began: datetime
 
-    def elapsed(self, engine: Engine) -> timedelta:
-        began = engine.started if self.goal is None else self.goal.record.started
-        return workflow.now() - (began or workflow.now())
+    @property
+    def until(self) -> datetime | None:
+        return None if self.limits.time is None else self.began + self.limits.time
 
-    def left(self, engine: Engine, *, free: bool) -> dict[str, float]:
-        """Of each limit that there is, what is not used; with `free`, nor held by agents at work."""
+    def left(self, engine: Engine) -> dict[str, float]:
+        """Of each limit that there is, what is neither used nor leased."""
         used = engine.usage if self.goal is None else _used(self.goal)
-        held = [grant for node, grant in engine.grants.items() if free and self._holds(node)]
+        leased = sum((share.leased for share in self.shares(engine)), Usage())
+        limits = self.limits
         left: dict[str, float] = {}
-        if self.limits.turns is not None:
-            left["turns"] = self.limits.turns - used.calls - sum(grant.turns for grant in held)
-        if self.limits.tokens is not None:
-            left["tokens"] = self.limits.tokens - used.tokens - sum(grant.tokens or 0 for grant in held)
-        if self.limits.cost is not None:
-            left["cost"] = self.limits.cost - used.cost - sum(grant.cost or 0 for grant in held)
+        if limits.turns is not None:
+            left["turns"] = limits.turns - used.calls - leased.calls
+        if limits.tokens is not None:
+            left["tokens"] = limits.tokens - used.tokens - leased.tokens
+        if limits.cost is not None:
+            left["cost"] = limits.cost - used.cost - leased.cost
         return left
+
+    def may_free(self, engine: Engine) -> bool:
+        """Whether an agent at work may give back some of what it holds."""
+        return any(not share.is_waiting for share in self.shares(engine))
+
+    def shares(self, engine: Engine) -> list[Share]:
+        return [share for share in engine.shares.values() if self._holds(share.node)]
 
     def _holds(self, node: Node) -> bool:
         inside: Node | None = node
@@ -78,19 +156,15 @@ class _Around:
         return inside is self.goal
 
 
-def _exhausted(engine: Engine, budgets: Iterable[_Around]) -> tuple[str, str] | None:
-    """The budget that is used up, and its limit."""
+def _lacking(engine: Engine, budgets: Iterable[_Around], tokens: int) -> tuple[_Around, str] | None:
+    """The budget that has not enough free for one turn, and its limit."""
     for budget in budgets:
-        if budget.limits.time is not None and budget.elapsed(engine) >= budget.limits.time:
-            return budget.what, "time"
-        for name, rest in budget.left(engine, free=False).items():
-            if rest <= 0:
-                return budget.what, name
+        if budget.until is not None and budget.until <= workflow.now():
+            return budget, "time"
+        for limit, rest in budget.left(engine).items():
+            if rest <= 0 or (limit == "tokens" and rest < tokens):
+                return budget, limit
     return None
-
-
-def _is_free(engine: Engine, budgets: Iterable[_Around]) -> bool:
-    return all(rest > 0 for budget in budgets for rest in budget.left(engine, free=True).values())
 
 
 def _used(goal: Node) -> Usage:
@@ -101,9 +175,9 @@ def _used(goal: Node) -> Usage:
 def _around(engine: Engine, node: Node) -> Iterator[_Around]:
     run = engine.definition.process.limits
     if run.model_fields_set:
-        yield _Around("the run", run, None)
+        yield _Around("the run", run, None, engine.started)
     goal = node if node.is_goal else node.goal()
     while goal is not None:
         if isinstance(goal.step, GoalStep) and goal.step.limits.model_fields_set:
-            yield _Around(f"goal {goal.id}", goal.step.limits, goal)
+            yield _Around(f"goal {goal.id}", goal.step.limits, goal, goal.record.started or workflow.now())
         goal = goal.goal()

@@ -45,7 +45,7 @@ async def test_what_is_missing_is_named_and_what_is_there_is_not(
     desk: Desk, endpoint: Endpoint, tmp_path: Path
 ) -> None:
     await talk(desk, endpoint, 1)
-    lost = digest(desk.conversation.pending[0])
+    lost = desk.conversation.pending[0].key
     forget(tmp_path / "c.db", lost)
     request = desk.conversation.request(run="r", step="s", turn=2, max_output_tokens=None)
     with pytest.raises(ApplicationError) as caught:
@@ -56,7 +56,7 @@ async def test_what_is_missing_is_named_and_what_is_there_is_not(
 
 async def test_a_lost_brief_or_message_is_supplied_again(desk: Desk, endpoint: Endpoint, tmp_path: Path) -> None:
     await talk(desk, endpoint, 1)
-    forget(tmp_path / "c.db", digest(brief()), digest(desk.conversation.pending[0]))
+    forget(tmp_path / "c.db", digest(brief()), desk.conversation.pending[0].key)
     await talk(desk, endpoint, 1)
     assert len(endpoint.requests[-1].messages) == 4
 
@@ -73,7 +73,7 @@ async def test_losing_the_whole_store_loses_nothing(desk: Desk, endpoint: Endpoi
 async def test_damaged_content_is_as_lost(desk: Desk, endpoint: Endpoint, tmp_path: Path) -> None:
     await talk(desk, endpoint, 1)
     assert isinstance(desk.store, SqliteConversations)
-    await desk.store.put({digest(desk.conversation.pending[0]): b"{damaged"})
+    await desk.store.put({desk.conversation.pending[0].key: b"{damaged"})
     await talk(desk, endpoint, 1)
     assert len(endpoint.requests[-1].messages) == 4
 
