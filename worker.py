@@ -13,14 +13,16 @@ from typing import Any
 from rich.console import Console
 from temporalio.worker import Worker
 
-from activities.board import SqliteBoard
-from activities.conversations import SqliteConversations
+from activities.boards.opening import open_board as board_of
+from activities.conversations import ConversationStore
+from activities.conversations.opening import open_conversations
 from activities.events import event_activities
 from activities.model.call import ModelCall
 from activities.model.speech import LIVE_SECONDS
 from activities.people import resolve_people_activity
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity, load_process_activity
+from activities.tools.declared import Connectors
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
 from contracts.board import BoardStore
@@ -28,8 +30,10 @@ from contracts.errors import ServerUnreachable, SurefootError
 from contracts.settings import describe_model
 from contracts.state import state_tools
 from runtime.catalog import Catalog
-from runtime.client import Connection, connect, ensure_search_attributes, is_configured
-from runtime.logging import configure_logging
+from runtime.client import Connection, connect, conversation_retention, ensure_search_attributes, is_configured
+from runtime.keys import Keys
+from runtime.logging import configure_logging, log_what_the_sdk_says
+from runtime.redaction import without_shapes
 from runtime.sandbox import patient, workflow_runner
 from runtime.server import embedded_server
 from runtime.settings import Settings, load_settings
@@ -59,15 +63,22 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
     processes = [catalog.definition(name).process for name in sorted(catalog.names)]
     topics = Topics(connection.client, settings.task_queue)
     await keep_triggers(connection.client, topics, settings.task_queue, processes)
-    conversations = SqliteConversations(settings.home / "conversations.db")
-    board = _board(settings)
+    conversations = open_conversations(
+        settings.conversations,
+        settings.home,
+        await conversation_retention(connection.client),
+        os.environ,
+        Keys.read(settings.encryption, os.environ),
+    )
+    board = board_of(settings.conversations, settings.home, os.environ)
     models = ModelCall(conversations, catalog.rehearsal, settings.models, settings.model_api, board=board)
+    connectors = Connectors(settings.egress)
     try:
         worker = Worker(
             connection.client,
             task_queue=settings.task_queue,
             workflows=WORKFLOWS,
-            activities=activities(settings, connection, catalog, conversations, models),
+            activities=activities(settings, connection, catalog, conversations, models, connectors),
             workflow_runner=workflow_runner(),
             max_concurrent_activities=MAX_ACTIVITIES,
             max_eager_activity_reservations_per_workflow_task=MAX_ACTIVITIES,
@@ -77,6 +88,7 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
         async with patient(worker):
             yield worker
     finally:
+        await connectors.close()
         await models.close()
         await board.close()
         await conversations.close()
@@ -85,28 +97,26 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
 @asynccontextmanager
 async def open_board(settings: Settings) -> AsyncIterator[BoardStore]:
     """The board that workers and operators share, for the length of the block."""
-    board = _board(settings)
+    board = board_of(settings.conversations, settings.home, os.environ)
     try:
         yield board
     finally:
         await board.close()
 
 
-def _board(settings: Settings) -> SqliteBoard:
-    return SqliteBoard(settings.home / "board.db")
-
-
 def activities(
     settings: Settings,
     connection: Connection,
     catalog: Catalog,
-    conversations: SqliteConversations,
+    conversations: ConversationStore,
     models: ModelCall,
+    connectors: Connectors,
 ) -> list[Callable[..., Any]]:
     """Everything the workflows call, with its clients put in."""
+    declared = connectors.tools(catalog.declared.values())
     return [
         *tool_activities(
-            (*catalog.tools.values(), *state_tools(RunState(connection.client))), conversations=conversations
+            (*catalog.tools.values(), *declared, *state_tools(RunState(connection.client))), conversations=conversations
         ),
         models.activity(),
         load_process_activity(catalog.definition),
@@ -124,6 +134,7 @@ async def main() -> None:
         loop.add_signal_handler(number, stop.set)
     settings = load_settings()
     configure_logging(settings)
+    log_what_the_sdk_says()
     catalog = Catalog.load(settings.folders)
     for process in catalog.names:
         catalog.definition(process)
@@ -145,7 +156,7 @@ def announce(settings: Settings, connection: Connection, catalog: Catalog) -> No
         "web": connection.ui or "set SUREFOOT_UI_URL for links",
         "queue": settings.task_queue,
         "processes": ", ".join(sorted(catalog.names)) or "none",
-        "tools": ", ".join(sorted(catalog.tools)) or "none",
+        "tools": ", ".join(sorted(catalog.specs)) or "none",
         "model": describe_model(settings.models, os.environ),
         "home": str(settings.home),
     }
@@ -165,7 +176,7 @@ def run() -> int:
     try:
         asyncio.run(main())
     except SurefootError as error:
-        print(error, file=sys.stderr)
+        print(without_shapes(str(error)), file=sys.stderr)
         return 3 if isinstance(error, ServerUnreachable) else 2
     return 0
 

@@ -10,12 +10,14 @@ import typer
 from typer.exceptions import TyperException
 
 from cli import commands, demo, models
+from cli import tools as tool_files
 from cli.output import Exit, Output, status_of
 from cli.parts import Parts
 from cli.values import read_value
 from contracts.board import ForcedState
 from contracts.errors import CallerError, SurefootError
 from contracts.run import RunStatus
+from runtime.server import HOST
 
 app = typer.Typer(
     name="starter.py",
@@ -170,6 +172,22 @@ def _event(
     return _do(commands.event(Output.standard(as_json=as_json), topic, read_value(data, "JSON"), key, event_id, by))
 
 
+@app.command("codec")
+def _codec(
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="Where it listens.")] = HOST,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65_535, help="Else encryption.codec_port; 0 for a free one.")
+    ] = None,
+    origin: Annotated[
+        list[str] | None, typer.Option("--origin", metavar="URL", help="Another page that may call it; repeatable.")
+    ] = None,
+) -> int:
+    """Serve the codec endpoint, by which Temporal Web and the Temporal CLI show what is encrypted."""
+    from cli import codec  # no other command needs a web server's start-up time
+
+    return _do(codec.serve(Output.standard(as_json=False), host, port, origin or ()))
+
+
 @app.command("validate")
 def _validate(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Process files, or processes by name.")],
@@ -207,6 +225,20 @@ def _models(
     if state is None:
         raise CallerError(f"say what to do with {alias}: open, close or auto; without an alias all are shown")
     return _do(models.force_model(output, board, alias, state, by, reason))
+
+
+@app.command("tools")
+def _tools(
+    context: typer.Context,
+    action: Annotated[tool_files.Action, typer.Argument(help="list them; pin what MCP servers offer; check the pins.")],
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE...]", help="tools.yaml files or their folders; else all.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Tools that tools.yaml files declare, and the pins of MCP servers."""
+    output = Output.standard(as_json=as_json)
+    return _do(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
 
 
 def call(arguments: Sequence[str], parts: Parts) -> int:

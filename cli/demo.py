@@ -23,7 +23,7 @@ from contracts.run import ENDED, Definition
 from contracts.settings import describe_model
 from runtime.catalog import Catalog
 from runtime.client import Connection, is_configured
-from runtime.logging import configure_logging
+from runtime.logging import configure_logging, log_what_the_sdk_says
 from runtime.runs import list_runs
 from runtime.server import embedded_server
 from runtime.settings import Settings, load_settings
@@ -50,6 +50,7 @@ async def demo(output: Output, worker: RunWorker, process: str, *, yes: bool, sv
     _cancel_on_hangup()
     with (settings.home / LOG).open("a", encoding="utf-8") as log:
         configure_logging(settings, log)
+        log_what_the_sdk_says()
         return await _demo(output, worker, settings, catalog, sample, yes=yes, svg=svg)
 
 

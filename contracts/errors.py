@@ -7,13 +7,14 @@ SurefootError
 │   ├── UnknownProcess
 │   ├── UnknownRun
 │   ├── SettingsInvalid
-│   ├── PayloadUnavailable      a large payload cannot be stored, or is not where it was stored
+│   ├── PayloadUnavailable      a payload cannot be stored or decrypted, or is not where it was stored
 │   └── Refused                 a decision, repair or cancel that does not hold, with what holds instead
 ├── ServerUnreachable           no Temporal server answers (exit status 3)
 └── StepError                   a step failed; its `on_failure` decides
     ├── ExpressionFailed        a `${ }` could not be evaluated
     ├── ArgumentsInvalid        arguments do not fit the tool's schema; nothing was called
     ├── OutputInvalid           a result does not fit the step's or tool's schema
+    ├── Tainted                 a write, or a call to the outside, with text from outside that nobody vouches for
     ├── CriteriaNotMet          `success` does not hold of the output, or a `repeat` never came to its end
     ├── StateConflict           somebody wrote the key of the shared state meanwhile
     ├── EventMissed             no event came within its time
@@ -117,6 +118,10 @@ class ArgumentsInvalid(StepError):
 
 
 class OutputInvalid(StepError):
+    pass
+
+
+class Tainted(StepError):
     pass
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from activities.board import SqliteBoard
+from activities.boards.sqlite import SqliteBoard
 from activities.conversations import SqliteConversations
 from runtime.settings import load_settings
 from tests.activities.model.conftest import shut

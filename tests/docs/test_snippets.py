@@ -6,9 +6,11 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
+from contracts.connections import ToolsFile
 from contracts.process import AgentSpec, Step
 from contracts.settings import ModelAlias
-from runtime.settings import Settings, StorageSettings
+from contracts.stores import ConversationSettings
+from runtime.settings import EncryptionSettings, Settings, StorageSettings
 from tests.docs.pages import PAGES, Block, blocks
 
 ALL = [block for page in PAGES for block in blocks(page)]
@@ -25,6 +27,9 @@ def test_yaml_is_of_the_format(block: Block) -> None:
     data = yaml.safe_load(block.text)
     if "process" in data:
         return  # a whole file: `validate` runs on it where the page says so
+    if data.keys() <= ToolsFile.model_fields.keys():
+        ToolsFile.model_validate(data)
+        return
     if "agents" in data:
         replies = [agent for agent in data["agents"].values() if isinstance(agent, list)]
         assert replies or AGENTS.validate_python(data["agents"])
@@ -38,6 +43,8 @@ def test_toml_is_settings(block: Block) -> None:
     assert data.keys() <= Settings.model_fields.keys()
     TypeAdapter(dict[str, ModelAlias]).validate_python(data.get("models", {}))
     StorageSettings.model_validate(data.get("storage", {}))
+    ConversationSettings.model_validate(data.get("conversations", {}))
+    EncryptionSettings.model_validate(data.get("encryption", {}))
 
 
 @pytest.mark.parametrize("block", of("python"), ids=str)
