@@ -19,6 +19,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.calls import Call, failure
 
 MODEL_TIMEOUT = timedelta(minutes=10)
+LOST_WORKER_PAUSE = timedelta(seconds=2)
+"""Before a call whose worker was lost is made again; after any other end the activity itself says when."""
+
 FIRST_CAP = 8_192
 """Output tokens allowed in the one more try after an answer was cut off for its length without a cap of ours."""
 
@@ -111,7 +114,9 @@ async def _execute(agent: Agent, request: ModelRequest, call: Call) -> ModelRepl
     """Make the call; once more with what the store turns out to lack."""
     options = call.options(Retry(), MODEL_TIMEOUT)
     # Waiting for an endpoint that is down uses no attempt up, so the activity counts them and says when to stop.
-    options["retry_policy"] = RetryPolicy(maximum_attempts=0)
+    options["retry_policy"] = RetryPolicy(
+        initial_interval=LOST_WORKER_PAUSE, backoff_coefficient=1.0, maximum_attempts=0
+    )
     try:
         reply: ModelReply = await workflow.execute_activity(CALL_MODEL.name, request, result_type=ModelReply, **options)
     except ActivityError as error:
