@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from temporalio.api.failure.v1 import Failure
 from temporalio.client import (
     Client,
     WorkflowExecutionDescription,
@@ -91,7 +92,7 @@ class Watch:
         attempts = {
             activity.activity_id: Attempt(
                 number=activity.attempt,
-                failure=activity.last_failure.message or None if activity.HasField("last_failure") else None,
+                failure=await _said(found, activity.last_failure) if activity.HasField("last_failure") else None,
                 next_at=(
                     activity.next_attempt_schedule_time.ToDatetime().replace(tzinfo=found.start_time.tzinfo)
                     if activity.HasField("next_attempt_schedule_time")
@@ -206,6 +207,12 @@ async def _query(handle: WorkflowHandle[object, object], model: type[V], *page: 
             raise
         raise _NoAnswerError(why) from error
     return view
+
+
+async def _said(found: WorkflowExecutionDescription, failure: Failure) -> str | None:
+    """The message of a failure, which may be encrypted."""
+    error = await found.data_converter.decode_failure(failure)
+    return getattr(error, "message", "") or None
 
 
 def _with_attempts(view: RunView, attempts: Mapping[str, Attempt]) -> RunView:

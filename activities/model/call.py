@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -67,6 +68,7 @@ class ModelCall:
         api: ModelApi | None = None,
         environment: Mapping[str, str] = os.environ,
         board: BoardStore | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._conversations = Conversations(store)
         self._rehearsal = rehearsal
@@ -74,8 +76,8 @@ class ModelCall:
         self._api = api
         self._environment = environment
         self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}
-        self._gate = Gate()
-        self._operators = Operators(board, self._gate.states)
+        self._gate = Gate(clock)
+        self._operators = Operators(board, self._gate.states, clock)
 
     def activity(self) -> Callable[[ModelRequest], Awaitable[ModelReply]]:
         @activity.defn(name=CALL_MODEL.name)
