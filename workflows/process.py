@@ -47,6 +47,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.ends import Ending
     from workflows.engine import Engine
     from workflows.steps.actions import ACTIONS
+    from workflows.taint import has_read, is_output_tainted
     from workflows.undo import undo_by_parent, undo_run
 
 OVER = 5
@@ -103,6 +104,7 @@ class ProcessWorkflow:
             cost=Cost.of(engine.usage),
             usage=engine.usage,
             undo=undo_by_parent(engine) if workflow.info().parent else (),
+            tainted=is_output_tainted(engine),
         )
 
     # What people ask and say
@@ -182,12 +184,8 @@ class ProcessWorkflow:
 
     @workflow.signal(name=EVENT_SIGNAL)
     async def event(self, *payload: Json) -> None:
-        try:
-            delivery = messages.parse(Delivery, payload)
-        except Refused as error:
-            workflow.logger.warning("no delivery of an event: %s", error)
-            return
-        messages.deliver(await self._loaded(), delivery)
+        if (delivery := messages.readable(Delivery, payload)) is not None:
+            messages.deliver(await self._loaded(), delivery)
 
     @workflow.signal(name=LEASE_SIGNAL)
     async def lease(self, *payload: Json) -> None:
@@ -195,11 +193,13 @@ class ProcessWorkflow:
 
     @workflow.signal(name=ASK_SIGNAL)
     async def ask(self, *payload: Json) -> None:
-        asks.take(await self._loaded(), Ask, payload)
+        if (ask := messages.readable(Ask, payload)) is not None:
+            asks.open_ask(await self._loaded(), ask)
 
     @workflow.signal(name=WITHDRAW_SIGNAL)
     async def withdraw(self, *payload: Json) -> None:
-        asks.take(await self._loaded(), Withdrawal, payload)
+        if (withdrawal := messages.readable(Withdrawal, payload)) is not None:
+            asks.withdraw(await self._loaded(), withdrawal)
 
     def _check(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
         try:
@@ -313,7 +313,7 @@ class ProcessWorkflow:
             # A run that people or failures stopped ends so in Temporal too, whichever effects were taken back.
             raise ApplicationError(
                 self._error.message,
-                {"status": self._status, "usage": engine.usage.model_dump(mode="json")},
+                {"status": self._status, "usage": engine.usage.model_dump(mode="json"), "tainted": has_read(engine)},
                 type=self._error.type,
                 non_retryable=True,
             )
