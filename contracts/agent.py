@@ -108,6 +108,7 @@ class AgentSnapshot(Contract):
     notes: tuple[Note, ...] = ()
     noted: int = 0
     tainted: bool = False
+    parts: tuple[str, ...] = Field(default=(), description="digests of its large results")
     allowed: Limits | None = None
     models: tuple[str, ...] = ()
     warned: tuple[str, ...] = ()

@@ -212,10 +212,21 @@ class ToolCall(Lean):
     tainted: bool = False
 
 
+class Part(Contract):
+    """The beginning of a result that is kept whole elsewhere. `digest`: its address there; `size`: in characters, as
+    the JSON text that it is."""
+
+    digest: str
+    size: int
+    head: str
+
+
 class ToolResult(Lean):
-    """The result of a tool's activity: `output` fits the tool's `returns`; `attempts` made, counting this one."""
+    """The result of a tool's activity: `output` fits the tool's `returns`; `attempts` made, counting this one. `part`:
+    instead of the output, of an agent's call that gave a large one."""
 
     output: Json = None
+    part: Part | None = None
     attempts: int = 1
 
 
