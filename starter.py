@@ -3,6 +3,8 @@
 from contextlib import AbstractAsyncContextManager
 
 from cli.app import main
+from cli.parts import Parts
+from contracts.board import BoardStore
 from runtime.catalog import Catalog
 from runtime.client import Connection
 from runtime.settings import Settings
@@ -15,5 +17,14 @@ def worker(settings: Settings, connection: Connection, catalog: Catalog) -> Abst
     return running_worker(settings, connection, catalog)
 
 
+def board(settings: Settings) -> AbstractAsyncContextManager[BoardStore]:
+    """The board of `worker.py`."""
+    from worker import open_board
+
+    return open_board(settings)
+
+
+PARTS = Parts(worker, board)
+
 if __name__ == "__main__":
-    main(worker)
+    main(PARTS)

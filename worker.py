@@ -13,21 +13,26 @@ from typing import Any
 from rich.console import Console
 from temporalio.worker import Worker
 
-from activities.conversations import SqliteConversations
+from activities.boards.opening import open_board as board_of
+from activities.conversations import ConversationStore
+from activities.conversations.opening import open_conversations
 from activities.events import event_activities
-from activities.heartbeats import INTERVAL
 from activities.model.call import ModelCall
+from activities.model.speech import LIVE_SECONDS
 from activities.people import resolve_people_activity
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity, load_process_activity
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
+from contracts.board import BoardStore
 from contracts.errors import ServerUnreachable, SurefootError
 from contracts.settings import describe_model
 from contracts.state import state_tools
 from runtime.catalog import Catalog
-from runtime.client import Connection, connect, ensure_search_attributes, is_configured
-from runtime.logging import configure_logging
+from runtime.client import Connection, connect, conversation_retention, ensure_search_attributes, is_configured
+from runtime.keys import Keys
+from runtime.logging import configure_logging, log_what_the_sdk_says
+from runtime.redaction import without_shapes
 from runtime.sandbox import patient, workflow_runner
 from runtime.server import embedded_server
 from runtime.settings import Settings, load_settings
@@ -57,8 +62,15 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
     processes = [catalog.definition(name).process for name in sorted(catalog.names)]
     topics = Topics(connection.client, settings.task_queue)
     await keep_triggers(connection.client, topics, settings.task_queue, processes)
-    conversations = SqliteConversations(settings.home / "conversations.db")
-    models = ModelCall(conversations, catalog.rehearsal, settings.models, settings.model_api)
+    conversations = open_conversations(
+        settings.conversations,
+        settings.home,
+        await conversation_retention(connection.client),
+        os.environ,
+        Keys.read(settings.encryption, os.environ),
+    )
+    board = board_of(settings.conversations, settings.home, os.environ)
+    models = ModelCall(conversations, catalog.rehearsal, settings.models, settings.model_api, board=board)
     try:
         worker = Worker(
             connection.client,
@@ -68,21 +80,32 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
             workflow_runner=workflow_runner(),
             max_concurrent_activities=MAX_ACTIVITIES,
             max_eager_activity_reservations_per_workflow_task=MAX_ACTIVITIES,
-            max_heartbeat_throttle_interval=timedelta(seconds=INTERVAL),
+            max_heartbeat_throttle_interval=timedelta(seconds=LIVE_SECONDS),
             graceful_shutdown_timeout=GRACE,
         )
         async with patient(worker):
             yield worker
     finally:
         await models.close()
+        await board.close()
         await conversations.close()
+
+
+@asynccontextmanager
+async def open_board(settings: Settings) -> AsyncIterator[BoardStore]:
+    """The board that workers and operators share, for the length of the block."""
+    board = board_of(settings.conversations, settings.home, os.environ)
+    try:
+        yield board
+    finally:
+        await board.close()
 
 
 def activities(
     settings: Settings,
     connection: Connection,
     catalog: Catalog,
-    conversations: SqliteConversations,
+    conversations: ConversationStore,
     models: ModelCall,
 ) -> list[Callable[..., Any]]:
     """Everything the workflows call, with its clients put in."""
@@ -106,6 +129,7 @@ async def main() -> None:
         loop.add_signal_handler(number, stop.set)
     settings = load_settings()
     configure_logging(settings)
+    log_what_the_sdk_says()
     catalog = Catalog.load(settings.folders)
     for process in catalog.names:
         catalog.definition(process)
@@ -147,7 +171,7 @@ def run() -> int:
     try:
         asyncio.run(main())
     except SurefootError as error:
-        print(error, file=sys.stderr)
+        print(without_shapes(str(error)), file=sys.stderr)
         return 3 if isinstance(error, ServerUnreachable) else 2
     return 0
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from cli.runs import Observation
 from cli.tree import one_line
 from contracts.agent import AgentView, HistoryGauge, Note
+from runtime.watch import Observation
 
 SUGGESTED_EVENTS = 4_096
 SUGGESTED_BYTES = 4 * 1024 * 1024

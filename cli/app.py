@@ -9,11 +9,14 @@ from typing import Annotated, Any, Literal, NoReturn, cast
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, demo
+from cli import commands, demo, models
 from cli.output import Exit, Output, status_of
+from cli.parts import Parts
 from cli.values import read_value
+from contracts.board import ForcedState
 from contracts.errors import CallerError, SurefootError
 from contracts.run import RunStatus
+from runtime.server import HOST
 
 app = typer.Typer(
     name="starter.py",
@@ -43,7 +46,7 @@ def _demo(
 ) -> int:
     """Server, worker and console in one process: a sample run, its approval at the prompt."""
     output = Output.standard(as_json=as_json)
-    return _do(demo.demo(output, cast("demo.RunWorker", context.obj), process, yes=yes, svg=svg))
+    return _do(demo.demo(output, cast("Parts", context.obj).worker, process, yes=yes, svg=svg))
 
 
 @app.command("run")
@@ -66,7 +69,9 @@ def _run(
 
 @app.command("status")
 def _status(
-    run: Run, watch: Annotated[bool, typer.Option("--watch", help="Until it ends.")] = False, as_json: AsJson = False
+    run: Run,
+    watch: Annotated[bool, typer.Option("--watch", help="Until it ends; with --json a line for each event.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Show a run: its steps, what it waits for, what is broken, how it ended."""
     return _do(commands.status(Output.standard(as_json=as_json), run, watch=watch))
@@ -166,6 +171,22 @@ def _event(
     return _do(commands.event(Output.standard(as_json=as_json), topic, read_value(data, "JSON"), key, event_id, by))
 
 
+@app.command("codec")
+def _codec(
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="Where it listens.")] = HOST,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65_535, help="Else encryption.codec_port; 0 for a free one.")
+    ] = None,
+    origin: Annotated[
+        list[str] | None, typer.Option("--origin", metavar="URL", help="Another page that may call it; repeatable.")
+    ] = None,
+) -> int:
+    """Serve the codec endpoint, by which Temporal Web and the Temporal CLI show what is encrypted."""
+    from cli import codec  # no other command needs a web server's start-up time
+
+    return _do(codec.serve(Output.standard(as_json=False), host, port, origin or ()))
+
+
 @app.command("validate")
 def _validate(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Process files, or processes by name.")],
@@ -184,13 +205,34 @@ def _graph(
     return _do(commands.graph(Output.standard(as_json=as_json), word))
 
 
-def call(arguments: Sequence[str], worker: "demo.RunWorker") -> int:
+@app.command("models")
+def _models(
+    context: typer.Context,
+    alias: Annotated[str | None, typer.Argument(metavar="[ALIAS]", help="A model alias of the settings.")] = None,
+    state: Annotated[
+        ForcedState | None, typer.Argument(help="open: ask it no more; close: ask it whatever happens; auto: as found.")
+    ] = None,
+    reason: Reason = "",
+    by: By = None,
+    as_json: AsJson = False,
+) -> int:
+    """Show the models, their limits and breakers; or force the breaker of one."""
+    board = cast("Parts", context.obj).board
+    output = Output.standard(as_json=as_json)
+    if alias is None:
+        return _do(models.show_models(output, board))
+    if state is None:
+        raise CallerError(f"say what to do with {alias}: open, close or auto; without an alias all are shown")
+    return _do(models.force_model(output, board, alias, state, by, reason))
+
+
+def call(arguments: Sequence[str], parts: Parts) -> int:
     """Carry out a command; its exit status. Everything a user can cause ends in one message."""
     output = Output.standard(as_json="--json" in arguments)
     try:
         command = typer.main.get_command(app)
         return int(
-            command.main(list(arguments) or ["--help"], prog_name="starter.py", standalone_mode=False, obj=worker) or 0
+            command.main(list(arguments) or ["--help"], prog_name="starter.py", standalone_mode=False, obj=parts) or 0
         )
     except SurefootError as error:
         output.fail(error)
@@ -211,9 +253,9 @@ def call(arguments: Sequence[str], worker: "demo.RunWorker") -> int:
         return Exit.INTERRUPTED
 
 
-def main(worker: "demo.RunWorker") -> NoReturn:
+def main(parts: Parts) -> NoReturn:
     """Carry out the command of this process, and end it."""
-    status = call(sys.argv[1:], worker)
+    status = call(sys.argv[1:], parts)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

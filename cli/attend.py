@@ -13,10 +13,10 @@ from cli.output import Output
 from cli.panels import approval, first_asked
 from cli.picture import save_picture
 from cli.prompt import Answer, ask_decision, question
-from cli.runs import Observation, Watch
 from contracts.decisions import Decision
 from contracts.errors import Refused
 from contracts.run import RunView, Waiting
+from runtime.watch import Observation, Watch
 
 PATIENCE = timedelta(seconds=8)
 """At the prompt the screen stands still, so what is being done is let to its end first, for so long at most."""

@@ -12,10 +12,9 @@ from cli.connection import connected
 from cli.decide import decision_on, new_id, send
 from cli.files import check_files, graph_of_run
 from cli.follow import follow, marks_of, print_run, screen_for
+from cli.live import print_events
 from cli.marks import Marks, took
 from cli.output import Exit, Output, command
-from cli.runs import Watch
-from cli.server import Listed, list_runs
 from cli.start import check_input, definition_of, process_file, run_id, start, worker_polls
 from cli.values import read_value
 from contracts.base import Json
@@ -26,8 +25,11 @@ from contracts.run import Definition, RunStatus
 from contracts.state import BUILT_IN
 from language.graph import mermaid
 from runtime.catalog import Catalog
+from runtime.live import Follower
+from runtime.runs import Listed, list_runs
 from runtime.settings import Settings, load_settings
 from runtime.topics import Topics
+from runtime.watch import Watch
 
 
 async def run(
@@ -56,7 +58,7 @@ async def run(
         if wait:
             if not output.as_json:
                 output.say(f"started {workflow_id}" + (f"  {link}" if link else ""))
-            return await _follow_to_end(output, client, workflow_id)
+            return await _follow_to_end(output, client, workflow_id, past=True)
         lines = [f"started {workflow_id}", f"  {command('status', workflow_id, '--watch')}"]
         lines += [f"  {link}"] if link else []
         output.show(Text("\n".join(lines), no_wrap=True, overflow="ignore"), {"run": workflow_id, "url": link})
@@ -65,6 +67,8 @@ async def run(
 
 async def status(output: Output, workflow_id: str, *, watch: bool) -> Exit:
     async with connected() as connection:
+        if watch and output.as_json:
+            return await print_events(output, connection.client, workflow_id)
         if watch:
             return await _follow_to_end(output, connection.client, workflow_id)
         print_run(await Watch(connection.client, workflow_id).look(), output)
@@ -159,9 +163,11 @@ async def graph(output: Output, word: str) -> Exit:
     return Exit.HOLDS
 
 
-async def _follow_to_end(output: Output, client: Client, workflow_id: str) -> Exit:
+async def _follow_to_end(output: Output, client: Client, workflow_id: str, *, past: bool = False) -> Exit:
+    by_lines = not output.as_json and not output.live
+    follower = Follower(client, workflow_id, past=past) if by_lines else None
     try:
-        seen = await follow(client, workflow_id, screen_for(output))
+        seen = await follow(client, workflow_id, screen_for(output), follower=follower)
     except asyncio.CancelledError:
         output.say(f"{workflow_id} goes on without you; see it with `{command('status', workflow_id)}`")
         raise

@@ -8,13 +8,13 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from cli.output import command
-from cli.runs import Watch
-from cli.server import describe
 from contracts.base import Contract
 from contracts.decisions import Cancel, Decision, Receipt, Repair
 from contracts.errors import CallerError, Refused, ServerUnreachable
 from contracts.names import CANCEL, DECIDE, REPAIR
 from contracts.run import RunView, Waiting
+from runtime.runs import describe
+from runtime.watch import Watch
 
 ANSWER_TIMEOUT = timedelta(seconds=15)
 

@@ -4,8 +4,8 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -14,7 +14,7 @@ from cli.attend import Attendant
 from cli.connection import connected
 from cli.follow import print_run
 from cli.output import Exit, Output, command, from_here
-from cli.server import list_runs
+from cli.parts import RunWorker
 from cli.start import check_input, start
 from cli.values import read_value
 from contracts.base import Json
@@ -23,16 +23,14 @@ from contracts.run import ENDED, Definition
 from contracts.settings import describe_model
 from runtime.catalog import Catalog
 from runtime.client import Connection, is_configured
-from runtime.logging import configure_logging
+from runtime.logging import configure_logging, log_what_the_sdk_says
+from runtime.runs import list_runs
 from runtime.server import embedded_server
 from runtime.settings import Settings, load_settings
 
 PROCESS = "employee-onboarding"
 SAMPLE = "sample.yaml"
 LOG = "worker.log"
-
-RunWorker = Callable[[Settings, Connection, Catalog], AbstractAsyncContextManager[object]]
-"""Runs a worker for the length of a block."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,7 @@ async def demo(output: Output, worker: RunWorker, process: str, *, yes: bool, sv
     _cancel_on_hangup()
     with (settings.home / LOG).open("a", encoding="utf-8") as log:
         configure_logging(settings, log)
+        log_what_the_sdk_says()
         return await _demo(output, worker, settings, catalog, sample, yes=yes, svg=svg)
 
 

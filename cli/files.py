@@ -3,8 +3,6 @@
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
-from cli.runs import Watch
-from cli.server import describe
 from cli.start import definition_of, process_file
 from contracts.activities import LOAD_PROCESS
 from contracts.errors import CallerError, DefinitionInvalid, Problem, UnknownProcess
@@ -12,6 +10,8 @@ from contracts.process import GroupStep, Step
 from contracts.run import Definition, RunRequest
 from language.graph import mermaid
 from runtime.catalog import Catalog
+from runtime.runs import describe
+from runtime.watch import Watch
 
 
 def check_files(catalog: Catalog, words: list[str]) -> tuple[list[str], list[Problem]]:

@@ -10,13 +10,16 @@ from rich.live import Live
 from rich.text import Text
 from temporalio.client import Client
 
+from cli.live import AgentLines
 from cli.marks import ASCII, UNICODE, Marks
 from cli.output import Output
 from cli.panels import approval, attention, ending, header, run_screen
-from cli.runs import Attempt, Observation, Watch
 from cli.tree import one_line, plan_tree
 from contracts.base import Json
+from contracts.live import LiveEvent
 from contracts.run import RunView, StepView
+from runtime.live import Follower
+from runtime.watch import Attempt, Observation, Watch
 
 REDRAWS_A_SECOND = 5
 MIN_TREE_ROWS = 5
@@ -38,14 +41,19 @@ class Screen(Protocol):
 
     def update(self, seen: Observation) -> None: ...
 
+    def hear(self, event: LiveEvent) -> None: ...
+
 
 def screen_for(output: Output) -> Screen:
     """Redrawn in a terminal, where leaving wipes it so that the end can be printed; lines everywhere else."""
     return _Redrawn(output) if output.live else _Lines(output)
 
 
-async def follow(client: Client, run: str, screen: Screen, *, stop: Stop | None = None) -> Observation:
-    """The run until it has ended, or until `stop` holds of it; what it was then.
+async def follow(
+    client: Client, run: str, screen: Screen, *, stop: Stop | None = None, follower: Follower | None = None
+) -> Observation:
+    """The run until it has ended, or until `stop` holds of it; what it was then. `follower`: tells what agents do and
+    say, too.
 
     Raises:
         UnknownRun: there is none of this name.
@@ -53,6 +61,8 @@ async def follow(client: Client, run: str, screen: Screen, *, stop: Stop | None 
     with screen:
         async with aclosing(Watch(client, run).changes()) as changes:
             async for seen in changes:
+                for event in await follower.events(seen) if follower else ():
+                    screen.hear(event)
                 screen.update(seen)
                 if seen.ended or (stop is not None and stop(seen)):
                     return seen
@@ -101,6 +111,9 @@ class _Redrawn:
     def update(self, seen: Observation) -> None:
         self._seen = seen
 
+    def hear(self, event: LiveEvent) -> None:
+        """What an agent says is in the tree."""
+
     def _draw(self) -> RenderableType:
         if self._seen is None:
             return Text("looking for the run", style="faint")
@@ -126,6 +139,7 @@ class _Lines:
         self._marks = marks_of(output)
         self._steps: dict[str, StepView] = {}
         self._attempts: dict[str, int] = {}
+        self._agents = AgentLines()
         self._told: set[str] = set()
         self._silent: str | None = None
 
@@ -146,6 +160,11 @@ class _Lines:
                 console = self._output.err if self._output.as_json else self._output.out
                 console.print(block, crop=False)
                 self._told.add(key)
+
+    def hear(self, event: LiveEvent) -> None:
+        if not self._output.as_json:
+            for line in self._agents.lines(event):
+                self._output.out.print(line, soft_wrap=True)
 
     def _changes(self, seen: Observation) -> Iterator[Text]:
         for step in seen.view.steps:

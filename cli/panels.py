@@ -12,12 +12,12 @@ from rich.text import Text
 from cli.agents import gauges, history_text, notes_left
 from cli.marks import Marks, cost_text, dollars, moment, saved_text, took
 from cli.output import command
-from cli.runs import Observation
 from cli.tree import MAX_ROWS, one_line, plan_tree
 from contracts.base import Json
 from contracts.plans import Revision
 from contracts.run import Incident, RunView, UndoCall, Waiting
 from contracts.state import StateEntry
+from runtime.watch import Observation
 
 MAX_VALUE_LINES = 24
 SHORT_HASH = 12

@@ -10,7 +10,7 @@ from rich.text import Text
 from cli.marks import UNICODE
 from cli.output import THEME
 from cli.panels import approval, run_screen
-from cli.runs import Observation
+from runtime.watch import Observation
 
 WIDTH = 104
 

@@ -15,13 +15,13 @@ from temporalio.common import WorkflowIDReusePolicy as Reuse
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from cli.output import command
-from cli.server import describe
 from contracts.base import Json
 from contracts.errors import CallerError, InputInvalid
 from contracts.names import PROCESS_ATTRIBUTE, PROCESS_WORKFLOW, STATUS_ATTRIBUTE
 from contracts.run import Definition, RunRequest
 from language.schema import violations
 from runtime.catalog import PROCESS_FILES, Catalog
+from runtime.runs import describe
 
 MAX_DETAILS = 4000
 MAX_SUMMARY = 200

@@ -1,5 +1,6 @@
 """The plan as a tree: one row a step, folded to the rows there are."""
 
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -9,13 +10,16 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cli.marks import Marks, dollars, lasting, took
-from cli.runs import Observation
 from contracts.base import Json
+from contracts.live import Speech
 from contracts.run import StepStatus, StepView
+from runtime.watch import Observation
 
 MAX_ROWS = 200
 """Rows of a tree that is printed once; what is folded away is in the JSON."""
 
+SPOKEN_WIDTH = 60
+SPOKEN_LINES = 3
 MAX_ITEMS = 6
 MAX_BRIEF = 3
 _BUSY: frozenset[StepStatus] = frozenset({"running", "waiting", "attention", "failed", "undoing"})
@@ -50,8 +54,10 @@ class Row:
 
 
 def plan_tree(seen: Observation, marks: Marks, now: datetime, *, width: int, max_rows: int = MAX_ROWS) -> Table:
-    """The steps of a run, at most `max_rows` of them, as columns: step, what, status, time, notes."""
-    rows = folded(nested(seen.view.steps), marks, max_rows)
+    """The steps of a run, at most `max_rows` of them, as columns: step, what, status, time, notes. What an agent is
+    saying stands below its step."""
+    speaking = sum(len(spoken(speech)) for speech in seen.speech.values())
+    rows = folded(nested(seen.view.steps), marks, max(1, max_rows - speaking))
     longest = max((len(row.guide) + 2 + len(row.node.name) for row in rows if row.node), default=0)
     table = Table.grid(
         Column(no_wrap=True, overflow="ellipsis", width=min(longest, width * 2 // 5)),
@@ -68,7 +74,16 @@ def plan_tree(seen: Observation, marks: Marks, now: datetime, *, width: int, max
             table.add_row(Text(row.guide, style="faint"), Text(row.text, style="faint"))
         else:
             table.add_row(*_cells(row, row.node, seen, marks, now))
+            said = spoken(seen.speech[row.node.step.id]) if row.node.step.id in seen.speech else ()
+            for line in said:
+                table.add_row(Text(), Text(line, style="faint"))
     return table
+
+
+def spoken(speech: Speech) -> list[str]:
+    """The end of what a model has said, in short lines, and the calls it is writing."""
+    words = textwrap.wrap(one_line(speech.tail), SPOKEN_WIDTH)[-SPOKEN_LINES:]
+    return [*words, *(f"{call.tool} {one_line(call.tail)[-SPOKEN_WIDTH:]}" for call in speech.calls[-SPOKEN_LINES:])]
 
 
 def nested(steps: tuple[StepView, ...]) -> list[Node]:

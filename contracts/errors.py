@@ -7,7 +7,7 @@ SurefootError
 │   ├── UnknownProcess
 │   ├── UnknownRun
 │   ├── SettingsInvalid
-│   ├── PayloadUnavailable      a large payload cannot be stored, or is not where it was stored
+│   ├── PayloadUnavailable      a payload cannot be stored or decrypted, or is not where it was stored
 │   └── Refused                 a decision, repair or cancel that does not hold, with what holds instead
 ├── ServerUnreachable           no Temporal server answers (exit status 3)
 └── StepError                   a step failed; its `on_failure` decides

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from contracts.base import Contract, Duration, format_duration
 
 ModelApi = Literal["chat", "responses"]
+AnswerBy = Literal["schema", "finish"]
 
 LONGEST_ANSWER = timedelta(minutes=9)
 """An endpoint is given no longer: below the workflow's timeout of a model call, so that a slow endpoint is named."""
@@ -30,6 +31,15 @@ class ModelAlias(Contract):
     key_env: str = Field(default="OPENAI_API_KEY", description="the variable that holds the API key")
     api: ModelApi | None = Field(
         default=None, description="of the endpoint; by default responses, chat with a base_url"
+    )
+    stream: bool = Field(default=True, description="answers are sent while they are made")
+    answer_by: AnswerBy | None = Field(
+        default=None,
+        description="how an answer is held to its schema: the endpoint's response format, or a tool `finish` that "
+        "carries it; by default schema at OpenAI and for agents without tools, else finish",
+    )
+    cap_field: Literal["max_completion_tokens", "max_tokens"] = Field(
+        default="max_completion_tokens", description="what Chat Completions calls the most output tokens"
     )
     input_price: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     output_price: float | None = Field(default=None, ge=0, allow_inf_nan=False)
@@ -61,6 +71,8 @@ class ModelAlias(Contract):
                 raise ValueError(f"max_output {self.max_output} must be below {larger}, which is {bound}")
         return self
 
+
+OPENAI_URL = "https://api.openai.com/v1"
 
 DEFAULT_MODEL = "gpt-5.4-mini"
 """Of the alias `default`, when neither settings nor OPENAI_MODEL name one."""

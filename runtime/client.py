@@ -12,12 +12,18 @@ from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
-from temporalio.converter import DataConverter
+from temporalio.converter import (
+    DataConverter,
+    DefaultFailureConverter,
+    DefaultFailureConverterWithEncodedAttributes,
+)
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.errors import ServerUnreachable, SettingsInvalid
 from contracts.names import SEARCH_ATTRIBUTES
+from runtime.codec import EncryptionCodec, NoKeys
+from runtime.keys import Keys
 from runtime.server import find_server
 from runtime.settings import Settings
 from runtime.storage import PayloadConverter, close_storage, external_storage
@@ -25,6 +31,9 @@ from runtime.storage import PayloadConverter, close_storage, external_storage
 CONNECT_SECONDS = 8.0
 CONFIG_FILE_VARIABLE = "TEMPORAL_CONFIG_FILE"
 DEFAULT_NAMESPACE = "default"
+
+WAITING = timedelta(days=30)
+"""That a run may wait without a look at its conversations, which then come from the store and not from the workflow."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +58,16 @@ def data_converter(settings: Settings) -> DataConverter:
     """What every client, worker and replayer must be given, so that each can read what the others wrote.
 
     Raises:
-        SettingsInvalid: what is set for large payloads cannot be used here.
+        SettingsInvalid: what is set for large payloads or for encryption cannot be used here.
     """
-    return DataConverter(payload_converter_class=PayloadConverter, external_storage=external_storage(settings))
+    keys = Keys.read(settings.encryption, os.environ)
+    return DataConverter(
+        payload_converter_class=PayloadConverter,
+        # What goes to external storage has been through the codec.
+        payload_codec=EncryptionCodec(keys) if keys else NoKeys(),
+        failure_converter_class=DefaultFailureConverterWithEncodedAttributes if keys else DefaultFailureConverter,
+        external_storage=external_storage(settings),
+    )
 
 
 def temporal_config() -> ClientConnectConfig:
@@ -82,7 +98,9 @@ async def connect(settings: Settings) -> Connection:
     config = temporal_config()
     address = config.get("target_host")
     if address:
-        return Connection(await _connect(settings, config, address), address, _ui(settings, config), embedded=False)
+        return Connection(
+            await _connect(settings, config, address), address, web_address(settings, config), embedded=False
+        )
     server = find_server(settings)
     if server is None:
         raise ServerUnreachable(
@@ -91,6 +109,13 @@ async def connect(settings: Settings) -> Connection:
         )
     embedded = ClientConnectConfig(target_host=server.address, namespace=config.get("namespace", DEFAULT_NAMESPACE))
     return Connection(await _connect(settings, embedded, server.address), server.address, server.ui, embedded=True)
+
+
+async def conversation_retention(client: Client) -> timedelta:
+    """How long conversations are worth keeping after their last use: as long as the namespace keeps runs that ended,
+    and some more for runs that wait."""
+    described = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+    return described.config.workflow_execution_retention_ttl.ToTimedelta() + WAITING
 
 
 async def ensure_search_attributes(client: Client) -> None:
@@ -157,7 +182,8 @@ async def _connect(settings: Settings, config: ClientConnectConfig, address: str
     return client
 
 
-def _ui(settings: Settings, config: ClientConnectConfig) -> str | None:
+def web_address(settings: Settings, config: ClientConnectConfig) -> str | None:
+    """Where Temporal Web is, when it is set or is Temporal Cloud's."""
     if settings.ui_url:
         return settings.ui_url.rstrip("/")
     return "https://cloud.temporal.io" if str(config.get("target_host")).endswith(".tmprl.cloud:7233") else None

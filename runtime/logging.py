@@ -1,7 +1,7 @@
 """Logs: structlog, pretty on a terminal and JSON elsewhere; silent while a workflow replays; never with a secret."""
 
 import logging
-import re
+import os
 import sys
 from collections.abc import MutableMapping
 from typing import Any, TextIO
@@ -9,13 +9,23 @@ from typing import Any, TextIO
 import structlog
 from opentelemetry import trace
 from temporalio import activity, workflow
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 
+from runtime.redaction import REDACTED, SECRET_NAME, Redactor, redactor
 from runtime.settings import Settings
 
-SECRET = re.compile(r"(?i)(authorization|api[_-]?key|password|passwd|secret|token)$")
-REDACTED = "[secret]"
-
 Event = MutableMapping[str, Any]
+
+
+class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
+    """Takes secrets out of the finished line: wherever one came from, a message, a field or a stack trace."""
+
+    def __init__(self, redact: Redactor, **options: Any) -> None:
+        super().__init__(**options)
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redact(super().format(record))
 
 
 def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
@@ -33,7 +43,8 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=out.isatty()) if pretty else structlog.processors.JSONRenderer()
     )
-    formatter = structlog.stdlib.ProcessorFormatter(
+    formatter = RedactingFormatter(
+        redactor(settings, os.environ),
         foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -52,6 +63,15 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
         cache_logger_on_first_use=False,
     )
+
+
+def log_what_the_sdk_says() -> None:
+    """Send the log lines of the SDK's native part the same way: they quote failures, stack traces included. To be
+    called before the first client is made."""
+    forwarding = LogForwardingConfig(logging.getLogger("temporalio"), append_target_to_name=False)
+    levels = TelemetryFilter(core_level="WARN", other_level="ERROR")
+    telemetry = TelemetryConfig(logging=LoggingConfig(filter=levels, forwarding=forwarding))
+    Runtime.set_default(Runtime(telemetry=telemetry), error_if_already_set=False)
 
 
 def drop_while_replaying(_: Any, __: str, event: Event) -> Event:
@@ -93,7 +113,7 @@ def redact(_: Any, __: str, event: Event) -> Event:
 
 
 def _shown(key: object, value: Any) -> Any:
-    if isinstance(key, str) and SECRET.search(key) and value:
+    if isinstance(key, str) and SECRET_NAME.search(key) and value:
         return REDACTED
     if isinstance(value, dict):
         return {inner: _shown(inner, item) for inner, item in value.items()}

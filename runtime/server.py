@@ -139,6 +139,8 @@ async def _start_somewhere(settings: Settings) -> Server:
 async def _start(settings: Settings, port: int, ui_port: int) -> Server:
     arguments = ["server", "start-dev", "--ip", HOST, "--port", str(port), "--ui-port", str(ui_port)]
     arguments += ["--db-filename", str(_database(settings)), "--log-level", "warn", *server_options()]
+    if settings.encryption.active_key:
+        arguments += ["--ui-codec-endpoint", f"http://{HOST}:{settings.encryption.codec_port}"]
     if namespace := os.environ.get("TEMPORAL_NAMESPACE"):
         arguments += ["--namespace", namespace]
     for attribute in SEARCH_ATTRIBUTES:

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,7 +19,9 @@ from pydantic_settings import (
 from contracts.base import Contract
 from contracts.errors import SettingsInvalid
 from contracts.names import TASK_QUEUE
+from contracts.secrets import SecretRef
 from contracts.settings import ModelAlias, ModelApi
+from contracts.stores import ConversationSettings
 
 PROJECT = Path(__file__).parents[1]
 CONFIG_VARIABLE = "SUREFOOT_CONFIG"
@@ -55,6 +58,29 @@ class StorageSettings(Contract):
         return self
 
 
+class EncryptionSettings(Contract):
+    """Keys of payloads and conversations, by reference, and the endpoint that shows people what is encrypted."""
+
+    keys: dict[Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")], SecretRef] = Field(
+        default={}, description="by id: env:NAME, which holds 32 random bytes in base64"
+    )
+    active: str | None = Field(default=None, description="the id of the key that encrypts; the others only decrypt")
+    codec_port: int = Field(default=8234, ge=0, le=65_535, description="of `starter.py codec`")
+    codec_token: SecretRef | None = Field(default=None, description="what callers of `starter.py codec` must carry")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.active is not None and self.active not in self.keys:
+            raise ValueError(f"active is {self.active!r}, and the keys are {', '.join(self.keys) or 'none'}")
+        if self.active is None and len(self.keys) > 1:
+            raise ValueError(f"active must say which of {', '.join(self.keys)} encrypts")
+        return self
+
+    @property
+    def active_key(self) -> str | None:
+        return self.active or next(iter(self.keys), None)
+
+
 class Settings(BaseSettings):
     """Everything has a working default. Paths in variables are relative to the working directory."""
 
@@ -76,6 +102,8 @@ class Settings(BaseSettings):
     ui_url: str | None = Field(default=None, pattern=r"^https?://")
     """Where Temporal Web is, for links; known by itself for the embedded server and Temporal Cloud."""
     storage: StorageSettings = StorageSettings()
+    conversations: ConversationSettings = ConversationSettings()
+    encryption: EncryptionSettings = EncryptionSettings()
 
     @field_validator("processes", mode="before")
     @classmethod
@@ -130,6 +158,16 @@ def load_settings() -> Settings:
         raise SettingsInvalid(f"the settings cannot be read ({file}, SUREFOOT_*): {error}") from error
 
 
+_SECTIONS: dict[str, type[Contract]] = {
+    "storage": StorageSettings,
+    "conversations": ConversationSettings,
+    "encryption": EncryptionSettings,
+}
+_UNSHOWN = {"password", "keys", "codec_token", "key_env"}
+"""Settings that refer to secrets. Somebody may have pasted the secret itself."""
+_PASSWORD = re.compile(r"(?P<user>://[^/\s:@]*:)[^/\s@]+(?=@)|(?<=password=)[^&\s'\"]+")
+
+
 def _explain(detail: Any, file: Path) -> str:
     path = [str(part) for part in detail["loc"]]
     variables = (f"SUREFOOT_{'__'.join(path[:depth]).upper()}" for depth in range(len(path), 0, -1))
@@ -137,16 +175,18 @@ def _explain(detail: Any, file: Path) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{place}: there is no such setting; there are {', '.join(_fields_beside(path))}"
     said = detail["msg"].removeprefix("Value error, ")
-    # What stands where a key's name belongs may be the key; a whole table is no value to repeat.
-    if path[-1] == "key_env" or isinstance(detail["input"], dict):
-        return f"{place}: {said}"
-    return f"{place}: {detail['input']!r}: {said}"
+    # What stands where a reference to a secret belongs may be the secret; a whole table is no value to repeat.
+    if _UNSHOWN.intersection(path) or isinstance(detail["input"], dict):
+        return f"{place}: {said}" + ("; write env:NAME" if detail["type"] == "string_pattern_mismatch" else "")
+    shown = _PASSWORD.sub(lambda found: f"{found['user'] or ''}...", repr(detail["input"]))
+    return f"{place}: {shown}: {said}"
 
 
 def _fields_beside(path: list[str]) -> Iterable[str]:
     if path[0] == "models" and len(path) > 2:
         return ModelAlias.model_fields
-    return StorageSettings.model_fields if path[0] == "storage" and len(path) > 1 else Settings.model_fields
+    section = _SECTIONS.get(path[0]) if len(path) > 1 else None
+    return section.model_fields if section else Settings.model_fields
 
 
 def _login() -> str:

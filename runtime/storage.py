@@ -34,6 +34,9 @@ COUNTED_BYTES = 1_000
 VIEW_MARK = b"\n"
 """How a view's JSON ends, and no other does. Metadata would tell too, but the CLI then shows base64 instead of JSON."""
 
+VIEW_METADATA = "surefoot-view"
+"""Says the same of a payload that is encrypted, whose end tells nothing."""
+
 _PACKAGES = {"s3": ("aioboto3", "types_aiobotocore_s3"), "gcs": ("gcloud.aio.storage",)}
 
 
@@ -74,9 +77,15 @@ async def close_storage(converter: DataConverter) -> None:
             await driver.close()
 
 
+def is_view(payload: Payload) -> bool:
+    return VIEW_METADATA in payload.metadata or (
+        payload.metadata.get("encoding", b"").startswith(b"json/") and payload.data.endswith(VIEW_MARK)
+    )
+
+
 def _is_large(payload: Payload, threshold: int) -> bool:
     size = payload.ByteSize()
-    if payload.data.endswith(VIEW_MARK):
+    if is_view(payload):
         return size > VIEW_BYTES
     return size >= threshold or not _fits_in_task(size)
 

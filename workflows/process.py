@@ -1,7 +1,7 @@
 """Workflow `Process`: one run of a process, from its input to its output, through people, failures and restarts."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     import workflows.details as details
     import workflows.failures as failures
+    import workflows.gauges as gauges
     import workflows.messages as messages
     import workflows.steps.asks as asks
     import workflows.steps.budget as budget
@@ -23,7 +24,6 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import Cancel, Decision, Receipt, Repair
     from contracts.errors import Cancelled, ErrorInfo, ExpressionFailed, InputInvalid, LimitReached, Refused, StepError
     from contracts.events import Delivery
-    from contracts.leases import LeaseRequest
     from contracts.names import (
         ASK_SIGNAL,
         CANCEL,
@@ -189,8 +189,7 @@ class ProcessWorkflow:
 
     @workflow.signal(name=LEASE_SIGNAL)
     async def lease(self, *payload: Json) -> None:
-        if (request := messages.readable(LeaseRequest, payload)) is not None:
-            await budget.extend(await self._loaded(), request)
+        await budget.take(await self._loaded(), payload)
 
     @workflow.signal(name=ASK_SIGNAL)
     async def ask(self, *payload: Json) -> None:
@@ -265,7 +264,7 @@ class ProcessWorkflow:
             while not engine.is_through():
                 try:
                     await workflow.wait_condition(
-                        lambda: engine.is_through() or workflow.info().is_continue_as_new_suggested(),
+                        lambda: engine.is_through() or gauges.is_suggested(),
                         timeout=_time_left(engine),
                         timeout_summary="the run's limits.time",
                     )
@@ -280,8 +279,10 @@ class ProcessWorkflow:
 
     async def _continue_as_new(self, engine: Engine) -> None:
         """In a moment when nothing is on its way. Until that comes by itself, the run goes on as ever."""
-        must_drain = _bound(engine)
-        await workflow.wait_condition(lambda: engine.is_through() or engine.is_drained or must_drain())
+        outgrown = gauges.outgrown(OVER)
+        await workflow.wait_condition(
+            lambda: engine.is_through() or engine.is_drained or outgrown() or engine.messages > MAX_MESSAGES
+        )
         engine.draining = True
         await workflow.wait_condition(lambda: engine.is_through() or engine.is_drained)
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -382,16 +383,3 @@ def _out_of_time(engine: Engine) -> Ending:
     time = format_duration(engine.definition.process.limits.time or timedelta(0))
     message = f"the run took longer than its limits.time of {time}"
     return Ending("failed", ErrorInfo(type=LimitReached.type_name(), message=message, detail={"limit": "time"}))
-
-
-def _bound(engine: Engine) -> Callable[[], bool]:
-    """Whether the history has grown far beyond what it was when it was first too long, which is now."""
-    info = workflow.info()
-    events, size = OVER * info.get_current_history_length(), OVER * info.get_current_history_size()
-
-    def is_reached() -> bool:
-        now = workflow.info()
-        is_over = now.get_current_history_length() > events or now.get_current_history_size() > size
-        return is_over or engine.messages > MAX_MESSAGES
-
-    return is_reached

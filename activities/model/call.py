@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,14 +11,12 @@ from typing import Any
 
 import openai
 import structlog
-from pydantic_core import to_json
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.conversations import ConversationStore
-from activities.heartbeats import heartbeating
-from activities.model import chat, responses
-from activities.model.affordable import OverLimit, billed, cap_within
+from activities.model.affordable import OverLimit, cap_within
+from activities.model.asking import Asking
 from activities.model.attempts import ATTEMPTS, Tally, counted, may_retry, pause, tally_so_far
 from activities.model.endpoints import Endpoint, resolve
 from activities.model.errors import Complained, Fault, Malformed, classify
@@ -26,6 +25,7 @@ from activities.model.memory import Conversations
 from activities.model.operators import Operators
 from activities.model.prices import priced, window_of
 from activities.model.rehearsal import rehearse
+from activities.model.speech import Speaker, speaking
 from contracts.activities import CALL_MODEL
 from contracts.board import BoardStore
 from contracts.errors import LimitReached, ModelFailed
@@ -50,6 +50,7 @@ class _Call:
     brief: Brief
     messages: Sequence[Message]
     tally: Tally
+    speaker: Speaker
     faults: list[Fault]
 
     def notes(self, answering: str) -> tuple[str, ...]:
@@ -67,6 +68,7 @@ class ModelCall:
         api: ModelApi | None = None,
         environment: Mapping[str, str] = os.environ,
         board: BoardStore | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._conversations = Conversations(store)
         self._rehearsal = rehearsal
@@ -74,8 +76,8 @@ class ModelCall:
         self._api = api
         self._environment = environment
         self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}
-        self._gate = Gate()
-        self._operators = Operators(board, self._gate.states)
+        self._gate = Gate(clock)
+        self._operators = Operators(board, self._gate.states, clock)
 
     def activity(self) -> Callable[[ModelRequest], Awaitable[ModelReply]]:
         @activity.defn(name=CALL_MODEL.name)
@@ -84,8 +86,8 @@ class ModelCall:
             if tally.lost_calls >= ATTEMPTS:
                 said = f"its worker was lost {tally.lost_calls} times while the model was asked"
                 raise ApplicationError(said, _detail(tally), type=ModelFailed.type_name(), non_retryable=True)
-            with heartbeating(lambda: (tally.model_copy(update={"under_way": True}),)):
-                return await self._call(request, tally)
+            with speaking(request.turn, tally.model_copy(update={"under_way": True})) as speaker:
+                return await self._call(request, tally, speaker)
 
         return call_model
 
@@ -94,11 +96,9 @@ class ModelCall:
         for client in self._clients.values():
             await client.close()
 
-    async def _call(self, request: ModelRequest, tally: Tally) -> ModelReply:
+    async def _call(self, request: ModelRequest, tally: Tally, speaker: Speaker) -> ModelReply:
         brief, messages = await self._conversations.load(request)
-        if request.purpose == "summary":
-            brief = brief.model_copy(update={"output": None})
-        call = _Call(request, brief, messages, tally, [])
+        call = _Call(request, brief, messages, tally, speaker, [])
         try:
             reply = await self._ask_chain(call)
         except ModelFailed as error:
@@ -133,17 +133,17 @@ class ModelCall:
         raise _failure(call)
 
     async def _ask_or_fault(self, endpoint: Endpoint, call: _Call) -> ModelReply | Fault:
-        api = chat if endpoint.api == "chat" else responses
         cap = endpoint.cap(cap_within(call.request, endpoint, call.tally.usage))
+        asking = Asking.of(endpoint, call.brief, call.messages, call.request, cap)
 
         def sent() -> int:
-            return len(to_json(api.body(call.brief, call.messages, endpoint.model, cap))) // BYTES_PER_TOKEN
+            return asking.size() // BYTES_PER_TOKEN
 
         force = await self._operators.force_of(endpoint.alias)
         caller = f"{activity.info().workflow_id}/{activity.info().activity_id}/{endpoint.alias}"
         try:
             async with self._gate.passage(endpoint, caller, force, sent, cap) as passage:
-                answered = await self._ask_through(passage, endpoint, call)
+                answered = await self._ask_through(passage, asking, call)
         except Held as held:
             return held.fault
         if isinstance(answered, ModelReply):
@@ -152,11 +152,12 @@ class ModelCall:
         log.warning("model call failed", alias=endpoint.alias, kind=answered.kind, reason=answered.message)
         return answered
 
-    async def _ask_through(self, passage: Passage, endpoint: Endpoint, call: _Call) -> ModelReply | Fault:
+    async def _ask_through(self, passage: Passage, asking: Asking, call: _Call) -> ModelReply | Fault:
         """The reply, or why there is none; left with the passage too."""
+        endpoint = asking.endpoint
         try:
             async with asyncio.timeout(endpoint.timeout.total_seconds()):
-                reply = await self._ask(endpoint, call.brief, call.messages, passage.cap)
+                message, finish, usage = await asking.put(self._client(endpoint), passage.cap, call.speaker)
         except (openai.OpenAIError, Malformed, Complained, ValueError, TimeoutError) as error:
             if isinstance(error, Malformed):
                 call.tally = call.tally.model_copy(update={"usage": call.tally.usage + error.usage})
@@ -166,25 +167,11 @@ class ModelCall:
             if passage.fault.kind != "filtered":
                 return passage.fault
             said = AssistantMessage(content=passage.fault.message)
-            usage = Usage(calls=1, unpriced=1)
-            return ModelReply(message=said, finish="content_filter", model=endpoint.model, usage=usage)
+            unknown = Usage(calls=1, unpriced=1)
+            return ModelReply(message=said, finish="content_filter", model=endpoint.model, usage=unknown)
         passage.answered = True
-        if reply.usage.tokens:
-            passage.used = (reply.usage.input_tokens, reply.usage.output_tokens)
-        return reply
-
-    async def _ask(self, endpoint: Endpoint, brief: Brief, messages: Sequence[Message], cap: int | None) -> ModelReply:
-        api = chat if endpoint.api == "chat" else responses
-        client = self._client(endpoint)
-        # The typed methods of the client spend tens of milliseconds on transforming a long conversation.
-        data: Any = await client.post(api.PATH, body=api.body(brief, messages, endpoint.model, cap), cast_to=object)
-        if not isinstance(data, dict):
-            raise Malformed(f"not JSON: {str(data)[:200]}")
-        Complained.look_at(data)
-        try:
-            message, finish, usage = api.answer(data, brief)
-        except Malformed as error:
-            raise Malformed(str(error), billed(data, endpoint)) from error
+        if usage.tokens:
+            passage.used = (usage.input_tokens, usage.output_tokens)
         return ModelReply(message=message, finish=finish, model=endpoint.model, usage=priced(usage, endpoint))
 
     def _client(self, endpoint: Endpoint) -> openai.AsyncOpenAI:

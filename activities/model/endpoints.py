@@ -9,13 +9,14 @@ from contracts.errors import ModelFailed
 from contracts.settings import (
     DEFAULT_MODEL,
     LONGEST_ANSWER,
+    OPENAI_URL,
+    AnswerBy,
     ModelAlias,
     ModelApi,
     answers_by_script,
     without_credentials,
 )
 
-OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "not-needed"
 """Local servers take any key, and the client insists on one."""
 
@@ -31,6 +32,9 @@ class Endpoint:
     key: str
     key_setting: str
     prices: tuple[float, float] | None = None
+    stream: bool = True
+    answer_by: AnswerBy | None = None
+    cap_field: str = "max_completion_tokens"
     rates: Rates = NO_RATES
     window: int | None = None
     max_output: int | None = None
@@ -77,6 +81,9 @@ def resolve(
         key=key or NO_KEY,
         key_setting=alias.key_env,
         prices=_prices(alias),
+        stream=alias.stream,
+        answer_by=alias.answer_by,
+        cap_field=alias.cap_field,
         rates=Rates(alias.requests_per_minute, alias.tokens_per_minute),
         window=alias.window,
         max_output=alias.max_output,

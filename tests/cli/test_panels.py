@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from cli.marks import UNICODE
 from cli.panels import run_screen
-from cli.runs import Observation
 from contracts.agent import AgentView, HistoryGauge, Note, WindowGauge
 from contracts.errors import ErrorInfo
 from contracts.model import Usage
@@ -12,6 +11,7 @@ from contracts.plans import Revision
 from contracts.process import Limits
 from contracts.run import Cost, Incident, Saved, UndoCall, Vote, Waiting
 from contracts.state import StateEntry
+from runtime.watch import Observation
 from tests.cli.test_tree import drawn
 from tests.cli.views import NOW, START, step, view
 

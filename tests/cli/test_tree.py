@@ -7,11 +7,14 @@ from rich.console import Console, RenderableType
 
 from cli.marks import ASCII, UNICODE, lasting
 from cli.output import THEME
-from cli.runs import Attempt, Observation
 from cli.tree import nested, plan_tree
 from contracts.agent import AgentView
+from contracts.live import Speech, WrittenCall
 from contracts.model import Usage
+from runtime.watch import Attempt, Observation
 from tests.cli.views import NOW, step, view
+
+WRITING = WrittenCall(tool="mail.send", length=12, tail='{"to": "ada"')
 
 
 def drawn(renderable: RenderableType, width: int) -> str:
@@ -117,3 +120,13 @@ def test_more_busy_steps_than_rows_are_counted() -> None:
 )
 def test_times_are_short(seconds: float, text: str) -> None:
     assert lasting(seconds) == text
+
+
+def test_what_an_agent_is_saying_stands_below_its_step_its_end_only() -> None:
+    said = Speech(turn=2, attempt=1, length=900, tail="word " * 80 + "the end", calls=(WRITING,))
+    seen = Observation(view(step("ask", "running", kind="agent"), step("next", "pending")), speech={"ask": said})
+    lines = drawn(plan_tree(seen, UNICODE, NOW, width=100), 100).splitlines()
+    assert [line.split()[:2] for line in (lines[0], lines[-1])] == [["▶", "ask"], ["·", "next"]]
+    assert lines[3].endswith("word the end")
+    assert lines[4].strip() == 'mail.send {"to": "ada"'
+    assert len(lines) == 6

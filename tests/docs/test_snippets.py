@@ -8,7 +8,8 @@ from pydantic import TypeAdapter
 
 from contracts.process import AgentSpec, Step
 from contracts.settings import ModelAlias
-from runtime.settings import Settings, StorageSettings
+from contracts.stores import ConversationSettings
+from runtime.settings import EncryptionSettings, Settings, StorageSettings
 from tests.docs.pages import PAGES, Block, blocks
 
 ALL = [block for page in PAGES for block in blocks(page)]
@@ -38,6 +39,8 @@ def test_toml_is_settings(block: Block) -> None:
     assert data.keys() <= Settings.model_fields.keys()
     TypeAdapter(dict[str, ModelAlias]).validate_python(data.get("models", {}))
     StorageSettings.model_validate(data.get("storage", {}))
+    ConversationSettings.model_validate(data.get("conversations", {}))
+    EncryptionSettings.model_validate(data.get("encryption", {}))
 
 
 @pytest.mark.parametrize("block", of("python"), ids=str)

@@ -2,19 +2,22 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 
 @dataclass
 class Objects:
-    """`held`: by `bucket/key`. `denies`: answers 403 to everything."""
+    """`held`: by `bucket/key`; `written`: when, in seconds since 1970. `denies`: answers 403 to everything."""
 
     url: str
     held: dict[str, bytes] = field(default_factory=dict)
+    written: dict[str, float] = field(default_factory=dict)
     denies: bool = False
 
 
@@ -49,14 +52,21 @@ class _Handler(BaseHTTPRequestHandler):
         self._give()
 
     def do_GET(self) -> None:
-        self._give()
+        if "list-type=2" in self.path:
+            self._list()
+        else:
+            self._give()
+
+    def do_DELETE(self) -> None:
+        self.objects.held.pop(self._place(), None)
+        self._answer(403 if self.objects.denies else 204, b"")
 
     def log_message(self, *_: object) -> None:
         pass
 
     def _place(self) -> str:
         path = urlsplit(self.path).path
-        if "/b/" in path:  # Google's: /storage/v1/b/BUCKET/o/KEY
+        if "/storage/v1/b/" in path:  # Google's: /storage/v1/b/BUCKET/o/KEY
             bucket, _, key = path.split("/b/")[1].partition("/o/")
             return f"{bucket}/{unquote(key)}"
         return unquote(path.lstrip("/"))
@@ -79,7 +89,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(403, b"")
             return
         self.objects.held[place] = content
+        self.objects.written[place] = time.time()
         self._answer(200, b"" if self.command == "PUT" else b"{}")
+
+    def _list(self) -> None:
+        """S3's: the first 1,000 whose names begin so."""
+        parts = urlsplit(self.path)
+        bucket = parts.path.strip("/")
+        prefix = f"{bucket}/{parse_qs(parts.query).get('prefix', [''])[0]}"
+        places = sorted(place for place in self.objects.held if place.startswith(prefix))
+        keys = "".join(f"<Contents><Key>{place.removeprefix(f'{bucket}/')}</Key></Contents>" for place in places)
+        body = f"<ListBucketResult><KeyCount>{len(places)}</KeyCount>{keys}</ListBucketResult>".encode()
+        self._answer(*((403, b"") if self.objects.denies else (200, body)))
 
     def _give(self) -> None:
         content = self.objects.held.get(self._place())
@@ -87,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(403, b"")
         elif content is None:
             self._answer(404, b"")
-        elif "/b/" in self.path and "alt=media" not in self.path:
+        elif "/storage/v1/b/" in self.path and "alt=media" not in self.path:
             self._answer(200, json.dumps({"size": len(content)}).encode())
         else:
             self._answer(200, content)
@@ -95,6 +116,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        if (written := self.objects.written.get(self._place())) is not None:
+            self.send_header("Last-Modified", formatdate(written, usegmt=True))
         self.send_header("Content-Type", "application/json" if body.startswith(b"{") else "application/octet-stream")
         self.end_headers()
         if self.command != "HEAD":

@@ -13,10 +13,12 @@ from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Replayer, Worker
 from uuid_utils import uuid7
 
+from contracts.settings import ModelAlias
+from contracts.stores import ConversationSettings
 from runtime.client import data_converter
 from runtime.logging import configure_logging
 from runtime.sandbox import workflow_runner
-from runtime.settings import Settings
+from runtime.settings import EncryptionSettings, Settings
 from tests.runtime.sandboxed import UsesWhatIsShared
 
 
@@ -75,6 +77,69 @@ def test_numbers_of_tokens_are_no_secret(stream: io.StringIO) -> None:
     configure_logging(Settings(), stream)
     structlog.get_logger().info("answered", tokens=12, input_tokens=7)
     assert (lines(stream)[0]["tokens"], lines(stream)[0]["input_tokens"]) == (12, 7)
+
+
+SECRET_FORMS = [
+    "c4n4ry-value",
+    "prefix c4n4ry-value, suffix",
+    'c4n4ry "quoted" \\ value',
+    "postgresql://app:c4n4ry-in-url@db/app",
+    "Authorization: Bearer c4n4ry.abc.def",
+    "sk-proj-c4n4ry0123456789",
+]
+
+
+@pytest.mark.parametrize("log", ["json", "pretty"])
+@pytest.mark.parametrize("text", SECRET_FORMS)
+def test_a_secret_is_in_no_line_however_it_gets_there(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, text: str, log: Any
+) -> None:
+    monkeypatch.setenv("SUREFOOT_SECRET_ERP_TOKEN", "c4n4ry-value")
+    monkeypatch.setenv("SUREFOOT_SECRET_ODD", 'c4n4ry "quoted" \\ value')
+    configure_logging(Settings(log=log), stream)
+
+    def fails(error: Exception) -> None:
+        raise RuntimeError(f"no line: {text}") from error
+
+    logger = structlog.get_logger()
+    logger.info(text)
+    logger.info("calling", url=text, nested=[{"inner": text}])
+    try:
+        fails(ConnectionError(f"refused {text}"))
+    except RuntimeError:
+        logger.exception("broken")
+        logging.getLogger("other").warning("of %s", text, exc_info=True)
+    assert "no line: " in stream.getvalue()
+    assert "c4n4ry" not in stream.getvalue()
+
+
+REFERENCES: dict[str, Any] = {
+    "models": {"other": ModelAlias(key_env="OTHER_KEY")},
+    "encryption": EncryptionSettings(keys={"k": "env:KEY_OF_RUNS"}, codec_token="env:CODEC_WORD"),
+    "conversations": ConversationSettings(store="redis://127.0.0.1:1/0", password="env:REDIS_WORD"),
+}
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["OTHER_KEY", "KEY_OF_RUNS", "CODEC_WORD", "REDIS_WORD", "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "DATABASE_URL"],
+)
+def test_what_settings_and_variables_hold_as_secrets_is_known(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    value = "postgresql://app:c4n4ry%2Fword@db/app" if variable == "DATABASE_URL" else "c4n4ry%2Fword"
+    monkeypatch.setenv(variable, value)
+    configure_logging(Settings(**REFERENCES), stream)
+    structlog.get_logger().info("said c4n4ry%2Fword")
+    assert "said [secret]" in stream.getvalue()
+
+
+def test_words_that_are_no_secrets_stay(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUREFOOT_SECRET_SHORT", "a")
+    configure_logging(Settings(), stream)
+    text = "Basic information: a task-0123456789abcdef of http://127.0.0.1:8233/x for the bearer of news, user@host"
+    structlog.get_logger().info(text)
+    assert lines(stream)[0]["event"] == text
 
 
 async def test_an_activity_says_its_run_step_and_attempt(stream: io.StringIO) -> None:

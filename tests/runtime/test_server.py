@@ -5,6 +5,7 @@ import signal
 import socket
 from dataclasses import asdict
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from temporalio.client import Client
@@ -13,7 +14,7 @@ from contracts.errors import ServerUnreachable, SettingsInvalid
 from contracts.names import SEARCH_ATTRIBUTES
 from runtime.client import connect
 from runtime.server import HOST, PORT, Server, embedded_server, find_server, free_port
-from runtime.settings import Settings
+from runtime.settings import EncryptionSettings, Settings
 from tests.runtime.waiting import another_process, server_pid, until
 
 
@@ -160,3 +161,18 @@ async def test_a_home_that_cannot_be_made_is_said_with_the_variable(tmp_path: Pa
     with pytest.raises(SettingsInvalid, match="SUREFOOT_HOME"):
         async with embedded_server(Settings(home=tmp_path / "file" / "home")):
             pass
+
+
+@pytest.mark.parametrize("keys", [{}, {"k": "env:KEY"}], ids=["clear", "encrypted"])
+async def test_temporal_web_is_told_of_the_codec_endpoint_when_there_are_keys(
+    tmp_path: Path, keys: dict[str, str]
+) -> None:
+    settings = Settings(home=tmp_path, encryption=EncryptionSettings(keys=keys, codec_port=4321))
+    async with embedded_server(settings) as server:
+        told = json.loads(await asyncio.to_thread(_read, f"{server.ui}/api/v1/settings"))
+    assert told["Codec"]["Endpoint"] == ("http://127.0.0.1:4321" if keys else "")
+
+
+def _read(url: str) -> bytes:
+    with urlopen(url, timeout=30) as answer:  # noqa: S310
+        return bytes(answer.read())

@@ -14,7 +14,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 from uuid_utils import uuid7
 
-from activities.conversations import SqliteConversations
+from activities.conversations import ConversationStore, SqliteConversations
 from activities.events import event_activities
 from activities.model.call import ModelCall
 from activities.plans import check_plan_activity
@@ -202,12 +202,14 @@ async def open_office(
     *,
     home: Path | None = None,
     models: Mapping[str, ModelAlias] | None = None,
+    conversations: ConversationStore | None = None,
+    queue: str | None = None,
     more: Callable[[Office], list[Tool[..., Any]]] = lambda office: [],
     **worker: Any,
 ) -> AsyncIterator[Office]:
-    """`home` and `models`: where conversations lie, and which endpoint answers, for processes with agents. `more`:
-    tools besides the office's own."""
-    office = Office(client, queue=f"test-{uuid7()}", more=more)
+    """`home` or a store, and `models`: where conversations lie and which endpoint answers, for those with agents.
+    `more`: tools besides the office's own."""
+    office = Office(client, queue=queue or f"test-{uuid7()}", more=more)
 
     @activity.defn(name=RESOLVE_PEOPLE.name)
     async def resolve(request: ResolvePeople) -> People:
@@ -225,10 +227,11 @@ async def open_office(
         *event_activities(office.topics),
     ]
     async with AsyncExitStack() as stack:
-        store = None
+        store = conversations
         if home is not None:
-            store = SqliteConversations(home / "conversations.db")
-            stack.push_async_callback(store.close)
+            store = opened = SqliteConversations(home / "conversations.db")
+            stack.push_async_callback(opened.close)
+        if store is not None:
             call = ModelCall(store, lambda process: None, models or {}, environment={})
             stack.push_async_callback(call.close)
             activities.append(call.activity())

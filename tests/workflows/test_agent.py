@@ -56,7 +56,7 @@ async def test_an_agent_is_told_its_task_calls_tools_and_answers(office: Office,
     run = await office.start(process(output=RISK), {"name": "Ada"})
     assert (await run.handle.result()).output == {"risk": "low"}
     first, second = endpoint.requests
-    assert first.messages[0]["content"] == "You are a clerk."
+    assert first.messages[0]["content"].startswith("You are a clerk.")
     assert "Do it for Ada." in first.messages[1]["content"]
     assert '{"name":"Ada"}' in first.messages[1]["content"]
     assert [message["role"] for message in second.messages[2:]] == ["assistant", "tool", "tool"]

@@ -71,7 +71,7 @@ async def test_a_call_and_its_result_go_back_as_one_pair(either: Desk, endpoint:
 
 
 async def test_an_answer_with_a_schema_is_asked_for_as_such(either: Desk, endpoint: Endpoint) -> None:
-    either.begin(output=SCHEMA)
+    either.begin(output=SCHEMA, tools=())
     endpoint.say('{"ok": true}')
     assert (await either.ask()).message.content == '{"ok": true}'
     body = endpoint.requests[0].body

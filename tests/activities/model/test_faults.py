@@ -129,7 +129,7 @@ async def test_an_answer_larger_than_a_run_can_hold_fails_and_never_reaches_the_
     endpoint.say("x" * 3_000_000)
     failure = await either.failure()
     assert failure.type == "ModelFailed"
-    assert "3.0 MB" in failure.message
+    assert "1.5 MB a turn can hold" in failure.message
 
 
 async def test_an_error_in_a_successful_answer_is_the_error(either: Desk, endpoint: Endpoint) -> None:

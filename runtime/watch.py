@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from temporalio.api.failure.v1 import Failure
 from temporalio.client import (
     Client,
     WorkflowExecutionDescription,
@@ -15,11 +16,13 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from cli.server import describe, stopped_from_outside, view_of_server, waits_for
+from contracts.activities import CALL_MODEL
 from contracts.agent import AgentView
 from contracts.base import Contract
+from contracts.live import Speech
 from contracts.names import VIEW_QUERY
 from contracts.run import ENDED, Page, RunView, StepView
+from runtime.runs import describe, stopped_from_outside, view_of_server, waits_for
 
 QUERY_TIMEOUT = timedelta(seconds=5)
 V = TypeVar("V", bound=Contract)
@@ -47,12 +50,15 @@ class Observation:
     """A run at one moment. `silent`: why its view is only what the server knows, when no worker answered;
     `waits_for` is then who is waited for.
 
-    `attempts`: by step. `agents`: by step, of the agents at work.
+    `attempts`: by step. `agents`: by step, of the agents at work; `children`: those agents as the server knows them;
+    `speech`: what they are saying.
     """
 
     view: RunView
     attempts: Mapping[str, Attempt] = field(default_factory=dict)
     agents: Mapping[str, AgentView] = field(default_factory=dict)
+    children: Mapping[str, WorkflowExecutionDescription] = field(default_factory=dict)
+    speech: Mapping[str, Speech] = field(default_factory=dict)
     silent: str | None = None
     waits_for: tuple[str, ...] = ()
 
@@ -86,7 +92,7 @@ class Watch:
         attempts = {
             activity.activity_id: Attempt(
                 number=activity.attempt,
-                failure=activity.last_failure.message or None if activity.HasField("last_failure") else None,
+                failure=await _said(found, activity.last_failure) if activity.HasField("last_failure") else None,
                 next_at=(
                     activity.next_attempt_schedule_time.ToDatetime().replace(tzinfo=found.start_time.tzinfo)
                     if activity.HasField("next_attempt_schedule_time")
@@ -103,7 +109,16 @@ class Watch:
             return Observation(known, attempts, silent=why, waits_for=waits_for(found))
         if found.status is not WorkflowExecutionStatus.RUNNING and view.status not in ENDED:
             view = await stopped_from_outside(self._handle, found, view)
-        return Observation(_with_attempts(view, attempts), attempts, await self._working_agents(view))
+        children = await self._working_agents(view)
+        return Observation(
+            _with_attempts(view, attempts),
+            attempts,
+            agents={step: agent for step, child in children.items() if (agent := await self._agent(child))},
+            children=children,
+            speech={
+                step: speech for step, child in children.items() if (speech := await speech_of(self._client, child))
+            },
+        )
 
     async def changes(self) -> AsyncGenerator[Observation, None]:
         """The run whenever one looks, until it has ended; a server that stops answering is waited for."""
@@ -129,26 +144,45 @@ class Watch:
         self._known = (found.run_id, found.history_length, view)
         return view
 
-    async def _working_agents(self, view: RunView) -> dict[str, AgentView]:
-        working = [step for step in view.steps if step.kind == "agent" and step.status == "running" and step.child]
-        if view.status in ENDED:
-            working = []
-        views: dict[str, AgentView] = {}
+    async def _working_agents(self, view: RunView) -> dict[str, WorkflowExecutionDescription]:
+        working = [] if view.status in ENDED else [step for step in view.steps if is_agent(step) and is_at_work(step)]
+        found: dict[str, WorkflowExecutionDescription] = {}
         for step in working[:MAX_AGENTS_WATCHED]:
-            if (agent := await self._agent(step.child or "")) is not None:
-                views[step.id] = agent
-        return views
+            try:
+                found[step.id] = await self._client.get_workflow_handle(step.child or "").describe()
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise  # else it has not started: the run itself tells
+        return found
 
-    async def _agent(self, workflow_id: str) -> AgentView | None:
-        handle: WorkflowHandle[object, object] = self._client.get_workflow_handle(workflow_id)
+    async def _agent(self, child: WorkflowExecutionDescription) -> AgentView | None:
+        known = self._agents.get(child.id)
+        if known is not None and known[0] == child.history_length:
+            return known[1]
+        handle: WorkflowHandle[object, object] = self._client.get_workflow_handle(child.id)
         try:
-            length = (await handle.describe()).history_length
-            known = self._agents.get(workflow_id)
-            if known is None or known[0] != length:
-                known = self._agents[workflow_id] = (length, await _query(handle, AgentView))
+            view = await _query(handle, AgentView)
         except (RPCError, _NoAnswerError):
-            return None  # It has not started, or has just ended: the run itself tells.
-        return known[1]
+            return None  # it has just ended, or no worker answers: the run itself tells
+        self._agents[child.id] = (child.history_length, view)
+        return view
+
+
+def is_agent(step: StepView) -> bool:
+    """Whether an agent works for the step: as its own, or as the planner of a goal."""
+    return step.kind in ("agent", "goal") and step.child is not None
+
+
+def is_at_work(step: StepView) -> bool:
+    return step.status in ("running", "waiting")
+
+
+async def speech_of(client: Client, agent: WorkflowExecutionDescription) -> Speech | None:
+    """What an agent is saying: the heartbeat details of its model call, when one is under way."""
+    for pending in agent.raw_description.pending_activities:
+        if pending.activity_type.name == CALL_MODEL.name and pending.heartbeat_details.payloads:
+            return Speech.among(await client.data_converter.decode(pending.heartbeat_details.payloads))
+    return None
 
 
 class _NoAnswerError(Exception):
@@ -173,6 +207,12 @@ async def _query(handle: WorkflowHandle[object, object], model: type[V], *page: 
             raise
         raise _NoAnswerError(why) from error
     return view
+
+
+async def _said(found: WorkflowExecutionDescription, failure: Failure) -> str | None:
+    """The message of a failure, which may be encrypted."""
+    error = await found.data_converter.decode_failure(failure)
+    return getattr(error, "message", "") or None
 
 
 def _with_attempts(view: RunView, attempts: Mapping[str, Attempt]) -> RunView:

@@ -1,4 +1,4 @@
-"""Where conversations lie between model calls: content by its digest. It may be lost; workflows supply it again."""
+"""Conversations in a SQLite file."""
 
 import asyncio
 import sqlite3
@@ -7,34 +7,16 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
+
+from activities.conversations.store import RENEW_SECONDS, RETENTION, ConversationsUnavailable, Sweep
 
 T = TypeVar("T")
 
-RETENTION = timedelta(days=30)
-"""How long content stays after it was last put or, to within a day, read."""
-
-_DAY = 86_400.0
-_SWEEP_EVERY = 3_600.0
-_SWEEP_ROWS = 1_000
 _BATCH = 500
 """Keys in one statement; SQLite allows 32,766 parameters, older builds 999."""
 
 _BUSY_SECONDS = 5.0
-
-
-class ConversationsUnavailable(Exception):
-    """The store cannot be read or written now; the message names it."""
-
-
-class ConversationStore(Protocol):
-    """Both raise ConversationsUnavailable."""
-
-    async def get(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """What there is of these keys."""
-
-    async def put(self, items: Mapping[str, bytes]) -> None:
-        """Keep all of these or none."""
 
 
 class SqliteConversations:
@@ -46,7 +28,7 @@ class SqliteConversations:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="conversations")
         self._connection: sqlite3.Connection | None = None
-        self._swept = 0.0
+        self._sweep = Sweep()
 
     async def get(self, keys: Iterable[str]) -> dict[str, bytes]:
         wanted = list(dict.fromkeys(keys))
@@ -78,7 +60,7 @@ class SqliteConversations:
                 query = f"SELECT key, body, used FROM content WHERE key IN ({marks})"  # noqa: S608 - only marks go in
                 for key, body, used in connection.execute(query, batch):
                     found[key] = body
-                    if used < now - _DAY:
+                    if used < now - RENEW_SECONDS:
                         stale.append(key)
             if stale:
                 connection.executemany("UPDATE content SET used = ? WHERE key = ?", [(now, key) for key in stale])
@@ -92,14 +74,14 @@ class SqliteConversations:
                 "ON CONFLICT (key) DO UPDATE SET body = excluded.body, used = excluded.used",
                 [(key, body, now) for key, body in items.items()],
             )
-            if now - self._swept >= _SWEEP_EVERY:
-                self._swept = now if self._sweep(connection, now) < _SWEEP_ROWS else 0.0
+            if self._sweep.is_due(now):
+                self._sweep.deleted(self._forget(connection, now), now)
 
-    def _sweep(self, connection: sqlite3.Connection, now: float) -> int:
+    def _forget(self, connection: sqlite3.Connection, now: float) -> int:
         """Delete what is too old, a bounded part of it at a time so that nobody waits for long."""
         return connection.execute(
             "DELETE FROM content WHERE key IN (SELECT key FROM content WHERE used < ? LIMIT ?)",
-            (now - self._retention, _SWEEP_ROWS),
+            (now - self._retention, Sweep.ROWS),
         ).rowcount
 
     def _open(self) -> sqlite3.Connection:

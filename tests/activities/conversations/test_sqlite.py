@@ -14,7 +14,7 @@ import pytest
 from activities.conversations import ConversationsUnavailable, SqliteConversations
 
 DAY = 86_400.0
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 
 _WRITER = """
 import asyncio, sys

@@ -1,0 +1,1 @@
+"""Ways to databases and buckets that several stores share."""

@@ -1,0 +1,22 @@
+"""What the commands are given of the world that they may not import: it brings every client along."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from contracts.board import BoardStore
+from runtime.catalog import Catalog
+from runtime.client import Connection
+from runtime.settings import Settings
+
+RunWorker = Callable[[Settings, Connection, Catalog], AbstractAsyncContextManager[object]]
+"""Runs a worker for the length of a block."""
+
+OpenBoard = Callable[[Settings], AbstractAsyncContextManager[BoardStore]]
+"""Opens the board for the length of a block."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    worker: RunWorker
+    board: OpenBoard
