@@ -21,7 +21,11 @@ from contracts.grants import Grant, pattern_of
 from contracts.process import Retry
 
 Effect = Literal["read", "write"]
+Via = Literal["tool", "agent", "peer", "debate", "hand_over", "process"]
 NAME = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$")
+RESERVED = re.compile(r"(agent|peer|process)\..*|debate|hand_over")
+"""Names under which agents are offered other agents, and processes."""
+PROCESS_PREFIX = "process."
 DEFAULT_TIMEOUT = timedelta(minutes=5)
 
 P = ParamSpec("P")
@@ -80,6 +84,7 @@ class ToolSpec(Contract):
     idempotent: bool = False
     untrusted: bool = False
     sensitive: bool = False
+    via: Via = Field(default="tool", description="what a call of it is: an activity, or work of agents or a process")
     outside: bool = False
     timeout: Duration | None = Field(default=None, description="of one attempt; a step's own timeout goes first")
     retry: Retry | None = None
@@ -90,8 +95,9 @@ class ToolSpec(Contract):
     @property
     def is_gated(self) -> bool:
         """Whether text from outside may reach it only when people agree: it changes the world, or its arguments leave.
-        What is written to the run's own state stays tainted there instead."""
-        return (self.effect == "write" or self.outside) and not self.name.startswith("state.")
+        What is written to the run's own state stays tainted there instead, and so does the work of other agents."""
+        is_act = self.effect == "write" or self.outside
+        return is_act and self.via in ("tool", "process") and not self.name.startswith("state.")
 
     @property
     def repeatable(self) -> bool:
@@ -145,6 +151,10 @@ def tool(  # noqa: PLR0913 -- one for each thing that a tool can say of itself
     """
     if not NAME.match(name):
         raise ValueError(f"tool name {name!r}: write lower-case words joined by dots, such as hris.create_employee")
+    if RESERVED.fullmatch(name):
+        raise ValueError(
+            f"tool name {name!r} is kept for agents and processes that agents call on; choose another first word"
+        )
     if check is not None and (effect == "read" or idempotent):
         raise ValueError(f"tool {name}: check is for a write that is not idempotent")
 
@@ -230,8 +240,30 @@ class ToolResult(Lean):
     attempts: int = 1
 
 
+def process_tool(name: str, description: str, parameters: dict[str, Any]) -> ToolSpec:
+    """A process as a tool of agents. Its run has the call's key as its id: a call that is made again finds it."""
+    return ToolSpec(
+        name=f"{PROCESS_PREFIX}{name}",
+        description=f"Run the process {name} and wait for its output. {description}".strip(),
+        effect="write",
+        idempotent=True,
+        parameters=parameters,
+        via="process",
+    )
+
+
 def granted(grants: Iterable[Grant], names: Iterable[str]) -> tuple[str, ...]:
-    """The tool names that match any pattern; `*` stands for any run of characters within or across dots."""
+    """The tool names that match any pattern; `*` stands for any run of characters within or across dots. Processes
+    are matched by patterns that begin with `process.` only."""
     patterns = [pattern_of(grant) for grant in grants]
-    regexes = [re.compile(".*".join(re.escape(part) for part in pattern.split("*"))) for pattern in patterns]
-    return tuple(name for name in names if any(regex.fullmatch(name) for regex in regexes))
+    chosen = [
+        (pattern.startswith(PROCESS_PREFIX), re.compile(".*".join(re.escape(part) for part in pattern.split("*"))))
+        for pattern in patterns
+    ]
+    return tuple(
+        name
+        for name in names
+        if any(
+            regex.fullmatch(name) and of_processes == name.startswith(PROCESS_PREFIX) for of_processes, regex in chosen
+        )
+    )

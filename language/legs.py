@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from contracts.base import Json
 from contracts.process import AgentSpec, AgentStep, GoalStep, GroupStep, Process, ProcessStep, Step, StepBase, ToolStep
+from contracts.team import team_of
 from contracts.tools import ToolSpec, granted
 from language import expressions
 from language.names import walk
@@ -55,7 +56,7 @@ class Legs:
 
     def _team(self, agent: AgentSpec) -> list[AgentSpec]:
         """The agent and all whom it may bring in."""
-        return [agent]
+        return [agent, *team_of(agent, self._process.agents, agent.limits.depth).values()]
 
     def _granted(self, agent: AgentSpec) -> tuple[str, ...]:
         return granted(agent.tools, self._tools)

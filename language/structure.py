@@ -130,8 +130,10 @@ def _report(source: Source, detail: ErrorDetails, path: Path) -> None:
         case "string_pattern_mismatch":
             _report_pattern(source, detail, path)
         case "too_short" | "string_too_short":
-            hint = "write some text" if isinstance(value, str) else "write at least one"
-            source.report(source.place(path), f"`{name}` is empty", hint)
+            least = context.get("min_length", 1)
+            hint = "write some text" if isinstance(value, str) else f"write at least {'one' if least == 1 else least}"
+            message = f"`{name}` has only {len(value)}" if value else f"`{name}` is empty"
+            source.report(source.place(path), message, hint)
         case _:
             _report_value(source, detail, path)
 
@@ -244,6 +246,7 @@ _MODELS: dict[str | int, type[BaseModel]] = {
     "retry": model.Retry,
     "limits": model.Limits,
     "value": model.Value,
+    "debate": model.Debate,
     "wait": model.Until,
 }
 

@@ -21,7 +21,7 @@ import yaml
 
 from contracts.errors import DefinitionInvalid, Problem, SettingsInvalid, UnknownProcess
 from contracts.run import Definition
-from contracts.tools import Tool, ToolSpec
+from contracts.tools import PROCESS_PREFIX, Tool, ToolSpec, process_tool
 from language.load import load_process
 
 PROCESS_FILES = ("process.yaml", "process.yml", "process.json")
@@ -130,6 +130,8 @@ class Catalog:
                 file=_shown(path), line=1, column=1, message=f"not UTF-8: {error}", hint="save it as UTF-8"
             )
             raise DefinitionInvalid([problem]) from error
+        if PROCESS_PREFIX in text:
+            specs = {**specs, **{tool.name: tool for tool in map(_process_tool, self.files, self.files.values())}}
         definition = load_process(text, _shown(path), tools=specs, processes=self.names)
         self._compiled[path] = (changed, definition)
         return definition
@@ -207,12 +209,26 @@ def _process_file(folder: Path) -> Path | None:
 
 def _process_name(path: Path) -> str:
     """The name in the file; the folder's when it cannot be read, so that asking for it tells what is wrong."""
+    name = _raw(path).get("process")
+    return name if isinstance(name, str) else path.parent.name
+
+
+def _process_tool(name: str, path: Path) -> ToolSpec:
+    """A process as agents are offered it. What is wrong in its file is told when the process itself is asked for."""
+    data = _raw(path)
+    description, schema = data.get("description"), data.get("input")
+    return process_tool(
+        name, description if isinstance(description, str) else "", schema if isinstance(schema, dict) else {}
+    )
+
+
+def _raw(path: Path) -> dict[str, Any]:
+    """What a process file holds, unchecked; nothing when it cannot be read."""
     try:
         data = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):
-        return path.parent.name
-    name = data.get("process") if isinstance(data, dict) else None
-    return name if isinstance(name, str) else path.parent.name
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def _import(path: Path) -> ModuleType:

@@ -47,7 +47,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.ends import Ending
     from workflows.engine import Engine
     from workflows.steps.actions import ACTIONS
-    from workflows.taint import is_output_tainted
+    from workflows.taint import has_read, is_output_tainted
     from workflows.undo import undo_by_parent, undo_run
 
 OVER = 5
@@ -313,7 +313,7 @@ class ProcessWorkflow:
             # A run that people or failures stopped ends so in Temporal too, whichever effects were taken back.
             raise ApplicationError(
                 self._error.message,
-                {"status": self._status, "usage": engine.usage.model_dump(mode="json")},
+                {"status": self._status, "usage": engine.usage.model_dump(mode="json"), "tainted": has_read(engine)},
                 type=self._error.type,
                 non_retryable=True,
             )

@@ -29,6 +29,11 @@ def is_output_tainted(engine: Engine) -> bool:
     return any(_refers(engine, engine.plan.root, text) for text in written)
 
 
+def has_read(engine: Engine) -> bool:
+    """Whether anything in the run may hold text from outside, as what the run fails with then may, too."""
+    return any(node.record.tainted for node in engine.plan.walk())
+
+
 def sees_tainted(engine: Engine, node: Node) -> bool:
     """Whether an agent that works for a node is shown such text: in its task and arguments, and of a plan or its
     planner, in what was done around it."""

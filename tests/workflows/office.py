@@ -33,7 +33,7 @@ from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
 from contracts.run import Definition, RunRequest, RunResult, RunView
 from contracts.settings import ModelAlias
 from contracts.state import state_tools
-from contracts.tools import Tool, ToolContext, ToolError, tool
+from contracts.tools import Tool, ToolContext, ToolError, process_tool, tool
 from language.load import load_process
 from runtime.sandbox import patient, workflow_runner
 from runtime.topics import Topics
@@ -135,6 +135,9 @@ class Office:
 
     def definition(self, text: str) -> Definition:
         specs = {made.spec.name: made.spec for made in self.tools()}
+        for name, child in self.children.items():
+            made = process_tool(name, child.process.description, child.process.input)
+            specs[made.name] = made
         return load_process(dedent(text), "test.yaml", tools=specs, processes=self.children)
 
     async def start(

@@ -27,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.results import RESULT_READ
     from contracts.tools import ToolSpec
     from workflows.agent.conversation import Conversation
+    from workflows.agent.others import Others
     from workflows.gauges import history
 
 
@@ -57,6 +58,7 @@ class Agent:
         self.measured: Measured | None = snapshot.measured
         self.window: int | None = snapshot.window
         self.repeats: dict[str, RepeatedCall] = dict(snapshot.repeats)
+        self.others = Others(snapshot.together)
         self.status: Literal["running", "completed", "failed"] = "running"
         self.last = "starting"
         self.parts = snapshot.parts
@@ -67,6 +69,9 @@ class Agent:
         self._waits_since = self.started
         for message in snapshot.pending:
             self.conversation.add(message, stored=False)
+        if request.snapshot is None:
+            for message in request.earlier:
+                self.conversation.add(message, stored=False)
 
     @contextmanager
     def waiting_for(self, ask: Ask) -> Iterator[None]:
@@ -111,6 +116,7 @@ class Agent:
             last=self.last,
             notes=self.notes,
             noted=self.noted,
+            children=self.others.children,
             window=WindowGauge(
                 used=measured.input_tokens + measured.output_tokens if measured else 0, size=self.window
             ),
@@ -134,6 +140,7 @@ class Agent:
             parts=self.parts,
             notes=self.notes,
             noted=self.noted,
+            together=self.others.state(),
             allowed=self.allowed,
             models=self.models,
             lease=self.lease,
@@ -153,6 +160,10 @@ class Agent:
     def reserves(self) -> bool:
         """Whether it goes by the rules of today. One that an older engine started keeps to those it began with."""
         return self.request.version >= AGENT_VERSION
+
+    def worked(self) -> timedelta:
+        """How long it has been at work, without the time that people took."""
+        return workflow.now() - self.started - self.waited
 
     def time_left(self) -> timedelta | None:
         """Until its own time is over, or that of the goal or the run it works for."""

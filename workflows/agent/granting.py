@@ -69,7 +69,9 @@ def check_arguments(agent: Agent, spec: ToolSpec, args: Mapping[str, Json]) -> N
     if spec.name == RESULT_READ.name:
         if args["result"] not in agent.parts:
             raise NotGranted("there is no such result of a call of yours; give the `result` that you were told")
-    elif agent.request.grants and (reason := refusal(agent.request.grants, spec.name, args)):
+        return
+    is_grantable = spec.via in ("tool", "process")
+    if is_grantable and agent.request.grants and (reason := refusal(agent.request.grants, spec.name, args)):
         raise NotGranted(reason)
 
 

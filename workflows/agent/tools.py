@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.agent.agent import Agent
     from workflows.agent.approving import Agreed, agree
     from workflows.agent.granting import NotGranted, Wanted, tool_call, wanted
+    from workflows.agent.together import answer as answer_together
     from workflows.calls import Call, call_tool
 
 MAX_PARTS = 500
@@ -93,7 +94,11 @@ async def _call(agent: Agent, each: Wanted, agreed: Agreed) -> Told:
     text = f"{spec.name} {to_json(agreed.args).decode()}"
     call = Call(each.activity_id, text, priority=agent.request.priority)
     try:
-        result = await _until_it_ended(spec, tool_call(agent, spec, agreed.args, asked.id), call)
+        arguments = tool_call(agent, spec, agreed.args, asked.id)
+        if spec.via == "tool":
+            result = await _until_it_ended(spec, arguments, call)
+        else:
+            result = ToolResult(output=await answer_together(agent, spec, arguments))
     except OutcomeUnknown:
         raise
     except StepError as error:
@@ -107,7 +112,7 @@ async def _call(agent: Agent, each: Wanted, agreed: Agreed) -> Told:
         agent.parts = (*agent.parts, result.part.digest)[-MAX_PARTS:]
     told = tool_message(asked.id, result.output) if result.part is None else part_message(asked.id, result.part)
     if agreed.edited is None:
-        return told, True
+        return told, spec.via == "tool"
     edited = {"by": agreed.edited.by, "comment": agreed.edited.comment, "arguments": agreed.args}
     return tool_message(asked.id, {"edited": edited, "output": from_json(told.content)}), False
 

@@ -13,13 +13,13 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
-    from contracts.errors import LimitReached, Refused
+    from contracts.errors import LimitReached
     from contracts.leases import Lease, LeaseAnswer, LeaseRequest
     from contracts.model import Usage
     from contracts.names import LEASE_SIGNAL
     from contracts.process import Budget, GoalStep
     from workflows.engine import Engine
-    from workflows.messages import parse
+    from workflows.messages import readable
     from workflows.plan import Node
     from workflows.shares import Share, lacking, left, lend
 
@@ -49,12 +49,8 @@ async def leased(engine: Engine, node: Node) -> AsyncIterator[Lease | None]:
 
 async def take(engine: Engine, payload: tuple[Json, ...]) -> None:
     """What an agent signals. What cannot be read, no agent has sent, and nobody waits for."""
-    try:
-        request = parse(LeaseRequest, payload)
-    except Refused as error:
-        workflow.logger.warning("nothing is leased: %s", error)
-        return
-    await _extend(engine, request)
+    if (request := readable(LeaseRequest, payload)) is not None:
+        await _extend(engine, request)
 
 
 async def _extend(engine: Engine, request: LeaseRequest) -> None:
@@ -166,6 +162,8 @@ def _around(engine: Engine, node: Node) -> Iterator[_Around]:
     run = engine.definition.process.limits
     if run.model_fields_set:
         yield _Around("the run", run, None, engine.started)
+    if engine.request.granted.model_dump(exclude_none=True):
+        yield _Around("the agent that called this run", engine.request.granted, None, engine.started)
     goal = node if node.is_goal else node.goal()
     while goal is not None:
         if isinstance(goal.step, GoalStep) and goal.step.limits.model_fields_set:

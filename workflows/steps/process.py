@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from datetime import timedelta
 from typing import cast
 
 from temporalio import workflow
@@ -18,12 +17,11 @@ with workflow.unsafe.imports_passed_through():
     from contracts.process import ProcessStep
     from contracts.run import RunRequest, RunResult
     from workflows.calls import Call, call_engine, summary
+    from workflows.children import ADOPTED_RUN_TIMEOUT, taken, usage_of
     from workflows.engine import Engine
     from workflows.plan import Node
-    from workflows.steps.common import add_usage, arguments, child_error, deadline_of, taken, usage_of
+    from workflows.steps.common import add_usage, arguments, child_error, deadline_of
     from workflows.taint import is_tainted
-
-ADOPTED_RUN_TIMEOUT = timedelta(days=365)
 
 
 async def run_process(engine: Engine, node: Node) -> Json:
