@@ -21,7 +21,8 @@ from mcp_types import (
 
 from activities.breaker import BreakerOpen, Breakers
 from activities.tools.context import Secrets
-from activities.tools.http import Unanswered, time_left
+from activities.tools.http import time_left
+from activities.tools.http_answers import Unanswered
 from activities.tools.mcp_sessions import McpUnreachable, Session, filled, is_broken
 from contracts.base import Json
 from contracts.connections import McpCall, McpServer, PinnedTool, Pins
