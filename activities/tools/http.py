@@ -27,6 +27,7 @@ _SEE = frozenset({302, 303})
 _MARGIN = 0.5
 """Seconds before an attempt's timeout at which a request ends, so that what was slow is named."""
 
+
 class HttpConnector:
     """Clients and breakers of one worker, one per host."""
 

@@ -104,9 +104,11 @@ class Session:
         """Whether there is anybody at the other end, who may only be slow."""
         try:
             async with asyncio.timeout(PATIENCE):
-                await (await self.client()).send_ping()
-        except (MCPError, McpUnreachable, TimeoutError):
+                await (await self.client()).list_tools()
+        except (McpUnreachable, TimeoutError):
             return False
+        except MCPError as error:
+            return not is_broken(error)
         return True
 
     async def close(self) -> None:
