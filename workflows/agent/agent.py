@@ -24,6 +24,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.leases import Lease, LeaseAnswer
     from contracts.messages import Brief, OfferedTool
     from contracts.model import Usage
+    from contracts.results import RESULT_READ
+    from contracts.tools import ToolSpec
     from workflows.agent.conversation import Conversation
     from workflows.agent.others import Others
     from workflows.gauges import history
@@ -59,6 +61,7 @@ class Agent:
         self.others = Others(snapshot.together)
         self.status: Literal["running", "completed", "failed"] = "running"
         self.last = "starting"
+        self.parts = snapshot.parts
         self.tainted = request.tainted or snapshot.tainted
         self.asks: dict[str, Ask] = {}
         self.answers: dict[str, Answer] = {}
@@ -89,6 +92,11 @@ class Agent:
         if not self.tainted:
             self.tainted = True
             self.note("tainted", f"{tool} gave text from outside")
+
+    @property
+    def tools(self) -> dict[str, ToolSpec]:
+        """What it is granted, and with what it reads on in large results of that."""
+        return _tools(self.request)
 
     def take_answer(self, answer: Answer) -> None:
         """What people said; of what is not asked any more, nothing is kept."""
@@ -129,6 +137,7 @@ class Agent:
             generation=self.generation + 1,
             waited=self.waited,
             tainted=self.tainted,
+            parts=self.parts,
             notes=self.notes,
             noted=self.noted,
             together=self.others.state(),
@@ -181,6 +190,10 @@ def _start() -> AgentSnapshot:
     )
 
 
+def _tools(request: AgentRequest) -> dict[str, ToolSpec]:
+    return {**request.tools, RESULT_READ.name: RESULT_READ} if request.tools else {}
+
+
 def _brief(request: AgentRequest) -> Brief:
     return Brief(
         process=request.process,
@@ -191,7 +204,7 @@ def _brief(request: AgentRequest) -> Brief:
         models=request.models,
         tools=tuple(
             OfferedTool(name=spec.name, description=spec.description, parameters=spec.parameters)
-            for spec in request.tools.values()
+            for spec in _tools(request).values()
         ),
         output=request.output,
         adapter=request.adapter,
