@@ -10,7 +10,7 @@ EVERYDAY := not slow and not long and not browser and not chaos and not model
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-setup: ## prepare .venv from uv.lock (PYTHON=... to choose the Python, WITH=s3, gcs, postgres, redis for stores that lie there)
+setup: ## prepare .venv from uv.lock (PYTHON=... to choose the Python, WITH=... groups: s3, gcs, postgres, redis, pydantic-ai...)
 	@PYTHON="$(PYTHON)" sh .ci/setup $(WITH)
 
 demo: setup ## run the sample onboarding: server, worker and console (ARGS="--yes" answers its approval)

@@ -22,6 +22,7 @@ from activities.model.speech import LIVE_SECONDS
 from activities.people import resolve_people_activity
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity, load_process_activity
+from activities.tools.declared import Connectors
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
 from contracts.board import BoardStore
@@ -70,13 +71,16 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
         Keys.read(settings.encryption, os.environ),
     )
     board = board_of(settings.conversations, settings.home, os.environ)
-    models = ModelCall(conversations, catalog.rehearsal, settings.models, settings.model_api, board=board)
+    models = ModelCall(
+        conversations, catalog.rehearsal, settings.models, settings.model_api, board=board, foreign=catalog.foreign
+    )
+    connectors = Connectors(settings.egress)
     try:
         worker = Worker(
             connection.client,
             task_queue=settings.task_queue,
             workflows=WORKFLOWS,
-            activities=activities(settings, connection, catalog, conversations, models),
+            activities=activities(settings, connection, catalog, conversations, models, connectors),
             workflow_runner=workflow_runner(),
             max_concurrent_activities=MAX_ACTIVITIES,
             max_eager_activity_reservations_per_workflow_task=MAX_ACTIVITIES,
@@ -86,6 +90,7 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
         async with patient(worker):
             yield worker
     finally:
+        await connectors.close()
         await models.close()
         await board.close()
         await conversations.close()
@@ -107,11 +112,13 @@ def activities(
     catalog: Catalog,
     conversations: ConversationStore,
     models: ModelCall,
+    connectors: Connectors,
 ) -> list[Callable[..., Any]]:
     """Everything the workflows call, with its clients put in."""
+    declared = connectors.tools(catalog.declared.values())
     return [
         *tool_activities(
-            (*catalog.tools.values(), *state_tools(RunState(connection.client))), conversations=conversations
+            (*catalog.tools.values(), *declared, *state_tools(RunState(connection.client))), conversations=conversations
         ),
         models.activity(),
         load_process_activity(catalog.definition),
@@ -151,7 +158,7 @@ def announce(settings: Settings, connection: Connection, catalog: Catalog) -> No
         "web": connection.ui or "set SUREFOOT_UI_URL for links",
         "queue": settings.task_queue,
         "processes": ", ".join(sorted(catalog.names)) or "none",
-        "tools": ", ".join(sorted(catalog.tools)) or "none",
+        "tools": ", ".join(sorted(catalog.specs)) or "none",
         "model": describe_model(settings.models, os.environ),
         "home": str(settings.home),
     }

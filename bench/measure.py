@@ -168,7 +168,7 @@ async def run_process(client: Client, case: Case) -> Ran:
     run = f"bench-{uuid7()}"
     began = time.perf_counter()
     handle = await client.start_workflow(PROCESS_WORKFLOW, request, id=run, task_queue=case.queue)
-    return await _ran(client, handle, began, case)
+    return await ran(client, handle, began, case.seconds)
 
 
 async def run_by_hand(client: Client, case: Case) -> Ran:
@@ -178,18 +178,23 @@ async def run_by_hand(client: Client, case: Case) -> Ran:
     handle = await client.start_workflow(
         ByHand.run, args=args, id=run, task_queue=case.queue, id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE
     )
-    return await _ran(client, handle, began, case)
+    return await ran(client, handle, began, case.seconds)
 
 
-async def _ran(client: Client, handle: WorkflowHandle[Any, Any], began: float, case: Case) -> Ran:
+async def ran(client: Client, handle: WorkflowHandle[Any, Any], began: float, seconds: float = 600) -> Ran:
+    """What a run took since it `began`, once it has ended.
+
+    Raises:
+        NeverEnded: it failed, or did not complete within so many seconds.
+    """
     latest = client.get_workflow_handle(handle.id)
     result = asyncio.create_task(handle.result())
     stuck = asyncio.create_task(_stuck(latest))
     try:
-        await asyncio.wait((result, stuck), timeout=case.seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((result, stuck), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
             failing = "its workflow task fails or times out again and again"
-            reason = await _reason(latest, failing if stuck.done() else f"not within {case.seconds:.0f} s")
+            reason = await _reason(latest, failing if stuck.done() else f"not within {seconds:.0f} s")
             await latest.terminate()
             raise NeverEnded(reason)
         await result
@@ -198,8 +203,8 @@ async def _ran(client: Client, handle: WorkflowHandle[Any, Any], began: float, c
     finally:
         result.cancel()
         stuck.cancel()
-    seconds = time.perf_counter() - began
-    return Ran(seconds, await _histories(client, handle))
+    taken = time.perf_counter() - began
+    return Ran(taken, await _histories(client, handle))
 
 
 async def _stuck(handle: WorkflowHandle[Any, Any]) -> None:

@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from cli import commands, demo, models
+from cli import tools as tool_files
 from cli.output import Exit, Output, status_of
 from cli.parts import Parts
 from cli.values import read_value
@@ -224,6 +225,20 @@ def _models(
     if state is None:
         raise CallerError(f"say what to do with {alias}: open, close or auto; without an alias all are shown")
     return _do(models.force_model(output, board, alias, state, by, reason))
+
+
+@app.command("tools")
+def _tools(
+    context: typer.Context,
+    action: Annotated[tool_files.Action, typer.Argument(help="list them; pin what MCP servers offer; check the pins.")],
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE...]", help="tools.yaml files or their folders; else all.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Tools that tools.yaml files declare, and the pins of MCP servers."""
+    output = Output.standard(as_json=as_json)
+    return _do(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
 
 
 def call(arguments: Sequence[str], parts: Parts) -> int:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer
 
+from contracts.adapters import Adapter
 from contracts.approval import CallApproval
 from contracts.base import Contract, Json
 from contracts.effects import UndoCall
@@ -80,6 +81,7 @@ class AgentRequest(Contract):
     compaction: Compaction = Compaction()
     lease: Lease | None = Field(default=None, description="of the goal's and the run's budgets, where there are any")
     priority: int | None = None
+    adapter: Adapter | None = None
     version: int = Field(
         default=1, description="of the workflow's rules; one started by an older engine keeps to its own"
     )

@@ -6,8 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from contracts.adapters import Adapter
 from contracts.base import Contract, Json
 from contracts.tools import Part
+
+
+def _is_none(value: object) -> bool:
+    """Left out of a message's JSON, so that its digest stays what it was before there was the field."""
+    return value is None
 
 
 class UserMessage(Contract):
@@ -24,9 +30,12 @@ class CalledTool(Contract):
 
 
 class AssistantMessage(Contract):
+    """`native`: the turn in the words of the framework that an adapter speaks to, where ours do not say it all."""
+
     role: Literal["assistant"] = "assistant"
     content: str = ""
     tool_calls: tuple[CalledTool, ...] = ()
+    native: Json = Field(default=None, exclude_if=_is_none)
 
 
 class ToolMessage(Contract):
@@ -81,6 +90,7 @@ class Brief(Contract):
     models: tuple[str, ...]
     tools: tuple[OfferedTool, ...] = ()
     output: dict[str, Any] | None = Field(default=None, description="JSON Schema of the answer; None: free text")
+    adapter: Adapter | None = Field(default=None, exclude_if=_is_none)
 
 
 def digest(content: Contract) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from contracts.adapters import Adapter
 from contracts.approval import Approval, Approve, CallApproval
 from contracts.base import Contract, Duration, Expression, Json, JsonSchema, Topic
 from contracts.grants import Grant
@@ -93,10 +94,12 @@ class AgentSpec(Contract):
     `description`: what those who may call on it are told of it. `input` and `output`: what it takes and answers when
     it is called on; of an agent step, the step's own `output` goes first. `agents`: to whom it may give tasks.
     `peers`: whom it may ask, again and again in one conversation. `hand_over`: who may answer in its place.
+    `adapter`: an agent of another framework decides in the models' place, and `instructions` come on top of its own.
     """
 
-    instructions: Annotated[str, Field(min_length=1)]
+    instructions: Annotated[str, Field(min_length=1)] = ""
     description: str = ""
+    adapter: Adapter | None = None
     model: str | Annotated[tuple[str, ...], Field(min_length=1)] = "default"
     tools: tuple[Grant, ...] = ()
     approve: tuple[CallApproval, ...] = ()
@@ -108,6 +111,12 @@ class AgentSpec(Contract):
     hand_over: tuple[StepId, ...] = ()
     debate: Debate | None = None
     compaction: Compaction = Compaction()
+
+    @model_validator(mode="after")
+    def _is_told_what_to_do(self) -> "AgentSpec":
+        if not self.instructions and self.adapter is None:
+            raise ValueError("write `instructions`, or an `adapter` that has its own")
+        return self
 
 
 class Undo(Contract):

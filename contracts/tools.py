@@ -33,11 +33,15 @@ R = TypeVar("R")
 
 
 class ToolError(Exception):
-    """A tool says no: `retry=False` when trying again cannot help. Either way the effect did not happen."""
+    """A tool says no: `retry=False` when trying again cannot help. Either way the effect did not happen.
 
-    def __init__(self, message: str, *, retry: bool = True) -> None:
+    `after`: what the tool calls is not to be called for so long; the wait takes no attempt from the step.
+    """
+
+    def __init__(self, message: str, *, retry: bool = True, after: timedelta | None = None) -> None:
         super().__init__(message)
         self.retry = retry
+        self.after = after
 
 
 class ToolContext(Protocol):
@@ -85,8 +89,9 @@ class ToolSpec(Contract):
     untrusted: bool = False
     sensitive: bool = False
     via: Via = Field(default="tool", description="what a call of it is: an activity, or work of agents or a process")
-    outside: bool = False
+    outside: bool = Field(default=False, description="its arguments leave to an outside address")
     timeout: Duration | None = Field(default=None, description="of one attempt; a step's own timeout goes first")
+    rate: int | None = Field(default=None, ge=1, description="calls a minute, of one worker")
     retry: Retry | None = None
     check: str | None = Field(default=None, description="the tool that reconciles an unknown outcome")
     parameters: dict[str, Any] = {}
@@ -107,19 +112,23 @@ class ToolSpec(Contract):
 
 @dataclass(frozen=True)
 class Tool(Generic[P, R]):
-    """A function and its spec. Calling it calls the function."""
+    """A function and its spec. Calling it calls the function.
+
+    Without `arguments` the function takes the context and the arguments as one mapping, checked against the spec's
+    schema alone; without `result`, what it returns is JSON already.
+    """
 
     spec: ToolSpec
     function: Callable[P, R]
-    arguments: type[BaseModel]
-    result: TypeAdapter[Any]
+    arguments: type[BaseModel] | None
+    result: TypeAdapter[Any] | None
     wants_context: bool
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
 
 
-def tool(  # noqa: PLR0913 -- one for each thing that a tool can say of itself
+def tool(  # noqa: PLR0913 -- a tool says a lot, each thing by its name
     *,
     name: str,
     effect: Effect,
@@ -128,6 +137,7 @@ def tool(  # noqa: PLR0913 -- one for each thing that a tool can say of itself
     sensitive: bool = False,
     outside: bool = False,
     timeout: str | timedelta | None = None,
+    rate: int | None = None,
     retry: Retry | Mapping[str, Any] | None = None,
     check: "Tool[..., Any] | str | None" = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]:
@@ -141,6 +151,7 @@ def tool(  # noqa: PLR0913 -- one for each thing that a tool can say of itself
         sensitive: it reads what must not leave.
         outside: its arguments leave to an outside address, such as a mail or a request to the world.
         timeout: of one attempt, like `30s`; default 5m.
+        rate: calls a minute that one worker makes; more of them wait.
         retry: replaces the default of 5 attempts from 1s, doubling, up to 1m.
         check: the tool that says whether a write with an unknown outcome happened: called with the same arguments
             and key, it returns the write's result, or None when it did not happen.
@@ -169,6 +180,7 @@ def tool(  # noqa: PLR0913 -- one for each thing that a tool can say of itself
             untrusted=untrusted,
             sensitive=sensitive,
             outside=outside,
+            rate=rate,
             timeout=None if timeout is None else parse_duration(timeout),
             retry=None if retry is None else Retry.model_validate(retry),
             check=check.spec.name if isinstance(check, Tool) else check,

@@ -1,11 +1,12 @@
 """From the text of a process file to the definition its runs travel with, or every mistake in it at once."""
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic_core import to_json
 
+from contracts.adapters import Adapter
 from contracts.errors import DefinitionInvalid
 from contracts.process import AgentStep, GoalStep, GroupStep, Process, Step, ToolStep
 from contracts.run import Definition
@@ -13,6 +14,7 @@ from contracts.state import BUILT_IN
 from contracts.team import team_of
 from contracts.tools import ToolSpec, granted
 from language.legs import Legs
+from language.mend import mend_schemas
 from language.names import Names, walk
 from language.references import References
 from language.source import Path, load_yaml
@@ -20,7 +22,12 @@ from language.structure import parse
 
 
 def load_process(
-    text: str | bytes, file: str, *, tools: Mapping[str, ToolSpec], processes: Collection[str] = ()
+    text: str | bytes,
+    file: str,
+    *,
+    tools: Mapping[str, ToolSpec],
+    processes: Collection[str] = (),
+    adapters: Callable[[Adapter], tuple[str, str] | None] = lambda _: None,
 ) -> Definition:
     """Check a process file and complete its steps' needs.
 
@@ -29,11 +36,13 @@ def load_process(
         file: how problems name the file.
         tools: every tool there is, by name; processes that agents can be granted as `process.NAME`.
         processes: names of the processes that `process:` steps can run.
+        adapters: what is wrong with the object that an adapter names, and the way out.
 
     Raises:
         DefinitionInvalid: with every mistake, in the order of their places.
     """
     source = load_yaml(text, file)
+    mend_schemas(source.data)
     tools = {**BUILT_IN, **tools}
     process, dropped = parse(source)
     needs: Mapping[Path, tuple[str, ...]] = {}
@@ -43,6 +52,9 @@ def load_process(
         Names(source, dropped, tools, processes).check(process)
         Legs(source, process, tools).check()
         needs = references.needs
+        for name, agent in process.agents.items():
+            if agent.adapter is not None and (wrong := adapters(agent.adapter)) is not None:
+                source.report(source.place(("agents", name, "adapter", agent.adapter.framework)), *wrong)
     if source.problems or process is None:
         unique = {str(problem): problem for problem in source.problems}
         raise DefinitionInvalid(sorted(unique.values(), key=lambda problem: (problem.line, problem.column)))

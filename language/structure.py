@@ -139,7 +139,7 @@ def _report(source: Source, detail: ErrorDetails, path: Path) -> None:
 
 
 def _report_choice(source: Source, path: Path, value: Json, expected: str) -> None:
-    source.report(source.place(path), f"`{path[-1]}` is {_brief(value)}", f"write {expected}")
+    source.report(source.place(path), f"`{path[-1]}` is {brief(value)}", f"write {expected}")
 
 
 def _report_pattern(source: Source, detail: ErrorDetails, path: Path) -> None:
@@ -155,8 +155,8 @@ def _report_pattern(source: Source, detail: ErrorDetails, path: Path) -> None:
 
 
 def _report_value(source: Source, detail: ErrorDetails, path: Path) -> None:
-    name, value, wanted = _name(path), detail["input"], _WANTED.get(detail["type"])
-    message = f"`{name}` is {_brief(value)}"
+    name, value, wanted = _name(path), detail["input"], WANTED.get(detail["type"])
+    message = f"`{name}` is {brief(value)}"
     said = _lower(detail["msg"])
     if wanted is not None:
         source.report(source.place(path), message, f"write {wanted}")
@@ -175,7 +175,7 @@ _CHOICES: dict[str | int, str] = {
 }
 """Keys whose value is one of several types."""
 
-_WANTED = {
+WANTED = {
     "string_type": "text",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -259,7 +259,7 @@ def _pattern_hint(pattern: str) -> str:
     return "write letters, digits and _, not starting with a digit"
 
 
-def _brief(value: Json) -> str:
+def brief(value: Json) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -129,7 +129,8 @@ def completion(
         for index, (name, arguments) in enumerate(calls)
     ]
     make = _chat if asked.path.endswith("/chat/completions") else _response
-    return {"model": asked.body.get("model", MODEL), **make(text, written, finish, usage, more)}
+    base = {"id": "made", "created": 1, "model": asked.body.get("model", MODEL)}
+    return base | make(text, written, finish, usage, more)
 
 
 def _chat(
@@ -141,9 +142,10 @@ def _chat(
             {"id": identity, "type": "function", "function": {"name": name, "arguments": arguments}}
             for identity, name, arguments in calls
         ]
-    made: dict[str, Any] = {"choices": [{"index": 0, "message": message, "finish_reason": finish}]}
+    choice = {"index": 0, "message": message, "finish_reason": finish}
+    made: dict[str, Any] = {"object": "chat.completion", "choices": [choice]}
     if usage:
-        made["usage"] = {"prompt_tokens": usage[0], "completion_tokens": usage[1]}
+        made["usage"] = {"prompt_tokens": usage[0], "completion_tokens": usage[1], "total_tokens": sum(usage)}
     return made
 
 

@@ -14,6 +14,8 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities.adapters.call import LoadAgent, ask_foreign, no_foreign_agents
+from activities.adapters.turn import Ours
 from activities.conversations import ConversationStore
 from activities.model.affordable import OverLimit, cap_within
 from activities.model.asking import Asking
@@ -58,7 +60,8 @@ class _Call:
 
 
 class ModelCall:
-    """The activity. `rehearsal`: the script of a process, if it has one. `board`: where operators are heard."""
+    """The activity. `rehearsal`: the script of a process, if it has one. `board`: where operators are heard. `foreign`:
+    the agent that an adapter names."""
 
     def __init__(
         self,
@@ -69,12 +72,14 @@ class ModelCall:
         environment: Mapping[str, str] = os.environ,
         board: BoardStore | None = None,
         clock: Callable[[], float] = time.monotonic,
+        foreign: LoadAgent = no_foreign_agents,
     ) -> None:
         self._conversations = Conversations(store)
         self._rehearsal = rehearsal
         self._aliases = aliases
         self._api = api
         self._environment = environment
+        self._foreign = foreign
         self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}
         self._gate = Gate(clock)
         self._operators = Operators(board, self._gate.states, clock)
@@ -100,7 +105,8 @@ class ModelCall:
         brief, messages = await self._conversations.load(request)
         call = _Call(request, brief, messages, tally, speaker, [])
         try:
-            reply = await self._ask_chain(call)
+            by_adapter = brief.adapter is not None and request.purpose == "turn"
+            reply = await (self._ask_foreign(call) if by_adapter else self._ask_chain(call))
         except ModelFailed as error:
             raise ApplicationError(str(error), _detail(tally), type=error.type_name(), non_retryable=True) from error
         except OverLimit as error:
@@ -111,6 +117,23 @@ class ModelCall:
         await self._conversations.keep(request, reply)
         log.info("model answered", model=reply.model, finish=reply.finish, tokens=reply.usage.tokens)
         return reply
+
+    async def _ask_foreign(self, call: _Call) -> ModelReply:
+        """The next message of the agent that takes the place of the models."""
+
+        def ours() -> Ours:
+            name = (call.request.models or call.brief.models)[0]
+            endpoint = resolve(name, self._aliases, self._environment, self._api)
+            client = self._client(endpoint) if endpoint is not None else None
+            script = self._rehearsal(call.brief.process)
+            return Ours(endpoint, client, lambda: rehearse(script, call.brief, call.messages))
+
+        answered = await ask_foreign(self._foreign, call.brief, call.messages, ours)
+        if isinstance(answered, ModelReply):
+            return answered.model_copy(update={"usage": call.tally.usage + answered.usage})
+        call.tally = counted(call.tally, answered, probe=False)
+        call.faults.append(answered)
+        raise _failure(call)
 
     async def _ask_chain(self, call: _Call) -> ModelReply:
         """The first model of the chain that will do."""

@@ -14,6 +14,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 from uuid_utils import uuid7
 
+from activities.adapters.call import LoadAgent, no_foreign_agents
 from activities.conversations import ConversationStore, SqliteConversations
 from activities.events import event_activities
 from activities.model.call import ModelCall
@@ -205,6 +206,7 @@ async def open_office(
     *,
     home: Path | None = None,
     models: Mapping[str, ModelAlias] | None = None,
+    foreign: LoadAgent = no_foreign_agents,
     conversations: ConversationStore | None = None,
     queue: str | None = None,
     more: Callable[[Office], list[Tool[..., Any]]] = lambda office: [],
@@ -235,7 +237,7 @@ async def open_office(
             store = opened = SqliteConversations(home / "conversations.db")
             stack.push_async_callback(opened.close)
         if store is not None:
-            call = ModelCall(store, lambda process: None, models or {}, environment={})
+            call = ModelCall(store, lambda process: None, models or {}, environment={}, foreign=foreign)
             stack.push_async_callback(call.close)
             activities.append(call.activity())
         activities += tool_activities([*office.tools(), *state_tools(RunState(client))], conversations=store)

@@ -165,12 +165,15 @@ class Agent:
         """How long it has been at work, without the time that people took."""
         return workflow.now() - self.started - self.waited
 
+    def own_time_left(self) -> timedelta | None:
+        time = self.allowed.time
+        return None if time is None else time - self.worked()
+
     def time_left(self) -> timedelta | None:
         """Until its own time is over, or that of the goal or the run it works for."""
-        time, lease = self.allowed.time, self.lease
-        ends = [self.started + time + self.waited] if time is not None else []
-        ends += [lease.until] if lease is not None and lease.until is not None else []
-        return min(ends) - workflow.now() if ends else None
+        until = self.lease.until if self.lease is not None else None
+        lefts = (self.own_time_left(), None if until is None else until - workflow.now())
+        return min((left for left in lefts if left is not None), default=None)
 
 
 def _start() -> AgentSnapshot:
@@ -204,4 +207,5 @@ def _brief(request: AgentRequest) -> Brief:
             for spec in _tools(request).values()
         ),
         output=request.output,
+        adapter=request.adapter,
     )
