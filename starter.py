@@ -1,8 +1,13 @@
 """The command line: start, decide, repair, inspect. `starter.py --help` lists the commands, `cli/` has them."""
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
 from cli.app import main
+from cli.parts import Parts
+from contracts.board import BoardStore
+from contracts.connections import McpServer, Pins
+from contracts.egress import Egress
 from runtime.catalog import Catalog
 from runtime.client import Connection
 from runtime.settings import Settings
@@ -15,5 +20,22 @@ def worker(settings: Settings, connection: Connection, catalog: Catalog) -> Abst
     return running_worker(settings, connection, catalog)
 
 
+def board(settings: Settings) -> AbstractAsyncContextManager[BoardStore]:
+    """The board of `worker.py`."""
+    from worker import open_board
+
+    return open_board(settings)
+
+
+async def offers(servers: Mapping[str, tuple[McpServer, str]], egress: Egress) -> Pins:
+    """What MCP servers offer, asked with the secrets that tools get."""
+    from activities.tools.context import environment_secrets
+    from activities.tools.mcp import describe
+
+    return await describe(servers, environment_secrets, egress)
+
+
+PARTS = Parts(worker=worker, board=board, offers=offers)
+
 if __name__ == "__main__":
-    main(worker)
+    main(PARTS)

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from temporalio.worker import Worker
 
+from activities.boards.opening import open_board as board_of
 from activities.conversations import ConversationStore
 from activities.conversations.opening import open_conversations
 from activities.events import event_activities
@@ -21,8 +22,10 @@ from activities.model.speech import LIVE_SECONDS
 from activities.people import resolve_people_activity
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity, load_process_activity
+from activities.tools.declared import Connectors
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
+from contracts.board import BoardStore
 from contracts.errors import ServerUnreachable, SurefootError
 from contracts.settings import describe_model
 from contracts.state import state_tools
@@ -67,13 +70,17 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
         os.environ,
         Keys.read(settings.encryption, os.environ),
     )
-    models = ModelCall(conversations, catalog.rehearsal, settings.models, settings.model_api, foreign=catalog.foreign)
+    board = board_of(settings.conversations, settings.home, os.environ)
+    models = ModelCall(
+        conversations, catalog.rehearsal, settings.models, settings.model_api, board=board, foreign=catalog.foreign
+    )
+    connectors = Connectors(settings.egress)
     try:
         worker = Worker(
             connection.client,
             task_queue=settings.task_queue,
             workflows=WORKFLOWS,
-            activities=activities(settings, connection, catalog, conversations, models),
+            activities=activities(settings, connection, catalog, conversations, models, connectors),
             workflow_runner=workflow_runner(),
             max_concurrent_activities=MAX_ACTIVITIES,
             max_eager_activity_reservations_per_workflow_task=MAX_ACTIVITIES,
@@ -83,8 +90,20 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
         async with patient(worker):
             yield worker
     finally:
+        await connectors.close()
         await models.close()
+        await board.close()
         await conversations.close()
+
+
+@asynccontextmanager
+async def open_board(settings: Settings) -> AsyncIterator[BoardStore]:
+    """The board that workers and operators share, for the length of the block."""
+    board = board_of(settings.conversations, settings.home, os.environ)
+    try:
+        yield board
+    finally:
+        await board.close()
 
 
 def activities(
@@ -93,11 +112,13 @@ def activities(
     catalog: Catalog,
     conversations: ConversationStore,
     models: ModelCall,
+    connectors: Connectors,
 ) -> list[Callable[..., Any]]:
     """Everything the workflows call, with its clients put in."""
+    declared = connectors.tools(catalog.declared.values())
     return [
         *tool_activities(
-            (*catalog.tools.values(), *state_tools(RunState(connection.client))), conversations=conversations
+            (*catalog.tools.values(), *declared, *state_tools(RunState(connection.client))), conversations=conversations
         ),
         models.activity(),
         load_process_activity(catalog.definition),
@@ -137,7 +158,7 @@ def announce(settings: Settings, connection: Connection, catalog: Catalog) -> No
         "web": connection.ui or "set SUREFOOT_UI_URL for links",
         "queue": settings.task_queue,
         "processes": ", ".join(sorted(catalog.names)) or "none",
-        "tools": ", ".join(sorted(catalog.tools)) or "none",
+        "tools": ", ".join(sorted(catalog.specs)) or "none",
         "model": describe_model(settings.models, os.environ),
         "home": str(settings.home),
     }

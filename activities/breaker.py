@@ -100,6 +100,12 @@ class Breaker:
         self._probed_at = now
         return True
 
+    @property
+    def unsure(self) -> bool:
+        """Closed, but nothing says that what it guards works now."""
+        closed = self._until is None and self.forced is None
+        return closed and not (self._outcomes and self._outcomes[-1][1])
+
     def record(self, *, ok: bool | None, seconds: float = 0.0, why: str = "") -> None:
         """The outcome of an admitted call. `ok` is None for one that says nothing about what was called."""
         now = self.clock()

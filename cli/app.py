@@ -9,9 +9,12 @@ from typing import Annotated, Any, Literal, NoReturn, cast
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, demo
+from cli import commands, demo, models
+from cli import tools as tool_files
 from cli.output import Exit, Output, status_of
+from cli.parts import Parts
 from cli.values import read_value
+from contracts.board import ForcedState
 from contracts.errors import CallerError, SurefootError
 from contracts.run import RunStatus
 from runtime.server import HOST
@@ -44,7 +47,7 @@ def _demo(
 ) -> int:
     """Server, worker and console in one process: a sample run, its approval at the prompt."""
     output = Output.standard(as_json=as_json)
-    return _do(demo.demo(output, cast("demo.RunWorker", context.obj), process, yes=yes, svg=svg))
+    return _do(demo.demo(output, cast("Parts", context.obj).worker, process, yes=yes, svg=svg))
 
 
 @app.command("run")
@@ -203,13 +206,48 @@ def _graph(
     return _do(commands.graph(Output.standard(as_json=as_json), word))
 
 
-def call(arguments: Sequence[str], worker: "demo.RunWorker") -> int:
+@app.command("models")
+def _models(
+    context: typer.Context,
+    alias: Annotated[str | None, typer.Argument(metavar="[ALIAS]", help="A model alias of the settings.")] = None,
+    state: Annotated[
+        ForcedState | None, typer.Argument(help="open: ask it no more; close: ask it whatever happens; auto: as found.")
+    ] = None,
+    reason: Reason = "",
+    by: By = None,
+    as_json: AsJson = False,
+) -> int:
+    """Show the models, their limits and breakers; or force the breaker of one."""
+    board = cast("Parts", context.obj).board
+    output = Output.standard(as_json=as_json)
+    if alias is None:
+        return _do(models.show_models(output, board))
+    if state is None:
+        raise CallerError(f"say what to do with {alias}: open, close or auto; without an alias all are shown")
+    return _do(models.force_model(output, board, alias, state, by, reason))
+
+
+@app.command("tools")
+def _tools(
+    context: typer.Context,
+    action: Annotated[tool_files.Action, typer.Argument(help="list them; pin what MCP servers offer; check the pins.")],
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE...]", help="tools.yaml files or their folders; else all.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Tools that tools.yaml files declare, and the pins of MCP servers."""
+    output = Output.standard(as_json=as_json)
+    return _do(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
+
+
+def call(arguments: Sequence[str], parts: Parts) -> int:
     """Carry out a command; its exit status. Everything a user can cause ends in one message."""
     output = Output.standard(as_json="--json" in arguments)
     try:
         command = typer.main.get_command(app)
         return int(
-            command.main(list(arguments) or ["--help"], prog_name="starter.py", standalone_mode=False, obj=worker) or 0
+            command.main(list(arguments) or ["--help"], prog_name="starter.py", standalone_mode=False, obj=parts) or 0
         )
     except SurefootError as error:
         output.fail(error)
@@ -230,9 +268,9 @@ def call(arguments: Sequence[str], worker: "demo.RunWorker") -> int:
         return Exit.INTERRUPTED
 
 
-def main(worker: "demo.RunWorker") -> NoReturn:
+def main(parts: Parts) -> NoReturn:
     """Carry out the command of this process, and end it."""
-    status = call(sys.argv[1:], worker)
+    status = call(sys.argv[1:], parts)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

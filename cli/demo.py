@@ -4,8 +4,8 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -14,6 +14,7 @@ from cli.attend import Attendant
 from cli.connection import connected
 from cli.follow import print_run
 from cli.output import Exit, Output, command, from_here
+from cli.parts import RunWorker
 from cli.start import check_input, start
 from cli.values import read_value
 from contracts.base import Json
@@ -30,9 +31,6 @@ from runtime.settings import Settings, load_settings
 PROCESS = "employee-onboarding"
 SAMPLE = "sample.yaml"
 LOG = "worker.log"
-
-RunWorker = Callable[[Settings, Connection, Catalog], AbstractAsyncContextManager[object]]
-"""Runs a worker for the length of a block."""
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,18 @@
 """Commands about process files: are they right, how do they look."""
 
+from pathlib import Path
+
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
 from cli.start import definition_of, process_file
+from cli.tools import check_tools
 from contracts.activities import LOAD_PROCESS
 from contracts.errors import CallerError, DefinitionInvalid, Problem, UnknownProcess
 from contracts.process import GroupStep, Step
 from contracts.run import Definition, RunRequest
 from language.graph import mermaid
-from runtime.catalog import Catalog
+from runtime.catalog import DECLARED_FILE, Catalog
 from runtime.runs import describe
 from runtime.watch import Watch
 
@@ -19,14 +22,19 @@ def check_files(catalog: Catalog, words: list[str]) -> tuple[list[str], list[Pro
     fine: list[str] = []
     problems: list[Problem] = []
     for word in words:
+        if Path(word).name == DECLARED_FILE:
+            said, wrong = check_tools(Path(word))
+            fine += [said] if said else []
+            problems += wrong
+            continue
         try:
             definition = definition_of(catalog, word)
         except DefinitionInvalid as error:
             problems += error.problems
         except UnknownProcess as error:
             missing = process_file(word)
-            said = "there is no such file" if missing else str(error)
-            problems.append(Problem(file=word, line=1, column=1, message=said))
+            message = "there is no such file" if missing else str(error)
+            problems.append(Problem(file=word, line=1, column=1, message=message))
         else:
             process = definition.process
             steps = count_steps(process.steps)

@@ -10,12 +10,14 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cli.agents import gauges, history_text, notes_left
+from cli.helpers import helpers
 from cli.marks import Marks, cost_text, dollars, moment, saved_text, took
 from cli.output import command
 from cli.tree import MAX_ROWS, one_line, plan_tree
 from contracts.base import Json
+from contracts.effects import UndoCall
 from contracts.plans import Revision
-from contracts.run import Incident, RunView, UndoCall, Waiting
+from contracts.run import Incident, RunView, Waiting
 from contracts.state import StateEntry
 from runtime.watch import Observation
 
@@ -39,8 +41,13 @@ def run_screen(
     parts: list[RenderableType] = [header(seen, marks, now)]
     if seen.view.steps:
         parts += [Text(), plan_tree(seen, marks, now, width=width, max_rows=max_rows)]
-    agents = (*gauges(seen), *notes_left(seen, live=live))
-    told = (*_retrying(seen, live=live), *agents, *attention(seen.view, marks, now, live=live))
+    told = (
+        *_retrying(seen, live=live),
+        *helpers(seen, marks, live=live),
+        *gauges(seen),
+        *notes_left(seen, live=live),
+        *attention(seen.view, marks, now, live=live),
+    )
     for block in told:
         parts += [Text(), block]
     if seen.ended:

@@ -3,18 +3,23 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainSerializer
 
 from contracts.adapters import Adapter
+from contracts.approval import CallApproval
 from contracts.base import Contract, Json
+from contracts.effects import UndoCall
+from contracts.grants import Grant
 from contracts.leases import Lease
 from contracts.messages import Message
 from contracts.model import Usage
-from contracts.process import Compaction, Limits
+from contracts.process import AgentSpec, Compaction, Debate, Limits
 from contracts.tools import ToolSpec
 
 MAX_NOTES = 50
 """Notes of one agent, and of one step, that are kept; the last ones."""
+MAX_CHILDREN = 50
+"""Of one agent, and of one step, that are shown; the last ones."""
 MAX_NOTE = 500
 """Characters of a note."""
 
@@ -27,8 +32,32 @@ class Note(Contract):
     text: str
 
 
+class ChildRecord(Contract):
+    """An agent or a process that works, or worked, for an agent. `id`: its workflow; `tool`: the call it came by."""
+
+    id: str
+    tool: str
+    status: Literal["running", "completed", "failed"] = "running"
+    started: datetime
+    ended: datetime | None = None
+    usage: Usage = Usage()
+    error: str = ""
+
+
+def _without_defaults(agents: dict[str, AgentSpec]) -> dict[str, Json]:
+    return {name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in agents.items()}
+
+
+class Team(Contract):
+    """What an agent has to know of the agents that may come to work for it, or in its place, and of their tools."""
+
+    agents: Annotated[dict[str, AgentSpec], PlainSerializer(_without_defaults)] = {}
+    tools: dict[str, ToolSpec] = {}
+
+
 class AgentRequest(Contract):
-    """The input of workflow `Agent`. `output`: JSON Schema of the answer; None means text."""
+    """The input of workflow `Agent`. `output`: JSON Schema of the answer; None means text. `earlier`: what was said
+    before, after the task. `handovers`: by which the task came to this agent."""
 
     run: str
     step: str
@@ -41,6 +70,14 @@ class AgentRequest(Contract):
     output: dict[str, Any] | None = None
     tools: dict[str, ToolSpec] = {}
     limits: Limits = Limits()
+    team: Team = Team()
+    debate: Debate | None = None
+    earlier: tuple[Message, ...] = ()
+    handovers: int = 0
+    started_by: str | None = Field(default=None, description="who started the run")
+    grants: tuple[Grant, ...] = ()
+    approve: tuple[CallApproval, ...] = ()
+    tainted: bool = Field(default=False, description="whether task or context hold what came from outside")
     compaction: Compaction = Compaction()
     lease: Lease | None = Field(default=None, description="of the goal's and the run's budgets, where there are any")
     priority: int | None = None
@@ -49,6 +86,15 @@ class AgentRequest(Contract):
         default=1, description="of the workflow's rules; one started by an older engine keeps to its own"
     )
     snapshot: "AgentSnapshot | None" = Field(default=None, description="set by continue-as-new only")
+
+
+class TogetherState(Contract):
+    """An agent's work with others so far. `undo`: how what processes did for it is taken back, first call first.
+    `peers`: what each was asked and answered."""
+
+    undo: tuple[UndoCall, ...] = ()
+    children: tuple[ChildRecord, ...] = ()
+    peers: dict[str, tuple[Message, ...]] = {}
 
 
 AGENT_VERSION = 2
@@ -104,6 +150,8 @@ class AgentSnapshot(Contract):
     waited: Annotated[timedelta, Field(description="for people, which its limit of time leaves out")] = timedelta(0)
     notes: tuple[Note, ...] = ()
     noted: int = 0
+    together: TogetherState = TogetherState()
+    tainted: bool = False
     allowed: Limits | None = None
     models: tuple[str, ...] = ()
     warned: tuple[str, ...] = ()
@@ -115,13 +163,18 @@ class AgentSnapshot(Contract):
 
 
 class AgentResult(Contract):
-    """The result of workflow `Agent`: an answer that fits its schema (text when there is none)."""
+    """The result of workflow `Agent`: an answer that fits its schema (text when there is none). `undo`: how what
+    processes did for it is taken back, first call first."""
 
     output: Json
     usage: Usage
     turns: int
     tool_calls: int
     notes: tuple[Note, ...] = ()
+    undo: tuple[UndoCall, ...] = ()
+    children: tuple[ChildRecord, ...] = ()
+    tainted: bool = Field(default=False, description="whether it may hold what came from outside")
+    waited: Annotated[timedelta, Field(description="for people")] = timedelta(0)
 
 
 class AgentFailure(Contract):
@@ -131,6 +184,10 @@ class AgentFailure(Contract):
     turns: int = 0
     detail: Json = None
     notes: tuple[Note, ...] = ()
+    undo: tuple[UndoCall, ...] = ()
+    children: tuple[ChildRecord, ...] = ()
+    tainted: bool = Field(default=False, description="whether it may hold what came from outside")
+    waited: Annotated[timedelta, Field(description="for people")] = timedelta(0)
 
 
 class AgentView(Contract):
@@ -146,6 +203,7 @@ class AgentView(Contract):
     last: str = Field(default="", description="what it is doing, or did last")
     notes: tuple[Note, ...] = Field(default=(), description="the last ones")
     noted: int = Field(default=0, description="how many there were in all")
+    children: tuple[ChildRecord, ...] = Field(default=(), description="agents and processes that work for it")
     window: WindowGauge = WindowGauge()
     history: HistoryGauge | None = None
     limits: Limits = Limits()

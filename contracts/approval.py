@@ -67,6 +67,17 @@ class Approve(Contract):
     on_reject: Literal["stop", "continue"] = "stop"
 
 
+class CallApproval(Approve):
+    """An approval of an agent's calls, in the middle of its turn: of these tools, where `when` holds of the `args`.
+
+    A rejected call is answered with the reason, and the agent goes on; with `on_reject: stop` the run ends.
+    """
+
+    tools: Annotated[tuple[str, ...], Field(min_length=1)]
+    when: Expression | None = None
+    on_reject: Literal["stop", "continue"] = "continue"
+
+
 class Approval(Approve):
     """What people are asked, what they are shown, who they are, and what happens when they do not answer."""
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from contracts.approval import Approve
 from contracts.base import Contract, Json, JsonSchema
+from contracts.grants import Grant
 
 
 class Ask(Contract):
@@ -27,6 +28,8 @@ class Ask(Contract):
     subject: dict[str, Json] = {}
     names: dict[str, Json] = {}
     edits: JsonSchema | None = Field(default=None, description="what edits must fit; None: there is nothing to edit")
+    call: str | None = Field(default=None, description="the tool, when it is a call that is asked about")
+    grants: tuple[Grant, ...] = Field(default=(), description="what edits of a call must be covered by")
     stops: bool = Field(default=False, description="whether a rejection ends the run")
 
 

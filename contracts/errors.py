@@ -14,6 +14,7 @@ SurefootError
     ├── ExpressionFailed        a `${ }` could not be evaluated
     ├── ArgumentsInvalid        arguments do not fit the tool's schema; nothing was called
     ├── OutputInvalid           a result does not fit the step's or tool's schema
+    ├── Tainted                 a write, or a call to the outside, with text from outside that nobody vouches for
     ├── CriteriaNotMet          `success` does not hold of the output, or a `repeat` never came to its end
     ├── StateConflict           somebody wrote the key of the shared state meanwhile
     ├── EventMissed             no event came within its time
@@ -117,6 +118,10 @@ class ArgumentsInvalid(StepError):
 
 
 class OutputInvalid(StepError):
+    pass
+
+
+class Tainted(StepError):
     pass
 
 

@@ -45,6 +45,7 @@ class PlanRecord(Contract):
     revisions: tuple[Revision, ...] = ()
     draft: "Draft | None" = None
     replans: int = Field(default=0, description="changes made for failures, of those the goal allows")
+    tainted: bool = Field(default=False, description="whether its planner had read text from outside")
 
 
 class Draft(Contract):
@@ -67,6 +68,7 @@ class CheckPlan(Contract):
     outer: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
     state: tuple[str, ...] = ()
+    tainted: bool = Field(default=False, description="whether the planner had read text from outside")
 
 
 class CheckedPlan(Contract):

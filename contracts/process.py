@@ -8,8 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from contracts.adapters import Adapter
-from contracts.approval import Approval, Approve
+from contracts.approval import Approval, Approve, CallApproval
 from contracts.base import Contract, Duration, Expression, Json, JsonSchema, Topic
+from contracts.grants import Grant
 from contracts.triggers import Trigger
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", description="kebab-case")]
@@ -61,6 +62,20 @@ class Limits(Budget):
 
     turns: Annotated[int, Field(ge=1, le=10_000)] = 20
     at_limit: AtLimit = "stop"
+    depth: Annotated[int, Field(ge=1, le=10, description="levels of agents that work for each other")] = 3
+
+
+class Debate(Contract):
+    """Agents that an agent may have argue a question: in each round everyone sees the others' last positions."""
+
+    among: Annotated[tuple[StepId, ...], Field(min_length=2, max_length=10)]
+    rounds: Annotated[int, Field(ge=1, le=10)] = 3
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Debate":
+        if len(set(self.among)) < len(self.among):
+            raise ValueError("among names an agent twice")
+        return self
 
 
 class Compaction(Contract):
@@ -73,14 +88,28 @@ class Compaction(Contract):
 
 
 class AgentSpec(Contract):
-    """An agent: what it is told, which models answer for it (first one first), which tools it may call. `adapter`: an
-    agent of another framework decides in the models' place, and `instructions` come on top of its own."""
+    """An agent: what it is told, which models answer for it (first one first), which tools it may call, for which
+    calls people are asked, with whom it works.
+
+    `description`: what those who may call on it are told of it. `input` and `output`: what it takes and answers when
+    it is called on; of an agent step, the step's own `output` goes first. `agents`: to whom it may give tasks.
+    `peers`: whom it may ask, again and again in one conversation. `hand_over`: who may answer in its place.
+    `adapter`: an agent of another framework decides in the models' place, and `instructions` come on top of its own.
+    """
 
     instructions: Annotated[str, Field(min_length=1)] = ""
     adapter: Adapter | None = None
+    description: str = ""
     model: str | Annotated[tuple[str, ...], Field(min_length=1)] = "default"
-    tools: tuple[str, ...] = ()
+    tools: tuple[Grant, ...] = ()
+    approve: tuple[CallApproval, ...] = ()
     limits: Limits = Limits()
+    input: JsonSchema | None = None
+    output: JsonSchema | None = None
+    agents: tuple[StepId, ...] = ()
+    peers: tuple[StepId, ...] = ()
+    hand_over: tuple[StepId, ...] = ()
+    debate: Debate | None = None
     compaction: Compaction = Compaction()
 
     @model_validator(mode="after")
@@ -153,6 +182,9 @@ class ToolStep(StepBase):
     kind: ClassVar[str] = "tool"
     tool: str
     approve: Approve | None = None
+    accepts_untrusted: bool = Field(
+        default=False, description="its arguments may hold text from outside, which the tool takes as mere data"
+    )
 
 
 class AgentStep(StepBase):

@@ -5,15 +5,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PlainSerializer
 
-from contracts.agent import HistoryGauge, Note
+from contracts.agent import ChildRecord, HistoryGauge, Note
 from contracts.asks import Ask
 from contracts.base import Contract, Json
 from contracts.decisions import Receipt
+from contracts.effects import UndoCall
 from contracts.errors import ErrorInfo
 from contracts.events import Event
 from contracts.model import Usage
 from contracts.plans import PlanRecord, Revision
-from contracts.process import Process
+from contracts.process import Budget, Process
 from contracts.state import StateEntry, StateValue
 from contracts.tools import ToolSpec
 
@@ -46,19 +47,12 @@ class RunRequest(Contract):
 
     process: str
     input: Json = None
+    tainted: bool = Field(default=False, description="whether the input may hold text from outside")
     started_by: str | None = None
     priority: Annotated[int, Field(ge=1, le=5)] | None = None
+    granted: Budget = Field(default=Budget(), description="what an agent gives the run out of what it has left")
     definition: Definition | None = None
     snapshot: "Snapshot | None" = Field(default=None, description="set by continue-as-new only")
-
-
-class UndoCall(Contract):
-    """An effect that can be taken back: the tool call that does it, fixed when the step completed."""
-
-    tool: str
-    args: dict[str, Json]
-    key: str
-    spec: ToolSpec | None = Field(default=None, description="the tool, when another run is to call it")
 
 
 class Vote(Contract):
@@ -120,7 +114,7 @@ class StepRecord(Contract):
     tries: int = Field(default=0, description="how often it was started afresh, by repair")
     amended: int = Field(default=0, description="how often its arguments were replaced, by repair")
     order: int | None = Field(default=None, description="place in the order of completion")
-    undo: tuple[UndoCall, ...] = Field(default=(), description="how to take back a sub-process, first one first")
+    undo: tuple[UndoCall, ...] = Field(default=(), description="how to take back its sub-processes, first one first")
     approval: ApprovalState | None = None
     until: datetime | None = Field(default=None, description="when a wait, an approval's expiry, is due")
     rounds: int = Field(default=0, description="of a repeat that have begun")
@@ -128,8 +122,10 @@ class StepRecord(Contract):
     event: Event | None = Field(default=None, description="what an event step waited for")
     plan: PlanRecord | None = Field(default=None, description="of a goal")
     asked: int = Field(default=0, description="how often its agents asked people")
+    tainted: bool = Field(default=False, description="whether its output may hold text from outside")
     ask: Ask | None = Field(default=None, description="what an agent asks; `ID/ask-N` inside the agent's step")
     notes: tuple[Note, ...] = Field(default=(), description="what its agent left to know, the last ones")
+    children: tuple[ChildRecord, ...] = Field(default=(), description="who worked for its agent, the last ones")
 
 
 class Snapshot(Contract):
@@ -195,6 +191,7 @@ class StepView(Contract):
     order: int | None = Field(default=None, description="place in the order of completion")
     undo: tuple[UndoCall, ...] = Field(default=(), description="what an abort would call to take this step back")
     notes: tuple[Note, ...] = Field(default=(), description="warnings and events on its agent's way")
+    children: tuple[ChildRecord, ...] = Field(default=(), description="agents and processes that worked for its agent")
 
 
 class Cost(Contract):
@@ -270,3 +267,4 @@ class RunResult(Contract):
     cost: Cost
     usage: Usage
     undo: tuple[UndoCall, ...] = ()
+    tainted: bool = Field(default=False, description="whether the output may hold text from outside")

@@ -72,6 +72,8 @@ class ModelAlias(Contract):
         return self
 
 
+OPENAI_URL = "https://api.openai.com/v1"
+
 DEFAULT_MODEL = "gpt-5.4-mini"
 """Of the alias `default`, when neither settings nor OPENAI_MODEL name one."""
 

@@ -21,17 +21,20 @@ class PutState(Contract):
     key: Key
     value: Json = None
     version: Annotated[int, Field(ge=0)] = 0
+    tainted: bool = Field(default=False, description="whether it may hold text from outside")
     by: Actor
     id: str | None = None
 
 
 class StateValue(Contract):
-    """A key as it stands after a read or a write. `written`: whether the write took hold; of a read, false."""
+    """A key as it stands after a read or a write. `written`: whether the write took hold; of a read, false. `tainted`:
+    whether it may hold text from outside."""
 
     key: str
     value: Json = None
     version: int = 0
     written: bool = False
+    tainted: bool = False
 
 
 class Conflict(Contract):
@@ -53,6 +56,7 @@ class StateEntry(Contract):
     at: datetime | None = None
     conflicts: int = 0
     last_conflicts: tuple[Conflict, ...] = ()
+    tainted: bool = Field(default=False, description="whether it may hold text from outside")
 
 
 class StateStore(Protocol):
@@ -87,7 +91,14 @@ def state_tools(store: StateStore) -> tuple[Tool[..., Any], ...]:
     async def put(ctx: ToolContext, key: str, value: Any, version: int = 0) -> StateValue:
         """Write a key of the run's shared state. Give the version you saw when you read it; if somebody else wrote
         since, you are told the newer value and version."""
-        write = PutState(key=key, value=value, version=version, by=f"step:{ctx.step}", id=ctx.idempotency_key)
+        write = PutState(
+            key=key,
+            value=value,
+            version=version,
+            tainted=ctx.tainted,
+            by=f"step:{ctx.step}",
+            id=ctx.idempotency_key,
+        )
         return await store.put(ctx.run, write)
 
     return get, put

@@ -17,10 +17,15 @@ import structlog.typing
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 from contracts.base import Contract, Duration, Json, Lean, parse_duration
+from contracts.grants import Grant, pattern_of
 from contracts.process import Retry
 
 Effect = Literal["read", "write"]
+Via = Literal["tool", "agent", "peer", "debate", "hand_over", "process"]
 NAME = re.compile(r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$")
+RESERVED = re.compile(r"(agent|peer|process)\..*|debate|hand_over")
+"""Names under which agents are offered other agents, and processes."""
+PROCESS_PREFIX = "process."
 DEFAULT_TIMEOUT = timedelta(minutes=5)
 
 P = ParamSpec("P")
@@ -28,11 +33,15 @@ R = TypeVar("R")
 
 
 class ToolError(Exception):
-    """A tool says no: `retry=False` when trying again cannot help. Either way the effect did not happen."""
+    """A tool says no: `retry=False` when trying again cannot help. Either way the effect did not happen.
 
-    def __init__(self, message: str, *, retry: bool = True) -> None:
+    `after`: what the tool calls is not to be called for so long; the wait takes no attempt from the step.
+    """
+
+    def __init__(self, message: str, *, retry: bool = True, after: timedelta | None = None) -> None:
         super().__init__(message)
         self.retry = retry
+        self.after = after
 
 
 class ToolContext(Protocol):
@@ -47,6 +56,10 @@ class ToolContext(Protocol):
 
     @property
     def step(self) -> str: ...
+
+    @property
+    def tainted(self) -> bool:
+        """Whether the arguments may hold text from outside."""
 
     @property
     def attempt(self) -> int:
@@ -75,11 +88,20 @@ class ToolSpec(Contract):
     idempotent: bool = False
     untrusted: bool = False
     sensitive: bool = False
+    via: Via = Field(default="tool", description="what a call of it is: an activity, or work of agents or a process")
+    outside: bool = Field(default=False, description="its arguments leave to an outside address")
     timeout: Duration | None = Field(default=None, description="of one attempt; a step's own timeout goes first")
+    rate: int | None = Field(default=None, ge=1, description="calls a minute, of one worker")
     retry: Retry | None = None
     check: str | None = Field(default=None, description="the tool that reconciles an unknown outcome")
     parameters: dict[str, Any] = {}
     returns: dict[str, Any] = {}
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether text from outside may reach it only when people agree: it changes the world, or its arguments leave.
+        What is written to the run's own state stays tainted there instead."""
+        return (self.effect == "write" or self.outside) and not self.name.startswith("state.")
 
     @property
     def repeatable(self) -> bool:
@@ -89,26 +111,32 @@ class ToolSpec(Contract):
 
 @dataclass(frozen=True)
 class Tool(Generic[P, R]):
-    """A function and its spec. Calling it calls the function."""
+    """A function and its spec. Calling it calls the function.
+
+    Without `arguments` the function takes the context and the arguments as one mapping, checked against the spec's
+    schema alone; without `result`, what it returns is JSON already.
+    """
 
     spec: ToolSpec
     function: Callable[P, R]
-    arguments: type[BaseModel]
-    result: TypeAdapter[Any]
+    arguments: type[BaseModel] | None
+    result: TypeAdapter[Any] | None
     wants_context: bool
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
 
 
-def tool(
+def tool(  # noqa: PLR0913 -- a tool says a lot, each thing by its name
     *,
     name: str,
     effect: Effect,
     idempotent: bool = False,
     untrusted: bool = False,
     sensitive: bool = False,
+    outside: bool = False,
     timeout: str | timedelta | None = None,
+    rate: int | None = None,
     retry: Retry | Mapping[str, Any] | None = None,
     check: "Tool[..., Any] | str | None" = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]:
@@ -120,7 +148,9 @@ def tool(
         idempotent: a `write` that honours `ctx.idempotency_key`, so it may be retried.
         untrusted: its output comes from outside and taints what follows.
         sensitive: it reads what must not leave.
+        outside: its arguments leave to an outside address, such as a mail or a request to the world.
         timeout: of one attempt, like `30s`; default 5m.
+        rate: calls a minute that one worker makes; more of them wait.
         retry: replaces the default of 5 attempts from 1s, doubling, up to 1m.
         check: the tool that says whether a write with an unknown outcome happened: called with the same arguments
             and key, it returns the write's result, or None when it did not happen.
@@ -131,6 +161,10 @@ def tool(
     """
     if not NAME.match(name):
         raise ValueError(f"tool name {name!r}: write lower-case words joined by dots, such as hris.create_employee")
+    if RESERVED.fullmatch(name):
+        raise ValueError(
+            f"tool name {name!r} is kept for agents and processes that agents call on; choose another first word"
+        )
     if check is not None and (effect == "read" or idempotent):
         raise ValueError(f"tool {name}: check is for a write that is not idempotent")
 
@@ -144,6 +178,8 @@ def tool(
             idempotent=idempotent,
             untrusted=untrusted,
             sensitive=sensitive,
+            outside=outside,
+            rate=rate,
             timeout=None if timeout is None else parse_duration(timeout),
             retry=None if retry is None else Retry.model_validate(retry),
             check=check.spec.name if isinstance(check, Tool) else check,
@@ -194,6 +230,7 @@ class ToolCall(Lean):
     run: str
     step: str
     call_id: str | None = None
+    tainted: bool = False
 
 
 class ToolResult(Lean):
@@ -203,7 +240,30 @@ class ToolResult(Lean):
     attempts: int = 1
 
 
-def granted(patterns: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
-    """The tool names that match any pattern; `*` stands for any run of characters within or across dots."""
-    regexes = [re.compile(".*".join(re.escape(part) for part in pattern.split("*"))) for pattern in patterns]
-    return tuple(name for name in names if any(regex.fullmatch(name) for regex in regexes))
+def process_tool(name: str, description: str, parameters: dict[str, Any]) -> ToolSpec:
+    """A process as a tool of agents. Its run has the call's key as its id: a call that is made again finds it."""
+    return ToolSpec(
+        name=f"{PROCESS_PREFIX}{name}",
+        description=f"Run the process {name} and wait for its output. {description}".strip(),
+        effect="write",
+        idempotent=True,
+        parameters=parameters,
+        via="process",
+    )
+
+
+def granted(grants: Iterable[Grant], names: Iterable[str]) -> tuple[str, ...]:
+    """The tool names that match any pattern; `*` stands for any run of characters within or across dots. Processes
+    are matched by patterns that begin with `process.` only."""
+    patterns = [pattern_of(grant) for grant in grants]
+    chosen = [
+        (pattern.startswith(PROCESS_PREFIX), re.compile(".*".join(re.escape(part) for part in pattern.split("*"))))
+        for pattern in patterns
+    ]
+    return tuple(
+        name
+        for name in names
+        if any(
+            regex.fullmatch(name) and of_processes == name.startswith(PROCESS_PREFIX) for of_processes, regex in chosen
+        )
+    )

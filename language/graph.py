@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from contracts.base import format_duration
 from contracts.process import (
+    AgentSpec,
     AgentStep,
     ApprovalStep,
     EmitStep,
@@ -22,8 +23,10 @@ from contracts.process import (
     WaitStep,
 )
 from contracts.run import StepView
+from contracts.team import called_on
 from contracts.triggers import EventTrigger, ScheduleTrigger, Trigger
 from language.critical import critical_path
+from language.names import walk
 
 SHAPES = {
     "tool": ("[", "]"),
@@ -75,6 +78,7 @@ def mermaid(process: Process, steps: Iterable[StepView] = ()) -> str:
     lines = [f"%% {process.process} version {process.version}", f"%% critical path: {' > '.join(path)}", "flowchart TD"]
     lines += drawing.triggers(process.on, boxes)
     lines += drawing.boxes(boxes, "  ")
+    lines += drawing.teams(process)
     for status, style in COLOURS.items():
         if marked := [
             _node(step) for step, view in seen.items() if view.status == status and not set("[#") & set(step)
@@ -119,11 +123,35 @@ class _Drawing:
             for box in first:
                 yield self._arrow(f"  on_{number} --> {_node(box.id)}")
 
+    def teams(self, process: Process) -> Iterator[str]:
+        """Who may come to work for the agents of steps, and for those in turn: each agent once."""
+        steps = ((path, step) for path, step in walk(process.steps) if isinstance(step, AgentStep))
+        asking = [(_node(".".join(map(str, path[1::2]))), step.agent) for path, step in steps]
+        drawn: set[str] = set()
+        while asking:
+            node, name = asking.pop(0)
+            spec = process.agents.get(name)
+            for other, how in _others(spec) if spec else ():
+                if other not in drawn:
+                    drawn.add(other)
+                    yield f'  a_{other}(["agent {_text(other)}"])'
+                    asking.append((f"a_{other}", other))
+                yield self._arrow(f"  {node} -. {how} .-> a_{other}")
+
     def _arrow(self, line: str, *, bold: bool = False) -> str:
         if bold:
             self.bold.append(self._arrows)
         self._arrows += 1
         return line
+
+
+def _others(spec: AgentSpec) -> Iterator[tuple[str, str]]:
+    """The agents that one may call on, and for what."""
+    for name in called_on(spec):
+        kinds = {"asks": spec.agents, "consults": spec.peers, "hears": spec.debate.among if spec.debate else ()}
+        yield name, next(how for how, names in kinds.items() if name in names)
+    for name in spec.hand_over:
+        yield name, "hands over"
 
 
 def _boxes(

@@ -1,7 +1,7 @@
 """From the text of a process file to the definition its runs travel with, or every mistake in it at once."""
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic_core import to_json
@@ -11,7 +11,10 @@ from contracts.errors import DefinitionInvalid
 from contracts.process import AgentStep, GoalStep, GroupStep, Process, Step, ToolStep
 from contracts.run import Definition
 from contracts.state import BUILT_IN
+from contracts.team import team_of
 from contracts.tools import ToolSpec, granted
+from language.legs import Legs
+from language.mend import mend_schemas
 from language.names import Names, walk
 from language.references import References
 from language.source import Path, load_yaml
@@ -31,7 +34,7 @@ def load_process(
     Args:
         text: YAML or JSON; bytes are UTF-8.
         file: how problems name the file.
-        tools: every tool there is, by name.
+        tools: every tool there is, by name; processes that agents can be granted as `process.NAME`.
         processes: names of the processes that `process:` steps can run.
         adapters: what is wrong with the object that an adapter names, and the way out.
 
@@ -39,6 +42,7 @@ def load_process(
         DefinitionInvalid: with every mistake, in the order of their places.
     """
     source = load_yaml(text, file)
+    mend_schemas(source.data)
     tools = {**BUILT_IN, **tools}
     process, dropped = parse(source)
     needs: Mapping[Path, tuple[str, ...]] = {}
@@ -46,6 +50,7 @@ def load_process(
         references = References(source, dropped)
         references.check(process)
         Names(source, dropped, tools, processes).check(process)
+        Legs(source, process, tools).check()
         needs = references.needs
         for name, agent in process.agents.items():
             if agent.adapter is not None and (wrong := adapters(agent.adapter)) is not None:
@@ -70,17 +75,26 @@ def completed(steps: Mapping[str, Step], path: Path, needs: Mapping[Path, tuple[
     return made
 
 
+def _of_agent(process: Process, name: str, tools: Mapping[str, ToolSpec]) -> Iterator[str]:
+    """The tools of an agent, and of all who may come to work for it or in its place."""
+    if name not in process.agents:
+        return
+    spec = process.agents[name]
+    for member in (spec, *team_of(spec, process.agents, spec.limits.depth).values()):
+        yield from granted(member.tools, tools)
+
+
 def _definition(process: Process, tools: Mapping[str, ToolSpec]) -> Definition:
     used: set[str] = set()
     for _, step in walk(process.steps):
         if isinstance(step, ToolStep):
             used.add(step.tool)
         if isinstance(step, AgentStep):
-            used.update(granted(process.agents[step.agent].tools, tools))
+            used.update(_of_agent(process, step.agent, tools))
         if isinstance(step, GoalStep):
             used.update(granted(step.tools, tools))
             for agent in (*step.agents, step.planner):
-                used.update(granted(process.agents[agent].tools, tools) if agent in process.agents else ())
+                used.update(_of_agent(process, agent, tools))
         if step.undo is not None:
             used.add(step.undo.tool)
     used.update([check for name in used if (check := tools[name].check) is not None])

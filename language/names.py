@@ -1,15 +1,17 @@
 """Tools, agents, processes and schedules that a process names exist; arguments fit; schemas are schemas."""
 
 import zoneinfo
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from cronsim import CronSim, CronSimError
 
 from contracts.base import Json
+from contracts.grants import Grant, constraints_of, pattern_of
 from contracts.process import (
     PLANNER,
+    AgentSpec,
     AgentStep,
     GoalStep,
     GroupStep,
@@ -19,8 +21,9 @@ from contracts.process import (
     Step,
     ToolStep,
 )
-from contracts.tools import ToolSpec, granted
+from contracts.tools import PROCESS_PREFIX, ToolSpec, granted
 from contracts.triggers import ScheduleTrigger, Trigger
+from language.constraints import problems
 from language.expressions import texts
 from language.schema import schema_error, violations
 from language.source import Path, Source
@@ -62,11 +65,11 @@ class Names:
             self._state(declared, ("state", key))
         for index, trigger in enumerate(process.on):
             self._trigger(process, trigger, ("on", index))
-        for name, agent in process.agents.items():
-            if not self._planned:  # A plan's agents are those of the file, with the tools they have there.
-                self._patterns(agent.tools, ("agents", name, "tools"))
         left_out = {str(path[1]) for path in self._dropped if path[:1] == ("agents",) and len(path) > 1}
         agents = set(process.agents) | left_out
+        for name, agent in process.agents.items():
+            if not self._planned:  # A plan's agents are those of the file, with what they have there.
+                self._agent(name, agent, agents)
         for path, step in walk(process.steps):
             self._step(step, path)
             if isinstance(step, ToolStep):
@@ -87,12 +90,41 @@ class Names:
             message = "`on_failure: replan` is for steps that a goal's planner wrote"
             self._report((*path, "on_failure"), message, "write ask, fail, continue or {fallback: step}")
 
+    def _agent(self, name: str, agent: AgentSpec, agents: Collection[str]) -> None:
+        path: Path = ("agents", name)
+        self._patterns(agent.tools, (*path, "tools"))
+        self._approvals(agent, (*path, "approve"))
+        others: dict[Path, tuple[str, ...]] = {
+            ("agents",): agent.agents,
+            ("peers",): agent.peers,
+            ("hand_over",): agent.hand_over,
+            ("debate", "among"): agent.debate.among if agent.debate else (),
+        }
+        for key, listed in others.items():
+            for index, other in enumerate(listed):
+                self._known(other, agents, "agent", (*path, *key, index))
+                if other == name:
+                    message = f"`{name}` lists itself"
+                    self._report(
+                        (*path, *key, index), message, "list others; an agent goes on by itself until it answers"
+                    )
+        for schema, where in ((agent.input, "input"), (agent.output, "output")):
+            if schema is not None:
+                self._schema(schema, (*path, where))
+        if agent.input is not None and agent.input.get("type") != "object":
+            message = f"what `{name}` takes is no object"
+            self._report((*path, "input"), message, "write `type: object` and its `properties`")
+
     def _goal(self, goal: GoalStep, agents: Collection[str], path: Path) -> None:
         for index, name in enumerate(goal.agents):
             self._known(name, agents, "agent", (*path, "agents", index))
         if goal.planner != PLANNER:
             self._known(goal.planner, agents, "agent", (*path, "planner"))
         self._patterns(goal.tools, (*path, "tools"))
+        for index, pattern in enumerate(goal.tools):
+            if pattern.startswith(PROCESS_PREFIX):
+                hint = "grant it to one of the goal's agents"
+                self._report((*path, "tools", index), "the plan of a goal cannot run processes", hint)
         if not self._planned and not goal.agents and not goal.tools:
             hint = "grant what its plan may use: `agents: [...]`, `tools: [...]`"
             self._report((*path, "goal"), f"goal `{path[-1]}` has neither agents nor tools", hint)
@@ -129,10 +161,35 @@ class Names:
         if error := schema_error(schema):
             self._report(path, f"`{path[-1]}` is no JSON Schema: {error}", "see https://json-schema.org")
 
-    def _patterns(self, patterns: tuple[str, ...], path: Path) -> None:
-        for index, pattern in enumerate(patterns):
-            if not granted((pattern,), self._tools):
+    def _approvals(self, agent: AgentSpec, path: Path) -> None:
+        """Its approvals are for tools that it is granted."""
+        tools = granted(agent.tools, self._tools)
+        for index, approval in enumerate(agent.approve):
+            for number, pattern in enumerate(approval.tools):
+                if not granted((pattern,), tools):
+                    message = f"`{path[1]}` is granted no tool that matches `{pattern}`"
+                    self._report((*path, index, "tools", number), message, close(pattern, tools))
+
+    def _patterns(self, grants: tuple[Grant, ...], path: Path) -> None:
+        for index, grant in enumerate(grants):
+            names = granted((grant,), self._tools)
+            if not names:
+                pattern = pattern_of(grant)
                 self._report((*path, index), f"no tool matches `{pattern}`", close(pattern, self._tools))
+                continue
+            self._runnable(names, (*path, index))
+            for name, constraint in constraints_of(grant).items():
+                at = (*path, index, pattern_of(grant), name)
+                for message, hint in problems(name, constraint, [self._tools[tool] for tool in names]):
+                    self._source.report(self._source.key(at), message, hint)
+
+    def _runnable(self, names: Iterable[str], path: Path) -> None:
+        """Processes that agents may run say what they take."""
+        for name in names:
+            if self._tools[name].via == "process" and not self._tools[name].parameters:
+                process = name.removeprefix(PROCESS_PREFIX)
+                hint = f"write in {process} `input: {{type: object, ...}}`, so that agents know what it takes"
+                self._report(path, f"the process `{process}` does not say what it takes", hint)
 
     def _call(self, tool: str, at: Path, args: Mapping[str, Json], args_at: Path) -> None:
         spec = self._tools.get(tool)
@@ -140,6 +197,9 @@ class Names:
             message = "the tool `{}` is not granted to this goal" if self._planned else "there is no tool `{}`"
             self._report(at, message.format(tool), close(tool, self._tools))
             return
+        if spec.via == "process":
+            hint = f"write `process: {tool.removeprefix(PROCESS_PREFIX)}`"
+            self._report(at, f"`{tool}` is a process, and a tool of agents only", hint)
         if spec.check is not None and spec.check not in self._tools and not self._planned:
             hint = f"write the tool `{spec.check}`, or take `check` off `{tool}`"
             self._report(at, f"`{tool}` is checked by the tool `{spec.check}`, which is not there", hint)

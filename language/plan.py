@@ -8,7 +8,8 @@ from pydantic_core import to_json
 from contracts.base import Json
 from contracts.errors import DefinitionInvalid, Problem
 from contracts.plans import CheckedPlan, CheckPlan
-from contracts.process import AgentStep, EmitStep, EventStep, GoalStep, GroupStep, ProcessStep, Step
+from contracts.process import AgentStep, EmitStep, EventStep, GoalStep, GroupStep, ProcessStep, Step, ToolStep
+from language.legs import Legs
 from language.load import completed
 from language.names import Names, walk
 from language.references import References
@@ -51,6 +52,7 @@ def _checked(request: CheckPlan, text: str) -> CheckedPlan:
     )
     references.check(process)
     Names(source, dropped, request.tools, (), planned=True).check(process)
+    Legs(source, process, request.tools, planned=True).check()
     _Grants(source, request).check(process.steps)
     if source.problems:
         raise _invalid(source)
@@ -81,6 +83,12 @@ class _Grants:
         report = self._source.report
         if len(path) == 2 and name in self._request.taken:
             report(self._source.key(path), f"`{name}` has begun already", f"choose another id, such as `{name}_2`")
+        if isinstance(step, ToolStep) and step.accepts_untrusted:
+            place = self._source.place((*path, "accepts_untrusted"))
+            report(place, "a plan cannot say that a tool accepts untrusted text", "give the step to people: `approve`")
+        if step.undo is not None and self._request.tainted:
+            message = "a planner that has read text from outside cannot say how effects are taken back"
+            report(self._source.place((*path, "undo")), message, "leave `undo` out")
         if isinstance(step, ProcessStep | EmitStep | EventStep):
             report(
                 self._source.place((*path, step.kind)), f"a plan cannot have `{step.kind}` steps", "use tool or agent"

@@ -9,11 +9,13 @@ import cel
 from contracts.process import Fallback, GroupStep, Process, StateStep, Step
 from language import expressions
 from language.source import Path, Place, Source
-from language.strings import EVENT, OUTPUT, is_condition, step_strings, strings, trigger_strings
+from language.strings import CALL, EVENT, OUTPUT, agent_strings, is_condition, step_strings, strings, trigger_strings
 from language.structure import close
 
 ALWAYS = frozenset({"input", "steps", "run", "state"})
 ITEM = frozenset({"item", "index"})
+CALL_DEPTH = 5
+"""Of `agents.NAME.approve.N.when`."""
 FUNCTIONS = frozenset(
     {"size", "string", "bytes", "double", "int", "uint", "type", "dyn", "timestamp", "duration"}
     | {"contains", "startsWith", "endsWith", "matches"}
@@ -72,6 +74,10 @@ class References:
         self._walk(root, frozenset())
         for path, text in strings(process.output, ("output",)):
             self._expressions(path, text, root, ALWAYS)
+        for name, agent in process.agents.items():
+            for path, text in agent_strings(("agents", name), agent):
+                is_of_call = len(path) == CALL_DEPTH and path[-1] == "when"  # which the agent evaluates, by itself
+                self._expressions(path, text, around, CALL if is_of_call else CALL | ALWAYS - {"steps"})
         for index, trigger in enumerate(process.on):
             for path, text, names in trigger_strings(("on", index), trigger):
                 self._expressions(path, text, around, names)
@@ -269,6 +275,8 @@ def _scope_hint(name: str, names: frozenset[str]) -> str:
         return "it is there in success, undo and repeat.until only"
     if name in EVENT:
         return "it is there in match only, and in `on`"
+    if name in CALL:
+        return "it is there in an agent's `approve` only"
     return f"in scope here: {', '.join(sorted(names))}; text goes in quotes inside ${{ }}"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contracts.approval import Approve
 from contracts.base import Json
 from contracts.process import (
+    AgentSpec,
     AgentStep,
     ApprovalStep,
     EmitStep,
@@ -22,6 +23,7 @@ from language.source import Path
 NONE: frozenset[str] = frozenset()
 OUTPUT = frozenset({"output"})
 EVENT = frozenset({"event"})
+CALL = frozenset({"args", "tool"})
 CONDITIONS = frozenset({"when", "success", "for_each", "until", "match"})
 """Keys whose text is one whole expression."""
 
@@ -33,6 +35,14 @@ def step_strings(path: Path, step: Step) -> Iterator[tuple[Path, str, frozenset[
     for key, value, extra in (*_of_any(step), *_of_kind(step)):
         for at, text in strings(value, (*path, key)):
             yield at, text, extra
+
+
+def agent_strings(path: Path, agent: AgentSpec) -> Iterator[tuple[Path, str]]:
+    """Every string of an agent's approvals that may hold expressions."""
+    for index, approval in enumerate(agent.approve):
+        at = (*path, "approve", index)
+        yield from strings(_approval(approval), at)
+        yield from strings({"when": approval.when}, at)
 
 
 def trigger_strings(path: Path, trigger: Trigger) -> Iterator[tuple[Path, str, frozenset[str]]]:

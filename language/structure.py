@@ -130,14 +130,16 @@ def _report(source: Source, detail: ErrorDetails, path: Path) -> None:
         case "string_pattern_mismatch":
             _report_pattern(source, detail, path)
         case "too_short" | "string_too_short":
-            hint = "write some text" if isinstance(value, str) else "write at least one"
-            source.report(source.place(path), f"`{name}` is empty", hint)
+            least = context.get("min_length", 1)
+            hint = "write some text" if isinstance(value, str) else f"write at least {'one' if least == 1 else least}"
+            message = f"`{name}` has only {len(value)}" if value else f"`{name}` is empty"
+            source.report(source.place(path), message, hint)
         case _:
             _report_value(source, detail, path)
 
 
 def _report_choice(source: Source, path: Path, value: Json, expected: str) -> None:
-    source.report(source.place(path), f"`{path[-1]}` is {_brief(value)}", f"write {expected}")
+    source.report(source.place(path), f"`{path[-1]}` is {brief(value)}", f"write {expected}")
 
 
 def _report_pattern(source: Source, detail: ErrorDetails, path: Path) -> None:
@@ -153,8 +155,8 @@ def _report_pattern(source: Source, detail: ErrorDetails, path: Path) -> None:
 
 
 def _report_value(source: Source, detail: ErrorDetails, path: Path) -> None:
-    name, value, wanted = _name(path), detail["input"], _WANTED.get(detail["type"])
-    message = f"`{name}` is {_brief(value)}"
+    name, value, wanted = _name(path), detail["input"], WANTED.get(detail["type"])
+    message = f"`{name}` is {brief(value)}"
     said = _lower(detail["msg"])
     if wanted is not None:
         source.report(source.place(path), message, f"write {wanted}")
@@ -173,7 +175,7 @@ _CHOICES: dict[str | int, str] = {
 }
 """Keys whose value is one of several types."""
 
-_WANTED = {
+WANTED = {
     "string_type": "text",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -225,6 +227,8 @@ def _allowed(source: Source, parent: Path) -> list[str]:
         chosen = model.AgentSpec
     if parent[:1] == ("state",):
         chosen = model.StateKey
+    if parent[:1] == ("agents",) and parent[2:3] == ("approve",) and len(parent) == 4:
+        chosen = approval.CallApproval
     return [field.alias or name for name, field in chosen.model_fields.items()]
 
 
@@ -242,6 +246,7 @@ _MODELS: dict[str | int, type[BaseModel]] = {
     "retry": model.Retry,
     "limits": model.Limits,
     "value": model.Value,
+    "debate": model.Debate,
     "wait": model.Until,
 }
 
@@ -254,7 +259,7 @@ def _pattern_hint(pattern: str) -> str:
     return "write letters, digits and _, not starting with a digit"
 
 
-def _brief(value: Json) -> str:
+def brief(value: Json) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

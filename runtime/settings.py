@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from contracts.base import Contract
+from contracts.egress import Egress
 from contracts.errors import SettingsInvalid
 from contracts.names import TASK_QUEUE
 from contracts.secrets import SecretRef
@@ -102,6 +103,8 @@ class Settings(BaseSettings):
     ui_url: str | None = Field(default=None, pattern=r"^https?://")
     """Where Temporal Web is, for links; known by itself for the embedded server and Temporal Cloud."""
     storage: StorageSettings = StorageSettings()
+    egress: Egress = Egress()
+    """Where HTTP tools and MCP servers may be."""
     conversations: ConversationSettings = ConversationSettings()
     encryption: EncryptionSettings = EncryptionSettings()
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio import exceptions, workflow
@@ -128,26 +128,36 @@ async def call_tool(spec: ToolSpec, arguments: ToolCall, call: Call) -> ToolResu
     """
     if wrong := violations(spec.parameters, arguments.args):
         raise ArgumentsInvalid(f"{spec.name} cannot be called: {'; '.join(wrong)}", {"arguments": arguments.args})
-    if spec.repeatable:
-        retry = call.retry or spec.retry or DEFAULT_RETRY
+    if not spec.repeatable:
+        return await _call_once(spec, arguments, call)
+    retry = call.retry or spec.retry or DEFAULT_RETRY
+    began = workflow.now()
+    while True:
         options = call.options(retry, call.timeout or spec.timeout or DEFAULT_TIMEOUT)
         try:
             return await _execute(spec.name, arguments, ToolResult, options)
         except ActivityError as error:
-            raise failure(error, spec.name, retry.attempts).as_error() from error
-    return await _call_once(spec, arguments, call)
+            failed = failure(error, spec.name, retry.attempts)
+            if failed.after is None:
+                raise failed.as_error() from error
+            await _wait(call, failed, began)
 
 
 async def _call_once(spec: ToolSpec, arguments: ToolCall, call: Call) -> ToolResult:
     retry = call.retry or spec.retry or DEFAULT_RETRY
     once = call.options(Retry(attempts=1), call.timeout or spec.timeout or DEFAULT_TIMEOUT)
     pause = retry.first
-    for attempt in range(1, retry.attempts + 1):
+    began = workflow.now()
+    attempt = 1
+    while True:
         try:
             result = await _execute(spec.name, arguments, ToolResult, once)
             return result.model_copy(update={"attempts": attempt})
         except ActivityError as error:
             failed = failure(error, spec.name)
+            if failed.after is not None:
+                await _wait(call, failed, began)
+                continue
             if failed.uncertain:
                 found = await _reconcile(spec, arguments, call, failed)
                 if found is not None:
@@ -156,9 +166,21 @@ async def _call_once(spec: ToolSpec, arguments: ToolCall, call: Call) -> ToolRes
                 raise failed.as_error() from error
             if attempt == retry.attempts:
                 raise failed.as_error() from error
+        attempt += 1
         await workflow.sleep(pause, summary=summary(f"{call.id}: next try of {spec.name}"))
         pause = min(pause * retry.factor, retry.max)
-    raise AssertionError("a retry policy has at least one attempt")
+
+
+async def _wait(call: Call, failed: "Failure", began: datetime) -> None:
+    """Until what the tool calls may be called again; that takes no attempt from the step.
+
+    Raises:
+        StepError: the call's deadline is before that.
+    """
+    after = timedelta(seconds=failed.after or 0)
+    if call.deadline is not None and workflow.now() + after > began + call.deadline:
+        raise failed.as_error()
+    await workflow.sleep(after, summary=summary(f"{call.id}: {failed.message}"))
 
 
 async def _reconcile(spec: ToolSpec, arguments: ToolCall, call: Call, failed: "Failure") -> Json:
@@ -185,7 +207,8 @@ async def _execute(name: str, argument: Contract, result: type[R], options: work
 
 @dataclass(frozen=True)
 class Failure:
-    """What an activity's failure means. `uncertain`: an effect may have happened all the same."""
+    """What an activity's failure means. `uncertain`: an effect may have happened all the same. `after`: seconds to wait
+    before it may be called again, when that is all there is to it."""
 
     kind: type[StepError]
     message: str
@@ -193,6 +216,7 @@ class Failure:
     uncertain: bool
     attempts: int
     type: str | None = None
+    after: float | None = None
 
     def as_error(self) -> StepError:
         return self.kind(self.message, {"attempts": self.attempts, "uncertain": self.uncertain, "type": self.type})
@@ -221,6 +245,7 @@ def failure(error: ActivityError, name: str, allowed: int = 1) -> Failure:
         uncertain=detail.get("applied", "unknown") == "unknown",
         attempts=int(detail.get("attempts", 1)),
         type=cause.type,
+        after=detail.get("after"),
     )
 
 

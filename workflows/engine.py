@@ -285,6 +285,8 @@ class Engine:
         if node.is_leaf:
             changes["input"] = None
         node.update(**changes)
+        if node.record.tainted and node.holder.owner is not None:
+            node.holder.owner.update(tainted=True)
         if node.stands_in_for is not None:
             node.done.set()
         if status != "completed":
@@ -319,6 +321,7 @@ class Engine:
         self.touch()
         if not fallback.is_settled:
             await fallback.done.wait()
+        node.update(tainted=fallback.record.tainted)
         self.settle(node, "failed", output=fallback.record.output, error=info)
 
     async def park(self, node: Node, error: ErrorInfo) -> Repair:

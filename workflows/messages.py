@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.events import Delivery
     from contracts.process import AgentStep, ProcessStep, ToolStep
     from contracts.state import PutState, StateValue
+    from language.constraints import refusal
     from language.schema import violations
     from workflows.ends import Ending
     from workflows.engine import Engine
@@ -36,6 +37,15 @@ def parse(model: type[P], payload: tuple[Json, ...]) -> P:
         return model.model_validate(payload[0])
     except ValidationError as error:
         raise Refused(f"this is no {model.__name__.lower()}: {in_words(error)}") from error
+
+
+def readable(model: type[P], payload: tuple[Json, ...]) -> P | None:
+    """What the engine's own workflows signal; of what they did not send there is nothing to answer."""
+    try:
+        return parse(model, payload)
+    except Refused as error:
+        workflow.logger.warning("a signal that nobody of the engine sent: %s", error)
+        return None
 
 
 def in_words(error: ValidationError) -> str:
@@ -73,7 +83,13 @@ def take(engine: Engine, message: Message) -> Receipt | StateValue:
         receipt = _repair(engine, message)
     elif isinstance(message, PutState):
         receipt = engine.state.write(
-            message.key, "set", message.value, saw=message.version, by=message.by, at=workflow.now()
+            message.key,
+            "set",
+            message.value,
+            saw=message.version,
+            by=message.by,
+            at=workflow.now(),
+            tainted=message.tainted,
         )
     else:
         receipt = _cancel(engine, message)
@@ -109,6 +125,8 @@ def _check_edits(step: str, ask: Ask, edits: Json) -> None:
         raise Refused(f"{step}: there is nothing to edit; approve or reject it as it is")
     if wrong := violations(ask.edits, edits):
         raise Refused(f"{step}: these edits do not fit: {'; '.join(wrong)}")
+    if ask.call is not None and ask.grants and (reason := refusal(ask.grants, ask.call, edits)):
+        raise Refused(f"{step}: these edits are not granted: {reason}")
 
 
 def _decide(engine: Engine, decision: Decision) -> Receipt:

@@ -1,7 +1,7 @@
 """Workflow `Process`: one run of a process, from its input to its output, through people, failures and restarts."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     import workflows.details as details
     import workflows.failures as failures
+    import workflows.gauges as gauges
     import workflows.messages as messages
     import workflows.steps.asks as asks
     import workflows.steps.budget as budget
@@ -23,7 +24,6 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import Cancel, Decision, Receipt, Repair
     from contracts.errors import Cancelled, ErrorInfo, ExpressionFailed, InputInvalid, LimitReached, Refused, StepError
     from contracts.events import Delivery
-    from contracts.leases import LeaseRequest
     from contracts.names import (
         ASK_SIGNAL,
         CANCEL,
@@ -47,6 +47,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.ends import Ending
     from workflows.engine import Engine
     from workflows.steps.actions import ACTIONS
+    from workflows.taint import has_read, is_output_tainted
     from workflows.undo import undo_by_parent, undo_run
 
 OVER = 5
@@ -103,6 +104,7 @@ class ProcessWorkflow:
             cost=Cost.of(engine.usage),
             usage=engine.usage,
             undo=undo_by_parent(engine) if workflow.info().parent else (),
+            tainted=is_output_tainted(engine),
         )
 
     # What people ask and say
@@ -182,29 +184,22 @@ class ProcessWorkflow:
 
     @workflow.signal(name=EVENT_SIGNAL)
     async def event(self, *payload: Json) -> None:
-        try:
-            delivery = messages.parse(Delivery, payload)
-        except Refused as error:
-            workflow.logger.warning("no delivery of an event: %s", error)
-            return
-        messages.deliver(await self._loaded(), delivery)
+        if (delivery := messages.readable(Delivery, payload)) is not None:
+            messages.deliver(await self._loaded(), delivery)
 
     @workflow.signal(name=LEASE_SIGNAL)
     async def lease(self, *payload: Json) -> None:
-        try:
-            request = messages.parse(LeaseRequest, payload)
-        except Refused as error:
-            workflow.logger.warning("no request of an agent: %s", error)
-            return
-        await budget.extend(await self._loaded(), request)
+        await budget.take(await self._loaded(), payload)
 
     @workflow.signal(name=ASK_SIGNAL)
     async def ask(self, *payload: Json) -> None:
-        asks.take(await self._loaded(), Ask, payload)
+        if (ask := messages.readable(Ask, payload)) is not None:
+            asks.open_ask(await self._loaded(), ask)
 
     @workflow.signal(name=WITHDRAW_SIGNAL)
     async def withdraw(self, *payload: Json) -> None:
-        asks.take(await self._loaded(), Withdrawal, payload)
+        if (withdrawal := messages.readable(Withdrawal, payload)) is not None:
+            asks.withdraw(await self._loaded(), withdrawal)
 
     def _check(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
         try:
@@ -269,7 +264,7 @@ class ProcessWorkflow:
             while not engine.is_through():
                 try:
                     await workflow.wait_condition(
-                        lambda: engine.is_through() or _is_suggested(),
+                        lambda: engine.is_through() or gauges.is_suggested(),
                         timeout=_time_left(engine),
                         timeout_summary="the run's limits.time",
                     )
@@ -284,8 +279,10 @@ class ProcessWorkflow:
 
     async def _continue_as_new(self, engine: Engine) -> None:
         """In a moment when nothing is on its way. Until that comes by itself, the run goes on as ever."""
-        must_drain = _bound(engine)
-        await workflow.wait_condition(lambda: engine.is_through() or engine.is_drained or must_drain())
+        outgrown = gauges.outgrown(OVER)
+        await workflow.wait_condition(
+            lambda: engine.is_through() or engine.is_drained or outgrown() or engine.messages > MAX_MESSAGES
+        )
         engine.draining = True
         await workflow.wait_condition(lambda: engine.is_through() or engine.is_drained)
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -316,7 +313,7 @@ class ProcessWorkflow:
             # A run that people or failures stopped ends so in Temporal too, whichever effects were taken back.
             raise ApplicationError(
                 self._error.message,
-                {"status": self._status, "usage": engine.usage.model_dump(mode="json")},
+                {"status": self._status, "usage": engine.usage.model_dump(mode="json"), "tainted": has_read(engine)},
                 type=self._error.type,
                 non_retryable=True,
             )
@@ -386,20 +383,3 @@ def _out_of_time(engine: Engine) -> Ending:
     time = format_duration(engine.definition.process.limits.time or timedelta(0))
     message = f"the run took longer than its limits.time of {time}"
     return Ending("failed", ErrorInfo(type=LimitReached.type_name(), message=message, detail={"limit": "time"}))
-
-
-def _is_suggested() -> bool:
-    return workflow.info().is_continue_as_new_suggested()
-
-
-def _bound(engine: Engine) -> Callable[[], bool]:
-    """Whether the history has grown far beyond what it was when it was first too long, which is now."""
-    info = workflow.info()
-    events, size = OVER * info.get_current_history_length(), OVER * info.get_current_history_size()
-
-    def is_reached() -> bool:
-        now = workflow.info()
-        is_over = now.get_current_history_length() > events or now.get_current_history_size() > size
-        return is_over or engine.messages > MAX_MESSAGES
-
-    return is_reached

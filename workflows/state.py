@@ -27,12 +27,21 @@ class SharedState:
 
     def read(self, key: str) -> StateValue:
         entry = self.entries.get(key, StateEntry())
-        return StateValue(key=key, value=entry.value, version=entry.version)
+        return StateValue(key=key, value=entry.value, version=entry.version, tainted=entry.tainted)
 
     def write(
-        self, key: str, operation: Operation, operand: Json, *, saw: int | None, by: str, at: datetime
+        self,
+        key: str,
+        operation: Operation,
+        operand: Json,
+        *,
+        saw: int | None,
+        by: str,
+        at: datetime,
+        tainted: bool = False,
     ) -> StateValue:
-        """Write a key. `saw`: the version the writer had seen; None writes whatever the version is.
+        """Write a key. `saw`: the version the writer had seen; None writes whatever the version is. `tainted`: the
+        operand may hold text from outside.
 
         Raises:
             StateConflict: somebody was faster, and the key's policy is `reject`; `detail` has the newer value.
@@ -60,8 +69,10 @@ class SharedState:
         if key in self._declared and (wrong := violations(self._declared[key].schema_, value)):
             raise OutputInvalid(f"state.{key} cannot be {_shown(value)}: {'; '.join(wrong)}", {"value": value})
         version = entry.version + 1
-        self.entries[key] = entry.model_copy(update={"value": value, "version": version, "by": by, "at": at})
-        return StateValue(key=key, value=value, version=version, written=True)
+        tainted = tainted or (entry.tainted and operation != "set")
+        changes = {"value": value, "version": version, "by": by, "at": at, "tainted": tainted}
+        self.entries[key] = entry.model_copy(update=changes)
+        return StateValue(key=key, value=value, version=version, written=True, tainted=tainted)
 
 
 def _kept(policy: OnConflict, held: Json, operand: Json, operation: Operation) -> str:

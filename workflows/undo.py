@@ -10,8 +10,10 @@ from heapq import heappop, heappush
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from contracts.effects import UndoCall
     from contracts.errors import ErrorInfo, StepError
-    from contracts.run import UndoCall
+    from contracts.process import AgentStep
+    from contracts.run import StepStatus
     from contracts.tools import ToolCall
     from workflows.calls import Call, call_tool
     from workflows.engine import Engine
@@ -19,18 +21,21 @@ with workflow.unsafe.imports_passed_through():
 
 
 def undo_calls(engine: Engine, node: Node) -> tuple[UndoCall, ...]:
-    """How this node's own effect is taken back, first call first; empty when it has none or did not complete.
+    """How this node's own effect is taken back, first call first; empty when it has none, or did not complete and
+    nothing that worked for it did.
 
     Raises:
         ExpressionFailed: the arguments of its `undo` cannot be worked out.
     """
-    if node.record.status not in ("completed", "undoing", "attention") or node.record.order is None:
+    if node.record.status == "undone":
         return ()
-    if node.record.undo or node.step.undo is None or node.has_items or node.has_rounds:
-        return node.record.undo
+    is_done = node.record.status in ("completed", "undoing", "attention") and node.record.order is not None
+    is_own = is_done and not (node.has_items or node.has_rounds)
     undo = node.step.undo
+    if not is_own or undo is None or (node.record.undo and not isinstance(node.step, AgentStep)):
+        return node.record.undo
     args = engine.evaluate(node, undo.with_, output=node.record.output)
-    return (UndoCall(tool=undo.tool, args=args, key=_key(engine, node)),)
+    return (UndoCall(tool=undo.tool, args=args, key=_key(engine, node)), *node.record.undo)
 
 
 def _key(engine: Engine, node: Node) -> str:
@@ -39,8 +44,8 @@ def _key(engine: Engine, node: Node) -> str:
 
 def undo_by_parent(engine: Engine) -> tuple[UndoCall, ...]:
     """How a parent takes a completed run back: every effect, last completed first."""
-    done = [node for node in engine.plan.walk() if node.record.order is not None]
-    done.sort(key=_order, reverse=True)
+    done = [node for node in engine.plan.walk() if _has_effect(node)]
+    done.sort(key=lambda node: _order(engine, node), reverse=True)
     tools = engine.definition.tools
     calls = (call for node in done for call in undo_calls(engine, node))
     return tuple(call if call.spec else call.model_copy(update={"spec": tools[call.tool]}) for call in calls)
@@ -73,7 +78,7 @@ class _Undoing:
                 heappush(heap, self._ranked(freed))
 
     def _ranked(self, node: Node) -> tuple[int, str, Node]:
-        last_first = -_order(node) if _has_effect(node) else -self._engine.completions - 1
+        last_first = -_order(self._engine, node) if _has_effect(node) else -self._engine.completions - 2
         return last_first, node.id, node
 
     def _released(self, node: Node) -> list[Node]:
@@ -104,16 +109,18 @@ async def undo_run(engine: Engine) -> int:
 
 
 def _has_effect(node: Node) -> bool:
-    return node.record.order is not None and (node.step.undo is not None or bool(node.record.undo))
+    return bool(node.record.undo) or (node.record.order is not None and node.step.undo is not None)
 
 
-def _order(node: Node) -> int:
-    return node.record.order or 0
+def _order(engine: Engine, node: Node) -> int:
+    """Place in the order of completion; what did not complete came last."""
+    return node.record.order or engine.completions + 1
 
 
 async def _undo_step(engine: Engine, node: Node) -> bool:
     calls: list[UndoCall] = []
     done = 0
+    before: StepStatus = "completed" if node.record.order is not None else node.record.status
     node.update(status="undoing")
     engine.touch()
     while node.record.status in ("undoing", "attention"):
@@ -123,7 +130,7 @@ async def _undo_step(engine: Engine, node: Node) -> bool:
                 await _call(engine, node, calls[done], done)
                 done += 1
             if not calls and not _was_undone_inside(node):
-                node.update(status="completed")
+                node.update(status=before)
                 return False
             node.update(status="undone", error=None)
         except StepError as error:
@@ -131,7 +138,7 @@ async def _undo_step(engine: Engine, node: Node) -> bool:
             repair = await engine.park(node, info)
             match repair.action:
                 case "skip" | "abort":
-                    node.update(status="completed", by=repair.by)
+                    node.update(status=before, by=repair.by)
                 case "complete":
                     node.update(status="undone", error=None, by=repair.by)
                 case "amend" if calls or node.step.undo is not None:

@@ -11,7 +11,9 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     import workflows.approvals as approvals
+    from contracts.agent import ChildRecord
     from contracts.base import Json
+    from contracts.effects import UndoCall
     from contracts.errors import ErrorInfo, ExpressionFailed
     from contracts.model import Usage
     from contracts.names import OPERATOR
@@ -32,7 +34,6 @@ with workflow.unsafe.imports_passed_through():
         Saved,
         StepStatus,
         StepView,
-        UndoCall,
         Waiting,
     )
     from language.expressions import as_text
@@ -140,6 +141,14 @@ class _Room:
     def __init__(self) -> None:
         self._left = MAX_PAGE_BYTES
 
+    def kept(self, children: tuple[ChildRecord, ...]) -> tuple[ChildRecord, ...]:
+        """Those who worked for a step's agent; a view of the step alone has them when there is no room."""
+        size = sum(len(to_json(child)) for child in children)
+        if size > self._left:
+            return ()
+        self._left -= size
+        return children
+
     def bounded(self, value: Json) -> Json:
         """The value, or how large it is when it is too large for the page."""
         size = len(to_json(value)) if value is not None else 0
@@ -159,7 +168,8 @@ def _steps(engine: Engine, page: Page, room: _Room) -> tuple[tuple[StepView, ...
         if len(views) == page.limit:
             return tuple(views), True
         made = unopened or _step(engine, node, _undo(engine, node))
-        views.append(made.model_copy(update={"output": room.bounded(made.output)}))
+        changes = {"output": room.bounded(made.output), "children": room.kept(made.children)}
+        views.append(made.model_copy(update=changes))
     return tuple(views), False
 
 
@@ -212,6 +222,7 @@ def _step(engine: Engine, node: Node, undo: tuple[UndoCall, ...]) -> StepView:
         order=record.order,
         undo=undo,
         notes=record.notes,
+        children=record.children,
     )
 
 

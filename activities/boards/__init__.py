@@ -1,1 +1,1 @@
-"""The board where workers do not share a machine: in the store where conversations lie."""
+"""The board that workers and operators share: beside the conversations, in the same kind of store."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from activities.board import SqliteBoard
+from activities.boards.sqlite import SqliteBoard
 from activities.reach.needs import bucket_of, password_of, require
 from contracts.board import BoardStore
 from contracts.stores import ConversationSettings

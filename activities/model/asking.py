@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from activities.model import chat, responses
 from activities.model.affordable import billed
-from activities.model.endpoints import OPENAI_URL, Endpoint
+from activities.model.endpoints import Endpoint
 from activities.model.errors import Complained, Malformed
 from activities.model.finish import Finish, is_json, read_answer
 from activities.model.question import Question, ReasonEnded
@@ -17,6 +17,7 @@ from activities.model.speech import Speaker
 from activities.model.stream import receive
 from contracts.messages import AssistantMessage, Brief, Message, UserMessage
 from contracts.model import ModelRequest, Usage
+from contracts.settings import OPENAI_URL
 
 
 @dataclass(frozen=True)

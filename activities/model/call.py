@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -71,6 +72,7 @@ class ModelCall:
         environment: Mapping[str, str] = os.environ,
         board: BoardStore | None = None,
         foreign: LoadAgent = no_foreign_agents,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._conversations = Conversations(store)
         self._rehearsal = rehearsal
@@ -79,8 +81,8 @@ class ModelCall:
         self._environment = environment
         self._foreign = foreign
         self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}
-        self._gate = Gate()
-        self._operators = Operators(board, self._gate.states)
+        self._gate = Gate(clock)
+        self._operators = Operators(board, self._gate.states, clock)
 
     def activity(self) -> Callable[[ModelRequest], Awaitable[ModelReply]]:
         @activity.defn(name=CALL_MODEL.name)

@@ -9,6 +9,7 @@ from contracts.errors import ModelFailed
 from contracts.settings import (
     DEFAULT_MODEL,
     LONGEST_ANSWER,
+    OPENAI_URL,
     AnswerBy,
     ModelAlias,
     ModelApi,
@@ -16,7 +17,6 @@ from contracts.settings import (
     without_credentials,
 )
 
-OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "not-needed"
 """Local servers take any key, and the client insists on one."""
 

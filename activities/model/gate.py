@@ -30,6 +30,8 @@ OUTPUT_GUESS = 2_000
 PATIENCE = 2.0
 """Seconds that are waited here."""
 
+LOOK_AGAIN = 0.05
+
 FORCED_PAUSE = 5.0
 """Seconds after which to look again whether an operator's word still holds."""
 
@@ -73,6 +75,7 @@ class _Model:
     largest_answer: int = OUTPUT_GUESS
     waiting: dict[str, float] = field(default_factory=dict)
     rests_until: float = 0.0
+    under_way: int = 0
     forced: Force | None = None
 
 
@@ -102,9 +105,11 @@ class Gate:
         self._obey(model, force)
         made = await self._enter(model, endpoint, caller, sent, cap)
         began = self._clock()
+        model.under_way += 1
         try:
             yield made
         finally:
+            model.under_way -= 1
             self._leave(model, caller, made, self._clock() - began)
 
     def states(self) -> tuple[ModelState, ...]:
@@ -150,6 +155,8 @@ class Gate:
         rest = model.rests_until - self._clock()
         if rest > 0 and not is_closed:
             raise self._held(model, caller, rest, f"{endpoint} is busy and said when to ask again: in {rest:.0f} s")
+        if not is_closed:
+            await self._until_sure(model, endpoint, caller)
         cap, tokens = self._reservation(model, endpoint, sent, cap)
         while wait := model.limiter.take(caller, tokens, endpoint.rates):
             if wait > PATIENCE:
@@ -167,6 +174,15 @@ class Gate:
         except Held:
             model.limiter.withdraw(caller)
             raise
+
+    async def _until_sure(self, model: _Model, endpoint: Endpoint, caller: str) -> None:
+        """Few ask at once while nobody knows that it answers, so that an outage is found by few calls."""
+        waits = round(PATIENCE / LOOK_AGAIN)
+        while model.breaker.unsure and model.under_way >= RULES.at_least:
+            if not waits:
+                raise self._held(model, caller, PATIENCE, f"{endpoint} has still to give its first answer")
+            waits -= 1
+            await asyncio.sleep(LOOK_AGAIN)
 
     def _reservation(
         self, model: _Model, endpoint: Endpoint, sent: Callable[[], int], cap: int | None

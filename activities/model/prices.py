@@ -3,8 +3,9 @@ list knows of a model's window."""
 
 import genai_prices
 
-from activities.model.endpoints import OPENAI_URL, Endpoint
+from activities.model.endpoints import Endpoint
 from contracts.model import Usage
+from contracts.settings import OPENAI_URL
 
 MILLION = 1_000_000
 

@@ -40,6 +40,7 @@ class ActivityToolContext:
         self.idempotency_key = call.key
         self.run = call.run
         self.step = call.step
+        self.tainted = call.tainted
         self.attempt = activity.info().attempt
         self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger("surefoot.tools").bind(
             run=call.run, step=call.step, tool=tool, attempt=self.attempt

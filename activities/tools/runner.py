@@ -11,20 +11,23 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any, Literal
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError, from_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, CancelledError
 
 from activities.conversations import ConversationStore, ConversationsUnavailable
 from activities.heartbeats import heartbeating
 from activities.tools.context import ActivityToolContext, Secrets, environment_secrets
+from activities.tools.rates import Rates
 from contracts.base import Json
 from contracts.errors import ArgumentsInvalid, OutputInvalid, StepError, ToolFailed
 from contracts.messages import digest, tool_message
 from contracts.tools import Tool, ToolCall, ToolError, ToolResult, ToolSpec
+from language.schema import violations
 
 MAX_OUTPUT_BYTES = 10_000_000
 """Of a result as JSON. A workflow task has two seconds for all it does, and 18 MB of rows were too many."""
@@ -48,18 +51,23 @@ def tool_activities(
 ) -> list[ToolActivity]:
     """One activity per tool, for a worker to register. Plain `def` tools share one pool of threads."""
     threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="tool")
-    return [_activity(tool, secrets, conversations, threads) for tool in tools]
+    rates = Rates()
+    return [_activity(tool, secrets, conversations, threads, rates) for tool in tools]
 
 
 def _activity(
-    tool: Tool[..., Any], secrets: Secrets, conversations: ConversationStore | None, threads: ThreadPoolExecutor
+    tool: Tool[..., Any],
+    secrets: Secrets,
+    conversations: ConversationStore | None,
+    threads: ThreadPoolExecutor,
+    rates: Rates,
 ) -> ToolActivity:
     @activity.defn(name=tool.spec.name)
     async def run(call: ToolCall) -> ToolResult:
         context = ActivityToolContext(call, tool.spec.name, secrets)
         attempt = _Attempt(tool, call, context)
         started = time.monotonic()
-        output = await attempt.run(threads)
+        output = await attempt.run(threads, rates)
         context.log.info("tool done", seconds=round(time.monotonic() - started, 3))
         if call.call_id is not None and conversations is not None:
             await _remember(conversations, call.call_id, output, context)
@@ -77,7 +85,7 @@ class _Attempt:
         self._call = call
         self._context = context
 
-    async def run(self, threads: ThreadPoolExecutor) -> Json:
+    async def run(self, threads: ThreadPoolExecutor, rates: Rates) -> Json:
         """The output as JSON.
 
         Raises:
@@ -86,18 +94,23 @@ class _Attempt:
         """
         arguments = self._arguments()
         try:
+            if self._spec.rate is not None:
+                await rates.turn(self._spec.name, self._spec.rate)
             with heartbeating(lambda: self._context.progress):
                 result = await self._function(arguments, threads)
         except (asyncio.CancelledError, CancelledError):
             raise
         except ToolError as error:
-            raise self._failure(ToolFailed, str(error), "no", error, retry=error.retry) from self._cause(error)
+            failure = self._failure(ToolFailed, str(error), "no", error, retry=error.retry, after=error.after)
+            raise failure from self._cause(error)
         except Exception as error:  # noqa: BLE001 - becomes a failure that Temporal retries
             message = f"{type(error).__name__}: {error}"
             raise self._failure(ToolFailed, message, "unknown", error, retry=True) from self._cause(error)
         return self._output(result)
 
     def _arguments(self) -> dict[str, Any]:
+        if self._tool.arguments is None:
+            return self._by_schema()
         try:
             arguments = self._tool.arguments.model_validate(self._call.args)
         except ValidationError as error:
@@ -105,6 +118,15 @@ class _Attempt:
             message = f"{self._spec.name} cannot be called: {_problems(error, with_values=False)}"
             raise self._failure(ArgumentsInvalid, message, "no", None, retry=False) from None
         return {name: getattr(arguments, name) for name in type(arguments).model_fields}
+
+    def _by_schema(self) -> dict[str, Any]:
+        """The arguments as one mapping, those left out as the schema's `default` has them."""
+        if wrong := violations(self._spec.parameters, self._call.args):
+            message = f"{self._spec.name} cannot be called: {'; '.join(wrong)}"
+            raise self._failure(ArgumentsInvalid, message, "no", None, retry=False)
+        properties: dict[str, Any] = self._spec.parameters.get("properties", {})
+        given = {name: each["default"] for name, each in properties.items() if "default" in each}
+        return {"args": {**given, **self._call.args}}
 
     async def _function(self, arguments: dict[str, Any], threads: ThreadPoolExecutor) -> Any:
         function: Callable[..., Any] = self._tool.function
@@ -117,14 +139,22 @@ class _Attempt:
     def _output(self, result: Any) -> Json:
         applied: Applied = "no" if self._spec.effect == "read" else "unknown"
         adapter = self._tool.result
+        wrong: list[str] = []
         try:
-            text = adapter.dump_json(adapter.validate_python(result), by_alias=True, warnings="error")
+            if adapter is None:
+                text = to_json(result)
+                wrong = violations(self._spec.returns, result)
+            else:
+                text = adapter.dump_json(adapter.validate_python(result), by_alias=True, warnings="error")
         except ValidationError as error:
             message = f"{self._spec.name} returned what it does not declare: {_problems(error, with_values=True)}"
             raise self._failure(OutputInvalid, message, applied, None, retry=False) from None
         except PydanticSerializationError as error:
             message = f"{self._spec.name} returned what cannot be written as JSON: {error}"
             raise self._failure(OutputInvalid, message, applied, None, retry=False) from None
+        if wrong:
+            message = f"{self._spec.name} returned what it does not declare: {'; '.join(wrong)}"
+            raise self._failure(OutputInvalid, message, applied, None, retry=False)
         if len(text) > MAX_OUTPUT_BYTES:
             message = (
                 f"{self._spec.name} returned {len(text) / 1e6:.1f} MB, more than the {MAX_OUTPUT_BYTES / 1e6:.1f} MB "
@@ -134,7 +164,14 @@ class _Attempt:
         return self._context.redact(from_json(text))
 
     def _failure(
-        self, kind: type[StepError], message: str, applied: Applied, error: Exception | None, *, retry: bool
+        self,
+        kind: type[StepError],
+        message: str,
+        applied: Applied,
+        error: Exception | None,
+        *,
+        retry: bool,
+        after: timedelta | None = None,
     ) -> ApplicationError:
         message = self._context.redact(message)
         if len(message) > MAX_MESSAGE:
@@ -143,8 +180,11 @@ class _Attempt:
         unforeseen = error is not None and not isinstance(error, ToolError)
         trace = {"exception": self._context.redact(_trace(error))} if error and unforeseen else {}
         self._context.log.warning("tool failed", error=message, kind=kind.type_name(), retry=retry, **trace)
-        detail = {"attempts": self._context.attempt, "applied": applied}
-        return ApplicationError(message, detail, type=kind.type_name(), non_retryable=not retry)
+        detail: dict[str, Json] = {"attempts": self._context.attempt, "applied": applied}
+        if after is not None:
+            # The workflow waits and asks again: a timer of Temporal's retries would use up the step's attempts.
+            detail["after"] = after.total_seconds()
+        return ApplicationError(message, detail, type=kind.type_name(), non_retryable=not retry or after is not None)
 
     def _cause(self, error: Exception) -> Exception | None:
         """What Temporal shows as the cause, with its stack: not when it would show a secret, or is too long."""

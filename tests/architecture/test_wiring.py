@@ -13,6 +13,7 @@ import contracts.names
 import worker
 from activities.conversations import SqliteConversations
 from activities.model.call import ModelCall
+from activities.tools.declared import Connectors
 from contracts.activities import ActivityStub
 from contracts.state import BUILT_IN
 from contracts.tools import ToolCall, ToolResult
@@ -35,7 +36,8 @@ def registered(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Defi
     connection = Connection(client, address="", ui=None, embedded=True)
     store = SqliteConversations(home / "conversations.db")
     models = ModelCall(store, catalog.rehearsal, settings.models)
-    callables: list[Callable[..., Any]] = worker.activities(settings, connection, catalog, store, models)
+    connectors = Connectors()
+    callables: list[Callable[..., Any]] = worker.activities(settings, connection, catalog, store, models, connectors)
     definitions = [activity._Definition.must_from_callable(each) for each in callables]
     names = [definition.name or "" for definition in definitions]
     assert sorted(names) == sorted(set(names)), "two activities have one name"
@@ -54,7 +56,7 @@ def test_every_activity_of_the_engine_has_a_stub(registered: Definitions) -> Non
 
 
 def test_every_tool_is_an_activity_under_its_own_name(registered: Definitions) -> None:
-    catalog = Catalog.load([PROJECT / "processes"]).tools
+    catalog = Catalog.load([PROJECT / "processes"]).specs
     assert catalog
     tools = {*catalog, *BUILT_IN}
     assert set(registered) == {*tools, *(stub.name for stub in STUBS)}

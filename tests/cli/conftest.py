@@ -18,7 +18,7 @@ from cli.app import call
 from runtime.catalog import Catalog
 from runtime.client import Connection
 from runtime.settings import Settings, load_settings
-from starter import worker as worker_of_starter
+from starter import PARTS
 
 TOOLS = '''
 from contracts.tools import ToolError, tool
@@ -96,7 +96,7 @@ def settings(client: Client, process_file: Path, monkeypatch: pytest.MonkeyPatch
 def starter(settings: Settings, capsys: pytest.CaptureFixture[str]) -> Starter:
     async def start(*arguments: str) -> Answer:
         capsys.readouterr()
-        status = await asyncio.to_thread(call, arguments, worker_of_starter)
+        status = await asyncio.to_thread(call, arguments, PARTS)
         return Answer(status, *capsys.readouterr())
 
     return start

@@ -4,12 +4,13 @@ from datetime import timedelta
 
 from cli.marks import UNICODE
 from cli.panels import run_screen
-from contracts.agent import AgentView, HistoryGauge, Note, WindowGauge
+from contracts.agent import AgentView, ChildRecord, HistoryGauge, Note, WindowGauge
+from contracts.effects import UndoCall
 from contracts.errors import ErrorInfo
 from contracts.model import Usage
 from contracts.plans import Revision
 from contracts.process import Limits
-from contracts.run import Cost, Incident, Saved, UndoCall, Vote, Waiting
+from contracts.run import Cost, Incident, Saved, Vote, Waiting
 from contracts.state import StateEntry
 from runtime.watch import Observation
 from tests.cli.test_tree import drawn
@@ -99,6 +100,29 @@ def test_notes_of_agents_are_shown_also_while_they_work() -> None:
     folded = screen(seen, live=True)
     assert "notes of agents (the last 3 of 4)" in folded
     assert "number 1" not in folded
+
+
+def test_who_works_for_agents_is_shown_also_while_they_do() -> None:
+    def child(tool: str, status: str, **more: object) -> ChildRecord:
+        return ChildRecord.model_validate({"id": tool, "tool": tool, "status": status, "started": START, **more})
+
+    used = Usage(calls=2, input_tokens=200)
+    children = (child("agent.legal", "completed", usage=used), child("process.pay", "failed", error="no money"))
+    agent = AgentView(
+        run="r",
+        step="second",
+        agent="lead",
+        status="running",
+        turns=2,
+        tool_calls=1,
+        usage=Usage(),
+        children=(child("agent.money", "running"),),
+    )
+    first = step("first").model_copy(update={"children": children})
+    text = screen(Observation(view(first, step("second", "running", kind="agent")), agents={"second": agent}))
+    assert "first  ✔ agent.legal  2 calls, 200 tokens" in text
+    assert "first  ✘ process.pay  no money" in text
+    assert "agent.money" in text
 
 
 def test_an_agent_at_work_shows_what_it_used_of_its_limits_its_window_and_its_history() -> None:

@@ -41,6 +41,7 @@ def test_an_argument_may_have_a_name_that_python_keeps_for_itself() -> None:
         return source
 
     assert set(move.spec.parameters["properties"]) == {"from", "json", "copy"}
+    assert move.arguments is not None
     assert move.arguments.model_validate({"from": "here"}).model_dump()["source"] == "here"
 
 

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
+from contracts.connections import ToolsFile
 from contracts.process import AgentSpec, Step
 from contracts.settings import ModelAlias
 from contracts.stores import ConversationSettings
@@ -26,6 +27,9 @@ def test_yaml_is_of_the_format(block: Block) -> None:
     data = yaml.safe_load(block.text)
     if "process" in data:
         return  # a whole file: `validate` runs on it where the page says so
+    if data.keys() <= ToolsFile.model_fields.keys():
+        ToolsFile.model_validate(data)
+        return
     if "agents" in data:
         replies = [agent for agent in data["agents"].values() if isinstance(agent, list)]
         assert replies or AGENTS.validate_python(data["agents"])

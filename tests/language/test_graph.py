@@ -13,7 +13,7 @@ from language.graph import mermaid
 LINE = re.compile(
     r"""\s*(?:%%.*|flowchart\ TD|end|classDef\ \w+\ [\w:#,-]+|class\ [\w,]+\ \w+
     |classDef\ critical\ stroke-width:4px|linkStyle\ [\d,]+\ stroke-width:4px
-    |\w+\ -->\ \w+|\w+\ -\.->\ \w+|\w+\ -\.\ instead\ \.->\ \w+
+    |\w+\ -->\ \w+|\w+\ -\.->\ \w+|\w+\ -\.\ (instead|asks|consults|hears|hands\ over)\ \.->\ \w+
     |subgraph\ \w+\["[^"\n]*"\]
     |\w+(?:\["[^"\n]*"\]|\(\["[^"\n]*"\]\)|\{\{"[^"\n]*"\}\}|\[\["[^"\n]*"\]\]|\(\("[^"\n]*"\)\)
     |\[/"[^"\n]*"[/\\]\]|>"[^"\n]*"\]|\[\("[^"\n]*"\)\]))""",
@@ -45,6 +45,29 @@ PROCESS = Process.model_validate(
         },
     }
 )
+
+
+def test_who_may_come_to_work_for_an_agent_is_drawn_once() -> None:
+    agents = {
+        "lead": {"instructions": "i", "agents": ["a"], "peers": ["b"], "hand_over": ["c"]},
+        "a": {"instructions": "i", "debate": {"among": ["b", "lead"]}},
+        "b": {"instructions": "i"},
+        "c": {"instructions": "i"},
+    }
+    steps = {"ask": {"agent": "lead", "task": "t"}}
+    text = mermaid(Process.model_validate({"process": "p", "agents": agents, "steps": steps}))
+    assert re.findall(r"(\w+) -\. (.*) \.-> (\w+)", text) == [
+        ("s_ask", "asks", "a_a"),
+        ("s_ask", "consults", "a_b"),
+        ("s_ask", "hands over", "a_c"),
+        ("a_a", "hears", "a_b"),
+        ("a_a", "hears", "a_lead"),
+        ("a_lead", "asks", "a_a"),
+        ("a_lead", "consults", "a_b"),
+        ("a_lead", "hands over", "a_c"),
+    ]
+    assert text.count('(["agent b"])') == 1
+    assert all(LINE.fullmatch(line) for line in text.splitlines())
 
 
 def test_each_kind_has_its_shape_and_each_need_its_arrow() -> None:

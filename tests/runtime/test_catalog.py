@@ -193,3 +193,48 @@ def test_a_rehearsal_is_found_beside_its_process(tmp_path: Path) -> None:
     assert catalog.rehearsal("order-goods") == script
     assert catalog.rehearsal("sell-goods") is None
     assert catalog.rehearsal("unheard-of") is None
+
+
+DECLARED = """
+    http:
+      shop: {base: "https://shop.example.com", tools: {find: {path: "/items/{item}"}}}
+"""
+
+
+def test_tools_of_a_tools_yaml_are_known_to_processes_beside_it_and_elsewhere(tmp_path: Path) -> None:
+    write(tmp_path / "tools.yaml", DECLARED)
+    file = write(
+        tmp_path / "find" / "process.yaml",
+        """
+        process: find
+        steps:
+          find: {tool: shop.find, with: {item: pen}}
+        """,
+    )
+    catalog = Catalog.load([tmp_path])
+    assert catalog.definition("find").tools["shop.find"].untrusted
+    assert catalog.origins["shop.find"] == tmp_path / "tools.yaml"
+    alone = tmp_path / "alone"
+    write(alone / "tools.yaml", DECLARED)
+    (alone / "process.yaml").write_text(file.read_text())
+    assert set(Catalog.load([]).definition_of_file(alone / "process.yaml").tools) == {"shop.find"}
+
+
+def test_a_name_is_used_once_in_python_and_out_of_it(tmp_path: Path) -> None:
+    process(tmp_path / "a", "order-goods", "shop.find")
+    write(tmp_path / "b" / "tools.yaml", DECLARED)
+    with pytest.raises(DefinitionInvalid) as caught:
+        Catalog.load([tmp_path])
+    (problem,) = caught.value.problems
+    assert "tool 'shop.find' is defined in" in problem.message
+    assert Path(problem.file).name == "tools.yaml"
+    assert problem.line == 3
+
+
+def test_mistakes_of_a_tools_yaml_come_with_those_of_tools_py(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "tools.py", "x = 1 / 0\n")
+    write(tmp_path / "b" / "tools.yaml", "http: {shop: {}}\n")
+    with pytest.raises(DefinitionInvalid) as caught:
+        Catalog.load([tmp_path])
+    said = [problem.message for problem in caught.value.problems]
+    assert said == ["ZeroDivisionError: division by zero", "`base` is missing", "`tools` is missing"]

@@ -34,7 +34,7 @@ from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
 from contracts.run import Definition, RunRequest, RunResult, RunView
 from contracts.settings import ModelAlias
 from contracts.state import state_tools
-from contracts.tools import Tool, ToolContext, ToolError, tool
+from contracts.tools import Tool, ToolContext, ToolError, process_tool, tool
 from language.load import load_process
 from runtime.sandbox import patient, workflow_runner
 from runtime.topics import Topics
@@ -61,6 +61,7 @@ class Office:
     broken: set[str] = field(default_factory=set)
     happened: dict[str, str] = field(default_factory=dict)
     children: dict[str, Definition] = field(default_factory=dict)
+    more: Callable[["Office"], list[Tool[..., Any]]] = lambda office: []
 
     @property
     def topics(self) -> Topics:
@@ -131,10 +132,13 @@ class Office:
             self.calls[ctx.step] += 1
             raise ConnectionError("line lost")
 
-        return [work, undo, held, watch, look, fetch, happened, checked, blind]
+        return [work, undo, held, watch, look, fetch, happened, checked, blind, *self.more(self)]
 
     def definition(self, text: str) -> Definition:
         specs = {made.spec.name: made.spec for made in self.tools()}
+        for name, child in self.children.items():
+            made = process_tool(name, child.process.description, child.process.input)
+            specs[made.name] = made
         return load_process(dedent(text), "test.yaml", tools=specs, processes=self.children)
 
     async def start(
@@ -205,10 +209,12 @@ async def open_office(
     foreign: LoadAgent = no_foreign_agents,
     conversations: ConversationStore | None = None,
     queue: str | None = None,
+    more: Callable[[Office], list[Tool[..., Any]]] = lambda office: [],
     **worker: Any,
 ) -> AsyncIterator[Office]:
-    """`home` or a store, and `models`: where conversations lie and which endpoint answers, for those with agents."""
-    office = Office(client, queue=queue or f"test-{uuid7()}")
+    """`home` or a store, and `models`: where conversations lie and which endpoint answers, for those with agents.
+    `more`: tools besides the office's own."""
+    office = Office(client, queue=queue or f"test-{uuid7()}", more=more)
 
     @activity.defn(name=RESOLVE_PEOPLE.name)
     async def resolve(request: ResolvePeople) -> People:

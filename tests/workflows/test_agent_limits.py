@@ -1,5 +1,6 @@
 """Budgets of agents: reserved before a call, settled after it, shared side by side, raised by people, never overrun."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
 from contracts.settings import ModelAlias
 from tests.endpoint import Answered, Asked, Endpoint, completion, open_endpoint
@@ -133,9 +134,6 @@ async def test_people_raise_a_limit_by_as_much_again_or_by_what_they_write(offic
     assert len(endpoint.requests) == 5
 
 
-TWO = "[one, two, three, four]"
-
-
 def side_by_side(names: tuple[str, ...], *, task: str = "Read it all") -> str:
     return "{" + ", ".join(f"{name}: {{agent: clerk, task: {task}, on_failure: continue}}" for name in names) + "}"
 
@@ -184,6 +182,25 @@ async def test_a_retry_after_a_limit_grants_it_anew_and_the_run_counts_both(offi
     assert view.cost.calls == 3
 
 
+async def test_an_answer_that_cannot_be_read_and_is_tried_again_counts(office: Office, endpoint: Endpoint) -> None:
+    endpoint.raw('{"choices": [], "usage": {"prompt_tokens": 500, "completion_tokens": 40}}')
+    endpoint.say("done")
+    run = await office.start(process("{tokens: 5000}"))
+    await run.handle.result()
+    cost = (await run.view()).cost
+    assert (cost.tokens, cost.calls) == (540 + 120, 1)
+    assert cost.amount == pytest.approx((600 * 1 + 60 * 10) / 1e6)
+
+
+async def test_a_limit_of_cost_holds_at_the_real_price(office: Office, endpoint: Endpoint) -> None:
+    endpoint.default = honest
+    run = await office.start(process("{cost: 0.02, turns: 100}"))
+    error = (await run.parked("ask")).incidents[0].error
+    assert error.detail["limit"] == "cost"
+    assert "USD are left for model-default" in error.message
+    assert 0.01 < (await run.view()).cost.amount <= 0.02
+
+
 async def test_a_conversation_s_gauges_are_in_the_agent_s_view(office: Office, endpoint: Endpoint) -> None:
     endpoint.call(("do_held", {}))
     endpoint.say("done")
@@ -198,3 +215,32 @@ async def test_a_conversation_s_gauges_are_in_the_agent_s_view(office: Office, e
     assert history.bytes > 0
     office.gates["ask"].set()
     await run.handle.result()
+
+
+async def test_a_run_that_is_cancelled_while_an_agent_waits_for_its_share_ends(
+    office: Office, endpoint: Endpoint
+) -> None:
+    def answer(asked: Asked) -> Answered:
+        if "Wait" in asked.messages[1]["content"]:
+            return Answered(body=json.dumps(completion(asked, "", (("do_held", {}),), "tool_calls", (100, 20))))
+        return calling(asked)
+
+    endpoint.default = answer
+    steps = "{slow: {agent: clerk, task: Wait}, quick: {agent: clerk, task: Read}}"
+    run = await office.start(process("{turns: 50}", run_limits="{turns: 2}", steps=f"all: {{steps: {steps}}}"))
+    await office.started["all.slow"].wait()
+    quick = office.client.get_workflow_handle(f"{run.id}/all.quick")
+    await run.until(lambda view: len(endpoint.requests) == 2)
+    await until_it_waits(quick)
+    await run.cancel()
+    office.gates["all.slow"].set()
+    with pytest.raises(WorkflowFailureError):
+        await run.handle.result()
+    assert (await run.view()).status == "cancelled"
+    assert len(endpoint.requests) == 2
+
+
+async def until_it_waits(agent: WorkflowHandle[Any, Any]) -> None:
+    async with asyncio.timeout(20):
+        while "waits for more" not in (await agent.query("view"))["last"]:
+            await asyncio.sleep(0.02)

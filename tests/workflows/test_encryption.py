@@ -12,7 +12,6 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHistory
 from temporalio.worker import Replayer
 
 from activities.conversations.opening import open_conversations
-from cli.runs import Attempt, Watch
 from contracts.errors import PayloadUnavailable, SettingsInvalid
 from contracts.settings import ModelAlias
 from contracts.stores import ConversationSettings
@@ -20,6 +19,7 @@ from runtime.client import conversation_retention, data_converter
 from runtime.keys import Keys
 from runtime.sandbox import workflow_runner
 from runtime.settings import EncryptionSettings, Settings
+from runtime.watch import Attempt, Watch
 from tests.business import eventually
 from tests.endpoint import Endpoint, open_endpoint
 from tests.workflows.office import Office, open_office

@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.messages import Brief, OfferedTool
     from contracts.model import Usage
     from workflows.agent.conversation import Conversation
+    from workflows.agent.others import Others
     from workflows.gauges import history
 
 
@@ -55,14 +56,19 @@ class Agent:
         self.measured: Measured | None = snapshot.measured
         self.window: int | None = snapshot.window
         self.repeats: dict[str, RepeatedCall] = dict(snapshot.repeats)
+        self.others = Others(snapshot.together)
         self.status: Literal["running", "completed", "failed"] = "running"
         self.last = "starting"
+        self.tainted = request.tainted or snapshot.tainted
         self.asks: dict[str, Ask] = {}
         self.answers: dict[str, Answer] = {}
         self.waited = snapshot.waited
         self._waits_since = self.started
         for message in snapshot.pending:
             self.conversation.add(message, stored=False)
+        if request.snapshot is None:
+            for message in request.earlier:
+                self.conversation.add(message, stored=False)
 
     @contextmanager
     def waiting_for(self, ask: Ask) -> Iterator[None]:
@@ -77,6 +83,12 @@ class Agent:
             del self.asks[ask.id]
             if not self.asks:
                 self.waited += workflow.now() - self._waits_since
+
+    def taint(self, tool: str) -> None:
+        """The conversation holds text from outside, for good: what is left out of it later has been read."""
+        if not self.tainted:
+            self.tainted = True
+            self.note("tainted", f"{tool} gave text from outside")
 
     def take_answer(self, answer: Answer) -> None:
         """What people said; of what is not asked any more, nothing is kept."""
@@ -96,6 +108,7 @@ class Agent:
             last=self.last,
             notes=self.notes,
             noted=self.noted,
+            children=self.others.children,
             window=WindowGauge(
                 used=measured.input_tokens + measured.output_tokens if measured else 0, size=self.window
             ),
@@ -115,8 +128,10 @@ class Agent:
             corrections=self.corrections,
             generation=self.generation + 1,
             waited=self.waited,
+            tainted=self.tainted,
             notes=self.notes,
             noted=self.noted,
+            together=self.others.state(),
             allowed=self.allowed,
             models=self.models,
             lease=self.lease,
@@ -136,6 +151,10 @@ class Agent:
     def reserves(self) -> bool:
         """Whether it goes by the rules of today. One that an older engine started keeps to those it began with."""
         return self.request.version >= AGENT_VERSION
+
+    def worked(self) -> timedelta:
+        """How long it has been at work, without the time that people took."""
+        return workflow.now() - self.started - self.waited
 
     def time_left(self) -> timedelta | None:
         """Until its own time is over, or that of the goal or the run it works for."""

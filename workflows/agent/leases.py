@@ -50,6 +50,16 @@ def _least(one: T | None, other: T | None) -> T | None:
     return min((each for each in (one, other) if each is not None), default=None)
 
 
+async def lengthen(agent: Agent) -> None:
+    """Ask for as much as there is, for those who are to work for the agent.
+
+    Raises:
+        LimitReached: there is no more.
+    """
+    if agent.lease is not None:
+        await _longer(agent, LEAST_ANSWER)
+
+
 def take(agent: Agent, answer: LeaseAnswer) -> None:
     agent.leases[answer.id] = answer
 
@@ -70,7 +80,11 @@ async def _longer(agent: Agent, tokens: int) -> Lease:
     agent.lease_requests += 1
     number = agent.lease_requests
     request = LeaseRequest(
-        id=number, step=agent.request.step, child=workflow.info().workflow_id, used=agent.usage, tokens=tokens
+        id=number,
+        step=agent.request.step,
+        child=workflow.info().workflow_id,
+        used=agent.usage + agent.others.all_held,
+        tokens=tokens,
     )
     run = workflow.get_external_workflow_handle(agent.request.run)
     agent.last = "waits for more of what it shares with others"

@@ -72,7 +72,12 @@ def reserve(agent: Agent, longer: int | None = None) -> Reservation | Shortage:
 
 def settle(agent: Agent, usage: Usage) -> None:
     """What a call used, however it ended. One answer is one turn, however many attempts it took."""
-    agent.usage += usage.model_copy(update={"calls": 1})
+    count(agent, usage.model_copy(update={"calls": 1}))
+
+
+def count(agent: Agent, usage: Usage) -> None:
+    """What was used, by the agent or by those who worked for it."""
+    agent.usage += usage
     if not agent.reserves:
         return
     for limit, used, of in _shares(agent):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
@@ -22,31 +23,34 @@ async def ask_people(
     approve: Approve,
     show: Mapping[str, Json],
     subject: Mapping[str, Json],
-    names: Mapping[str, Json] | None = None,
     edits: dict[str, Json] | None = None,
-    stops: bool = False,
 ) -> Answer:
-    """What people decide about a subject, however long that takes. See `Ask` for what each is.
+    """What people decide about a subject, however long that takes. `edits`: the schema of what they may change.
 
     The time they take is not the agent's: its limit of time moves on by as much.
 
     Raises:
         ChildFailed: the run is not there any more, so nobody can decide.
     """
-    ask = Ask(
+    return await put(agent, ask_of(agent, title, approve, show=dict(show), subject=dict(subject), edits=edits))
+
+
+def ask_of(agent: Agent, title: str, approve: Approve, **more: Any) -> Ask:
+    """`more`: the other fields of an `Ask`."""
+    return Ask(
         id=str(workflow.uuid4()),
         workflow_id=workflow.info().workflow_id,
         step=agent.request.step,
         title=title,
         approve=Approve.model_validate({name: getattr(approve, name) for name in Approve.model_fields}),
-        show=dict(show),
-        subject=dict(subject),
-        names=dict(names or {}),
-        edits=edits,
-        stops=stops,
+        **more,
     )
-    await _signal(agent, ASK_SIGNAL, ask)
+
+
+async def put(agent: Agent, ask: Ask) -> Answer:
+    """Ask, and wait. See `ask_people`."""
     with agent.waiting_for(ask):
+        await _signal(agent, ASK_SIGNAL, ask)
         try:
             await workflow.wait_condition(lambda: ask.id in agent.answers)
         except asyncio.CancelledError:

@@ -2,29 +2,23 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from hashlib import sha256
+from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.base import Json
     from contracts.errors import OutcomeUnknown, StepError
     from contracts.messages import CalledTool, ToolMessage, tool_error_message, tool_message
-    from contracts.tools import ToolCall, ToolSpec
+    from contracts.tools import ToolCall, ToolResult, ToolSpec
     from workflows.agent.agent import Agent
+    from workflows.agent.approving import Agreed, agree
+    from workflows.agent.granting import NotGranted, Wanted, tool_call, wanted
+    from workflows.agent.together import answer as answer_together
     from workflows.calls import Call, call_tool
 
-
-@dataclass(frozen=True)
-class Prepared:
-    """A call that may be made: of a granted tool, with arguments that are an object."""
-
-    spec: ToolSpec
-    call: ToolCall
-    activity_id: str
-    asked: CalledTool
+Told = tuple[ToolMessage, bool]
+"""The message for the model, and whether an activity has put it where model calls look."""
 
 
 async def call_tools(agent: Agent, calls: Sequence[CalledTool]) -> None:
@@ -34,65 +28,96 @@ async def call_tools(agent: Agent, calls: Sequence[CalledTool]) -> None:
         OutcomeUnknown: a write may or may not have happened, and may not be made again.
     """
     agent.last = f"turn {agent.turn}: {', '.join(call.name for call in calls)}"
-    prepared = [_prepare(agent, call, number) for number, call in enumerate(calls, start=1)]
-    answers: dict[int, tuple[ToolMessage, bool]] = {}
-
-    async def answer(number: int) -> None:
-        answers[number] = await _answer(agent, calls[number], prepared[number])
-
-    async def write_in_order() -> None:
-        for number, plan in enumerate(prepared):
-            if isinstance(plan, Prepared) and plan.spec.effect == "write":
-                await answer(number)
-
-    reads = [
-        answer(number) for number, plan in enumerate(prepared) if isinstance(plan, str) or plan.spec.effect == "read"
-    ]
-    # Every call is waited for before a failure is raised: an effect on its way is never abandoned.
-    ended = await asyncio.gather(*reads, write_in_order(), return_exceptions=True)
+    turn = _Turn(agent, calls)
+    try:
+        # Every call is waited for before a failure is raised: an effect on its way is never abandoned.
+        ended = await asyncio.gather(*turn.reads(), turn.write_in_order(), return_exceptions=True)
+    finally:
+        turn.stop_asking()
     for error in ended:
         if isinstance(error, BaseException):
             raise error
     for number in range(len(calls)):
-        message, stored = answers[number]
+        message, stored = turn.told[number]
         agent.conversation.add(message, stored=stored)
 
 
-def _prepare(agent: Agent, call: CalledTool, number: int) -> Prepared | str:
-    """The call that the model asked for, or why there is none, for the model to read."""
-    spec = agent.request.tools.get(call.name)
-    if spec is None:
-        granted = ", ".join(agent.request.tools) or "none"
-        return f"{call.name} is not one of your tools. Your tools: {granted}"
+class _Turn:
+    """`told`: what the model is told of each call. `agreements`: of the calls that people are asked about, all at
+    once."""
+
+    def __init__(self, agent: Agent, calls: Sequence[CalledTool]) -> None:
+        self._agent = agent
+        self._wanted: dict[int, Wanted] = {}
+        self._agreements: dict[int, asyncio.Task[Agreed]] = {}
+        self.told: dict[int, Told] = {}
+        for number, call in enumerate(calls):
+            try:
+                self._wanted[number] = wanted(agent, call, number + 1)
+            except NotGranted as refused:
+                self._refuse(number, call, refused)
+        for number, each in self._wanted.items():
+            if each.approval is not None:
+                self._agreements[number] = asyncio.create_task(agree(agent, each))
+
+    def reads(self) -> list[Any]:
+        return [self._make(number) for number, each in self._wanted.items() if each.spec.effect == "read"]
+
+    async def write_in_order(self) -> None:
+        for number, each in self._wanted.items():
+            if each.spec.effect == "write":
+                await self._make(number)
+
+    def stop_asking(self) -> None:
+        for agreement in self._agreements.values():
+            agreement.cancel()
+
+    async def _make(self, number: int) -> None:
+        each = self._wanted[number]
+        try:
+            agreed = await self._agreements[number] if number in self._agreements else Agreed(each.args)
+            self.told[number] = await _call(self._agent, each, agreed)
+        except NotGranted as refused:
+            self._refuse(number, each.asked, refused)
+
+    def _refuse(self, number: int, call: CalledTool, refused: NotGranted) -> None:
+        if refused.is_attempt:
+            self._agent.note("refused", f"{call.name[:100]}: {refused}")
+        self.told[number] = (tool_error_message(call.id, str(refused)), False)
+
+
+async def _call(agent: Agent, each: Wanted, agreed: Agreed) -> Told:
+    spec, asked = each.spec, each.asked
+    text = f"{spec.name} {to_json(agreed.args).decode()}"
+    call = Call(each.activity_id, text, priority=agent.request.priority)
     try:
-        args = from_json(call.arguments or "{}")
-    except ValueError as error:
-        return f"the arguments are not JSON: {error}"
-    if not isinstance(args, dict):
-        return "the arguments must be a JSON object"
-    agent.tool_calls += 1
-    key = _key(agent, spec, args)
-    tool_call = ToolCall(args=args, key=key, run=agent.request.run, step=agent.request.step, call_id=call.id)
-    return Prepared(spec, tool_call, f"{agent.turn}.{number}-{spec.name}", call)
-
-
-def _key(agent: Agent, spec: ToolSpec, args: dict[str, Json]) -> str:
-    """By content and occurrence: an agent that is started afresh by a repair and makes the same calls repeats no
-    effect, while two calls alike in one conversation are two effects."""
-    content = sha256(to_json([spec.name, sorted(args.items())])).hexdigest()[:16]
-    occurrence = agent.calls_by_content[content] = agent.calls_by_content.get(content, 0) + 1
-    return f"{workflow.info().workflow_id}/{spec.name}/{content}/{occurrence}"
-
-
-async def _answer(agent: Agent, asked: CalledTool, plan: Prepared | str) -> tuple[ToolMessage, bool]:
-    """The message for the model, and whether the activity has put it where model calls look."""
-    if isinstance(plan, str):
-        return tool_error_message(asked.id, plan), False
-    try:
-        text = f"{plan.spec.name} {asked.arguments}"
-        result = await call_tool(plan.spec, plan.call, Call(plan.activity_id, text, priority=agent.request.priority))
+        arguments = tool_call(agent, spec, agreed.args, asked.id)
+        if spec.via == "tool":
+            result = await _until_it_ended(spec, arguments, call)
+        else:
+            result = ToolResult(output=await answer_together(agent, spec, arguments))
     except OutcomeUnknown:
         raise
     except StepError as error:
         return tool_error_message(asked.id, str(error)), False
-    return tool_message(asked.id, result.output), True
+    finally:
+        if spec.untrusted:  # What it fails with may be from outside too.
+            agent.taint(spec.name)
+    if spec.name == "state.get" and result.output["tainted"]:
+        agent.taint(f"state.{agreed.args['key']}")
+    if agreed.edited is None:
+        return tool_message(asked.id, result.output), spec.via == "tool"
+    edited = {"by": agreed.edited.by, "comment": agreed.edited.comment, "arguments": agreed.args}
+    return tool_message(asked.id, {"edited": edited, "output": result.output}), False
+
+
+async def _until_it_ended(spec: ToolSpec, arguments: ToolCall, call: Call) -> ToolResult:
+    """Call the tool. A write goes on to its end, whoever stops the agent meanwhile: it may have happened."""
+    if spec.effect == "read":
+        return await call_tool(spec, arguments, call)
+    task = asyncio.create_task(call_tool(spec, arguments, call))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

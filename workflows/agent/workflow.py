@@ -1,5 +1,7 @@
 """Workflow `Agent`: one agent's turns, from its task to an answer that fits, inside its grants and limits."""
 
+import asyncio
+
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
@@ -8,11 +10,12 @@ with workflow.unsafe.imports_passed_through():
     import workflows.agent.compaction as compaction
     import workflows.agent.leases as leases
     import workflows.agent.repeats as repeats
+    import workflows.agent.together as together
     import workflows.agent.tools as tools
     from contracts.agent import AgentFailure, AgentRequest, AgentResult, AgentView
     from contracts.asks import Answer
     from contracts.base import Json
-    from contracts.errors import StepError
+    from contracts.errors import Cancelled, StepError
     from contracts.leases import LeaseAnswer
     from contracts.names import AGENT_WORKFLOW, ANSWER_SIGNAL, LEASE_SIGNAL, VIEW_QUERY
     from workflows.agent.agent import Agent
@@ -29,13 +32,33 @@ class AgentWorkflow:
         agent = self._agent
         try:
             output = await _work(agent)
+            while isinstance(output, AgentRequest):
+                agent = self._agent = Agent(output)
+                output = await _work(agent)
         except StepError as error:
             agent.status, agent.last = "failed", str(error)
-            details = AgentFailure(usage=agent.usage, turns=agent.turn, detail=error.detail, notes=agent.notes)
-            raise ApplicationError(str(error), details, type=error.type_name(), non_retryable=True) from error
+            raise ApplicationError(
+                str(error), _left_behind(agent, error.detail), type=error.type_name(), non_retryable=True
+            ) from error
+        except asyncio.CancelledError as error:
+            if not agent.others.undo:
+                raise
+            # A cancelled workflow has no result to tell what is to be undone.
+            cancelled = f"{agent.request.agent} was stopped"
+            raise ApplicationError(
+                cancelled, _left_behind(agent, None), type=Cancelled.type_name(), non_retryable=True
+            ) from error
         agent.status, agent.last = "completed", "answered"
         return AgentResult(
-            output=output, usage=agent.usage, turns=agent.turn, tool_calls=agent.tool_calls, notes=agent.notes
+            output=output,
+            usage=agent.usage,
+            turns=agent.usage.calls,
+            tool_calls=agent.tool_calls,
+            notes=agent.notes,
+            undo=agent.others.undo,
+            children=agent.others.children,
+            tainted=agent.tainted,
+            waited=agent.waited,
         )
 
     @workflow.signal(name=LEASE_SIGNAL)
@@ -51,12 +74,28 @@ class AgentWorkflow:
         return self._agent.view()
 
 
-async def _work(agent: Agent) -> Json:
+def _left_behind(agent: Agent, detail: Json) -> AgentFailure:
+    return AgentFailure(
+        usage=agent.usage,
+        turns=agent.usage.calls,
+        detail=detail,
+        notes=agent.notes,
+        undo=agent.others.undo,
+        children=agent.others.children,
+        tainted=agent.tainted,
+        waited=agent.waited,
+    )
+
+
+async def _work(agent: Agent) -> Json | AgentRequest:
+    """The agent's answer, or the request of the one to whom it handed its task over."""
     while True:  # Until an answer or a limit; `turns` always is one.
         reply = await compaction.ask(agent)
         agent.conversation.add(reply.message, stored=True)
         if reply.message.tool_calls:
             await tools.call_tools(agent, reply.message.tool_calls)
+            if (successor := together.handed_over(agent)) is not None:
+                return successor
             repeats.notice(agent)
         elif (wrong := answers.problems(agent, reply.message)) is None:
             return answers.answer(agent, reply.message)

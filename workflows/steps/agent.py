@@ -9,20 +9,22 @@ from temporalio.common import Priority
 from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.agent import AGENT_VERSION, AgentRequest, AgentResult
+    from contracts.agent import AGENT_VERSION, MAX_CHILDREN, AgentFailure, AgentRequest, AgentResult
     from contracts.base import Json
     from contracts.names import AGENT_WORKFLOW
     from contracts.process import AgentSpec, AgentStep
-    from contracts.tools import granted
     from language.expressions import as_text
+    from workflows.agent.team import equipped
     from workflows.calls import summary
+    from workflows.children import failure_of, taken
     from workflows.engine import Engine
     from workflows.plan import Node
     from workflows.planning import BUILT_IN_PLANNER
     from workflows.steps.approval import approved
     from workflows.steps.asks import withdraw_all
     from workflows.steps.budget import leased
-    from workflows.steps.common import add_notes, add_usage, arguments, child_error, failure_of, taken
+    from workflows.steps.common import add_notes, add_usage, arguments, child_error
+    from workflows.taint import note_taint, sees_tainted
 
 
 async def run_agent(engine: Engine, node: Node) -> Json:
@@ -78,18 +80,19 @@ async def ask_agent(
             process=engine.request.process,
             agent=name,
             instructions=spec.instructions,
-            models=(spec.model,) if isinstance(spec.model, str) else spec.model,
+            models=(),
             task=task,
             context=context,
-            output=output,
-            tools={tool: tools[tool] for tool in granted(spec.tools, tools)},
+            output=output if output is not None else spec.output,
             limits=spec.limits.model_copy(update={"time": min(times, default=None)}),
-            compaction=spec.compaction,
             lease=lease,
+            tainted=sees_tainted(engine, node),
             priority=priority,
             adapter=spec.adapter,
+            started_by=engine.request.started_by,
             version=AGENT_VERSION,
         )
+        request = equipped(request, name, agents={**engine.definition.process.agents, name: spec}, tools=tools)
         node.update(child=child, attempts=node.record.attempts + 1)
         try:
             result = await workflow.execute_child_workflow(
@@ -103,16 +106,25 @@ async def ask_agent(
             )
         except ChildWorkflowError as error:
             failed = failure_of(error)
-            add_usage(engine, node, failed.usage)
-            add_notes(node, failed.notes)
+            _take_down(engine, node, failed)
             raise child_error(engine, node, error, name, failed.detail) from error
         except WorkflowAlreadyStartedError as error:
             raise taken(child) from error
         finally:
             withdraw_all(engine, node)
-        add_usage(engine, node, result.usage)
-        add_notes(node, result.notes)
+        _take_down(engine, node, result)
     return result.output
+
+
+def _take_down(engine: Engine, node: Node, ended: AgentResult | AgentFailure) -> None:
+    """Keep in the step's record what its agent used and left."""
+    add_usage(engine, node, ended.usage)
+    add_notes(node, ended.notes)
+    note_taint(node, is_tainted=ended.tainted)
+    # Tried again, an agent finds what its processes did, and tells of it again.
+    known = {call.key for call in ended.undo}
+    earlier = tuple(call for call in node.record.undo if call.key not in known)
+    node.update(undo=(*ended.undo, *earlier), children=(*node.record.children, *ended.children)[-MAX_CHILDREN:])
 
 
 def _of_goal(engine: Engine, node: Node) -> Mapping[str, Json]:

@@ -6,29 +6,13 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from contracts.asks import Answer, Ask, Withdrawal
     from contracts.base import Json
-    from contracts.errors import Refused
     from contracts.names import ANSWER_SIGNAL
-    from contracts.run import ApprovalState
     from workflows.engine import Engine
-    from workflows.messages import parse
     from workflows.plan import Node
     from workflows.steps.approval import ask_people, decision_of, stop_as_rejected
 
 
-def take(engine: Engine, model: type[Ask] | type[Withdrawal], payload: tuple[Json, ...]) -> None:
-    """What an agent signals. What cannot be read, no agent has sent, and nobody waits for."""
-    try:
-        message = parse(model, payload)
-    except Refused as error:
-        workflow.logger.warning("nothing is asked: %s", error)
-        return
-    if isinstance(message, Ask):
-        _open(engine, message)
-    else:
-        _withdraw(engine, message)
-
-
-def _open(engine: Engine, ask: Ask) -> None:
+def open_ask(engine: Engine, ask: Ask) -> None:
     """Ask people for an agent. One whose step does not go on gets no answer: it is stopped."""
     node = engine.plan.nodes.get(ask.step)
     if node is None or node.record.status != "running" or node.dropped or engine.ending is not None:
@@ -36,11 +20,11 @@ def _open(engine: Engine, ask: Ask) -> None:
         return
     node.update(asked=node.record.asked + 1)
     asked = engine.plan.open_ask(node, node.record.asked, ask)
-    engine.spawn(asked, engine.perform(asked))
+    _ask(engine, asked)
     engine.touch()
 
 
-def _withdraw(engine: Engine, withdrawal: Withdrawal) -> None:
+def withdraw(engine: Engine, withdrawal: Withdrawal) -> None:
     """Ask no longer what an agent does not wait for any more."""
     node = engine.plan.nodes.get(withdrawal.step)
     for asked in _open_asks(node) if node is not None else ():
@@ -57,30 +41,45 @@ def withdraw_all(engine: Engine, node: Node) -> None:
 def resume_asks(engine: Engine, node: Node) -> None:
     """Ask on for an agent that was at work when the run continued as new."""
     for asked in _open_asks(node):
-        engine.spawn(asked, engine.perform(asked))
+        _ask(engine, asked)
 
 
 async def run_ask(engine: Engine, node: Node) -> Json:
-    """Ask people, and tell the agent what they say."""
+    """Ask people for an agent."""
     ask = _ask_of(node)
     state = await ask_people(
         engine, node, ask.approve, title=ask.title, show=ask.show, subject=ask.subject, names=ask.names
     )
-    output = decision_of(state)
     if state.outcome == "rejected" and ask.stops:
         stop_as_rejected(engine, node)
-    else:
-        await _answer(ask, state, output)
-    return output
+        return None
+    return decision_of(state)
 
 
-async def _answer(ask: Ask, state: ApprovalState, output: dict[str, Json]) -> None:
+def _ask(engine: Engine, node: Node) -> None:
+    engine.spawn(node, _ask_and_answer(engine, node))
+
+
+async def _ask_and_answer(engine: Engine, node: Node) -> None:
+    await engine.perform(node)
+    if engine.ending is None:
+        engine.drainable += 1  # A run that continued as new would not know that the agent is still to be told.
+        try:
+            await _answer(node)
+        finally:
+            engine.drainable -= 1
+
+
+async def _answer(node: Node) -> None:
+    """Tell the agent, also when an operator settled what could not be asked."""
+    ask, output, state = _ask_of(node), node.record.output, node.record.approval
+    said = output if isinstance(output, dict) else {}
     answer = Answer(
         id=ask.id,
-        outcome=state.outcome or "rejected",
-        by=output["by"],
-        comment=output["comment"],
-        edits=state.edits,
+        outcome="approved" if said.get("decision") == "approve" else "rejected",
+        by=said.get("by") or node.record.by,
+        comment=said.get("comment") or f"nobody could be asked; it was {node.record.status}",
+        edits=said.get("edits") if state is not None else None,
     )
     try:
         await workflow.get_external_workflow_handle(ask.workflow_id).signal(ANSWER_SIGNAL, answer)

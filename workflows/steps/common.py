@@ -5,15 +5,16 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, CancelledError, ChildWorkflowError
+from temporalio.exceptions import ChildWorkflowError
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.agent import MAX_NOTES, AgentFailure, Note
+    from contracts.agent import MAX_NOTES, Note
     from contracts.base import Json, format_duration
-    from contracts.errors import ArgumentsInvalid, ChildFailed, StepError
+    from contracts.errors import ArgumentsInvalid, StepError
     from contracts.model import Usage
     from language.expressions import as_text
-    from workflows.calls import Call, step_error
+    from workflows.calls import Call
+    from workflows.children import meaning
     from workflows.engine import Engine
     from workflows.plan import Node
 
@@ -69,37 +70,11 @@ def add_notes(node: Node, notes: Iterable[Note]) -> None:
     node.update(notes=(*node.record.notes, *notes)[-MAX_NOTES:])
 
 
-def usage_of(error: ChildWorkflowError) -> Usage:
-    """What a sub-process had used when it failed."""
-    details = _details(error)
-    return Usage.model_validate(details["usage"]) if "usage" in details else Usage()
-
-
-def failure_of(error: ChildWorkflowError) -> AgentFailure:
-    """What an agent had used and noted when it failed; nothing when it was stopped from outside."""
-    return AgentFailure.model_validate(_details(error))
-
-
-def _details(error: ChildWorkflowError) -> dict[str, Json]:
-    details = error.cause.details if isinstance(error.cause, ApplicationError) else ()
-    return next((detail for detail in details if isinstance(detail, dict) and "usage" in detail), {})
-
-
 def child_error(engine: Engine, node: Node, error: ChildWorkflowError, name: str, detail: Json = None) -> StepError:
     """What a child's failure means for its step. `detail`: of the error, for whoever repairs the step.
 
     Raises:
         asyncio.CancelledError: the run itself cancelled it.
     """
-    cause = error.cause
-    if isinstance(cause, CancelledError):
-        if engine.ending is not None or node.dropped or (node.task is not None and node.task.cancelling()):
-            raise asyncio.CancelledError from error
-        return ChildFailed(f"{name}: somebody cancelled it through Temporal")
-    if isinstance(cause, ApplicationError):
-        return step_error(cause.type, f"{name}: {cause.message}", detail, default=ChildFailed)
-    return ChildFailed(f"{name}: {cause or error}")
-
-
-def taken(child: str) -> StepError:
-    return ChildFailed(f"workflow id {child} is in use by a run that this one did not start; end that one, then retry")
+    is_stopped = engine.ending is not None or node.dropped or (node.task is not None and node.task.cancelling() > 0)
+    return meaning(error, name, detail, is_stopped=is_stopped)

@@ -164,6 +164,7 @@ async def check_plan(engine: Engine, node: Node, plan: Json) -> CheckedPlan:
         outer=tuple(need.id.rpartition(".")[2] for need in node.needs),
         taken=tuple(name for name, inner in _steps(node).items() if _status(inner) != "pending"),
         state=tuple(engine.state.entries),
+        tainted=_plan_of(node).tainted,
     )
     call = Call(f"{node.id}:check-{workflow.uuid4().hex[:8]}", f"{node.id}: does the plan hold?")
     async with engine.slots:

@@ -119,5 +119,5 @@ async def _pause(engine: Engine, node: Node) -> None:
 def has_effects(node: Node) -> bool:
     """Whether anything it did can be taken back."""
     return any(
-        part.record.order is not None and (part.step.undo or part.record.undo) for part in (node, *node.all_inside())
+        part.record.undo or (part.record.order is not None and part.step.undo) for part in (node, *node.all_inside())
     )

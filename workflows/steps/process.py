@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from datetime import timedelta
 from typing import cast
 
 from temporalio import workflow
@@ -18,11 +17,11 @@ with workflow.unsafe.imports_passed_through():
     from contracts.process import ProcessStep
     from contracts.run import RunRequest, RunResult
     from workflows.calls import Call, call_engine, summary
+    from workflows.children import ADOPTED_RUN_TIMEOUT, taken, usage_of
     from workflows.engine import Engine
     from workflows.plan import Node
-    from workflows.steps.common import add_usage, arguments, child_error, deadline_of, taken, usage_of
-
-ADOPTED_RUN_TIMEOUT = timedelta(days=365)
+    from workflows.steps.common import add_usage, arguments, child_error, deadline_of
+    from workflows.taint import is_tainted
 
 
 async def run_process(engine: Engine, node: Node) -> Json:
@@ -35,12 +34,13 @@ async def run_process(engine: Engine, node: Node) -> Json:
             request = RunRequest(
                 process=step.process,
                 input=arguments(engine, node),
+                tainted=not node.record.amended and is_tainted(engine, node, step.with_),
                 started_by=engine.request.started_by,
                 priority=step.priority or engine.request.priority,
             )
             result = await _run_child(engine, node, step.process, request)
     add_usage(engine, node, result.usage)
-    node.update(undo=result.undo)
+    node.update(undo=result.undo, tainted=result.tainted)
     return result.output
 
 

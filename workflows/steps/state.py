@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from language.expressions import as_text
     from workflows.engine import Engine
     from workflows.plan import Node
+    from workflows.taint import is_tainted
 
 
 async def run_state(engine: Engine, node: Node) -> Json:
@@ -22,5 +23,9 @@ async def run_state(engine: Engine, node: Node) -> Json:
         raise StepError(f"if_version must be a version number; {write.if_version} gives {as_text(saw)[:200]}")
     operand = engine.evaluate(node, write.operand)
     node.update(started=node.record.started or workflow.now())
-    value = engine.state.write(write.key, write.operation, operand, saw=saw, by=f"step:{node.id}", at=workflow.now())
-    return value.model_dump(mode="json")
+    tainted = is_tainted(engine, node, write.operand)
+    node.update(tainted=tainted)
+    value = engine.state.write(
+        write.key, write.operation, operand, saw=saw, by=f"step:{node.id}", at=workflow.now(), tainted=tainted
+    )
+    return value.model_dump(mode="json", exclude={"tainted"})

@@ -16,12 +16,14 @@ with workflow.unsafe.imports_passed_through():
     from workflows.plan import Node
     from workflows.steps.approval import approved
     from workflows.steps.common import arguments, call_of, idempotency_key
+    from workflows.taint import check_call
 
 
 async def run_tool(engine: Engine, node: Node) -> Json:
     step = cast(ToolStep, node.step)
     spec = engine.definition.tools[step.tool]
     args = arguments(engine, node)
+    tainted = check_call(engine, node, spec)
     if step.approve is not None:
         agreed = await approved(engine, node, step.approve, title=_call_text(step.tool, args), arguments=args)
         if agreed is None:
@@ -37,7 +39,9 @@ async def run_tool(engine: Engine, node: Node) -> Json:
             tried = error.detail.get("attempts", 1) if isinstance(error.detail, dict) else 0
             node.update(attempts=node.record.attempts + tried)
             raise
-    node.update(attempts=node.record.attempts + result.attempts)
+    # What people agreed to is theirs, and what comes of it.
+    passed_on = tainted and step.approve is None
+    node.update(attempts=node.record.attempts + result.attempts, tainted=spec.untrusted or passed_on)
     return result.output
 
 

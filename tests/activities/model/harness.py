@@ -1,6 +1,7 @@
 """A model call as the workflow makes it: the real activity, store and HTTP endpoint, one conversation."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -53,12 +54,13 @@ class Desk:
     api: ModelApi | None = None
     beats: tuple[Any, ...] = ()
     board: BoardStore | None = None
+    clock: Callable[[], float] = time.monotonic
     conversation: Conversation = field(default_factory=lambda: Conversation(brief()))
     turn: int = 0
 
     def __post_init__(self) -> None:
         self.models = ModelCall(
-            self.store, lambda _: self.rehearsal, self.aliases, self.api, self.environment, self.board
+            self.store, lambda _: self.rehearsal, self.aliases, self.api, self.environment, self.board, self.clock
         )
 
     async def restart(self) -> None:

@@ -1,0 +1,27 @@
+"""What the commands are given of the world that they may not import: it brings every client along."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from contracts.board import BoardStore
+from contracts.connections import McpServer, Pins
+from contracts.egress import Egress
+from runtime.catalog import Catalog
+from runtime.client import Connection
+from runtime.settings import Settings
+
+RunWorker = Callable[[Settings, Connection, Catalog], AbstractAsyncContextManager[object]]
+"""Runs a worker for the length of a block."""
+
+OpenBoard = Callable[[Settings], AbstractAsyncContextManager[BoardStore]]
+"""Opens the board for the length of a block."""
+Offers = Callable[[Mapping[str, tuple[McpServer, str]], Egress], Awaitable[Pins]]
+"""What MCP servers offer now, by group with the folder of its file. Raises CallerError for one that cannot be asked."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    worker: RunWorker
+    board: OpenBoard
+    offers: Offers

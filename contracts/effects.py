@@ -1,0 +1,15 @@
+"""Effects on the world, and how each is taken back."""
+
+from pydantic import Field
+
+from contracts.base import Contract, Json
+from contracts.tools import ToolSpec
+
+
+class UndoCall(Contract):
+    """An effect that can be taken back: the tool call that does it, fixed when the step completed."""
+
+    tool: str
+    args: dict[str, Json]
+    key: str
+    spec: ToolSpec | None = Field(default=None, description="the tool, when another run is to call it")

@@ -1,0 +1,1 @@
+"""`tools.yaml`: declared tools, one file per section."""

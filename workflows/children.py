@@ -1,0 +1,65 @@
+"""Child workflows that failed: what they had used, what they left, what it means for whoever started them."""
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError, CancelledError, ChildWorkflowError
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.agent import AgentFailure
+    from contracts.base import Json
+    from contracts.errors import Cancelled, ChildFailed, StepError
+    from contracts.model import Usage
+    from workflows.calls import step_error
+
+ADOPTED_RUN_TIMEOUT = timedelta(days=365)
+
+
+def usage_of(error: ChildWorkflowError) -> Usage:
+    """What a sub-process had used when it failed."""
+    details = _details(error)
+    return Usage.model_validate(details["usage"]) if "usage" in details else Usage()
+
+
+def was_tainted(error: ChildWorkflowError) -> bool:
+    """Whether a sub-process had read text from outside before it failed: its error may hold some."""
+    return bool(_details(error).get("tainted"))
+
+
+def failure_of(error: ChildWorkflowError) -> AgentFailure:
+    """What an agent had used and left when it failed; nothing when it was stopped from outside."""
+    return AgentFailure.model_validate(_details(error))
+
+
+def meaning(error: ChildWorkflowError, name: str, detail: Json = None, *, is_stopped: bool) -> StepError:
+    """What a child's failure means. `detail`: of the error, for whoever repairs the step. `is_stopped`: whoever started
+    it was stopped, and the child with it.
+
+    Raises:
+        asyncio.CancelledError: it is stopped for that.
+    """
+    cause = error.cause
+    is_cancelled = isinstance(cause, ApplicationError) and cause.type == Cancelled.type_name()
+    if is_stopped and (is_cancelled or isinstance(cause, CancelledError)):
+        raise asyncio.CancelledError from error
+    if isinstance(cause, CancelledError):
+        return ChildFailed(f"{name}: somebody cancelled it through Temporal")
+    if isinstance(cause, ApplicationError):
+        return step_error(cause.type, f"{name}: {cause.message}", detail, default=ChildFailed)
+    return ChildFailed(f"{name}: {cause or error}")
+
+
+def is_stopped() -> bool:
+    """Whether the call that waits for a child was itself cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def taken(child: str) -> StepError:
+    return ChildFailed(f"workflow id {child} is in use by a run that this one did not start; end that one, then retry")
+
+
+def _details(error: ChildWorkflowError) -> dict[str, Json]:
+    details = error.cause.details if isinstance(error.cause, ApplicationError) else ()
+    return next((detail for detail in details if isinstance(detail, dict) and "usage" in detail), {})
