@@ -9,7 +9,7 @@ import openai
 
 from activities.adapters.turn import Advance, Ours, Said, Turn
 from activities.model.chat import bounded
-from activities.model.endpoints import NO_KEY, OPENAI_URL, Endpoint
+from activities.model.endpoints import NO_KEY, Endpoint
 from activities.model.errors import Complained, Fault, Malformed, classify
 from activities.model.names import outside_names
 from activities.model.prices import priced
@@ -18,6 +18,7 @@ from contracts.adapters import Adapter, Framework
 from contracts.errors import ModelFailed
 from contracts.messages import AssistantMessage, Brief, Message
 from contracts.model import ModelReply, Usage
+from contracts.settings import OPENAI_URL
 
 TURN_SECONDS = 540.0
 """For one turn; below the workflow's timeout of an attempt, so that the agent is named when it is slow."""

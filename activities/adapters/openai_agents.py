@@ -23,9 +23,9 @@ from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessa
 
 from activities.adapters.turn import MAX_REQUESTS, Ours, Said, Turn, answer_text, own_tool_called, parameters
 from activities.model.chat import task_text
-from activities.model.endpoints import OPENAI_URL
 from contracts.base import Json
 from contracts.messages import AssistantMessage, ToolMessage
+from contracts.settings import OPENAI_URL
 
 
 async def advance(turn: Turn) -> Said:

@@ -7,11 +7,12 @@ from typing import Any, Protocol
 import openai
 from pydantic_core import to_json
 
-from activities.model.endpoints import OPENAI_URL, Endpoint
+from activities.model.endpoints import Endpoint
 from contracts.base import Json
 from contracts.errors import ModelFailed
 from contracts.messages import Brief, CalledTool, Message, OfferedTool
 from contracts.model import ModelReply
+from contracts.settings import OPENAI_URL
 
 MAX_REQUESTS = 20
 """Model calls in one turn of an agent that runs tools of its own."""
