@@ -152,6 +152,7 @@ class AgentSnapshot(Contract):
     noted: int = 0
     together: TogetherState = TogetherState()
     tainted: bool = False
+    parts: tuple[str, ...] = Field(default=(), description="digests of its large results")
     allowed: Limits | None = None
     models: tuple[str, ...] = ()
     warned: tuple[str, ...] = ()

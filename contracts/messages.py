@@ -8,6 +8,7 @@ from pydantic import Field
 
 from contracts.adapters import Adapter
 from contracts.base import Contract, Json
+from contracts.tools import Part
 
 
 def _is_none(value: object) -> bool:
@@ -47,8 +48,19 @@ class ToolMessage(Contract):
 
 def tool_message(call_id: str, output: Json) -> ToolMessage:
     """What the model is told of a call that succeeded. Wherever it is made, equal outputs give equal messages."""
-    content = json.dumps(output, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return ToolMessage(call_id=call_id, content=content)
+    return ToolMessage(call_id=call_id, content=json_text(output))
+
+
+def part_message(call_id: str, part: Part) -> ToolMessage:
+    """What the model is told of a call whose result is too large for a conversation."""
+    shown = {"result": part.digest, "characters": part.size, "begins_with": part.head, "next": len(part.head)}
+    how = "too large to be shown whole; read on with result.read, giving this result and the offset `next`"
+    return ToolMessage(call_id=call_id, content=json_text({**shown, "note": how}))
+
+
+def json_text(value: Json) -> str:
+    """A value as JSON, the same wherever it is made."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def tool_error_message(call_id: str, error: str) -> ToolMessage:

@@ -98,8 +98,8 @@ class AgentSpec(Contract):
     """
 
     instructions: Annotated[str, Field(min_length=1)] = ""
-    adapter: Adapter | None = None
     description: str = ""
+    adapter: Adapter | None = None
     model: str | Annotated[tuple[str, ...], Field(min_length=1)] = "default"
     tools: tuple[Grant, ...] = ()
     approve: tuple[CallApproval, ...] = ()

@@ -100,8 +100,9 @@ class ToolSpec(Contract):
     @property
     def is_gated(self) -> bool:
         """Whether text from outside may reach it only when people agree: it changes the world, or its arguments leave.
-        What is written to the run's own state stays tainted there instead."""
-        return (self.effect == "write" or self.outside) and not self.name.startswith("state.")
+        What is written to the run's own state stays tainted there instead, and so does the work of other agents."""
+        is_act = self.effect == "write" or self.outside
+        return is_act and self.via in ("tool", "process") and not self.name.startswith("state.")
 
     @property
     def repeatable(self) -> bool:
@@ -233,10 +234,21 @@ class ToolCall(Lean):
     tainted: bool = False
 
 
+class Part(Contract):
+    """The beginning of a result that is kept whole elsewhere. `digest`: its address there; `size`: in characters, as
+    the JSON text that it is."""
+
+    digest: str
+    size: int
+    head: str
+
+
 class ToolResult(Lean):
-    """The result of a tool's activity: `output` fits the tool's `returns`; `attempts` made, counting this one."""
+    """The result of a tool's activity: `output` fits the tool's `returns`; `attempts` made, counting this one. `part`:
+    instead of the output, of an agent's call that gave a large one."""
 
     output: Json = None
+    part: Part | None = None
     attempts: int = 1
 
 

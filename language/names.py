@@ -23,8 +23,8 @@ from contracts.process import (
 )
 from contracts.tools import PROCESS_PREFIX, ToolSpec, granted
 from contracts.triggers import ScheduleTrigger, Trigger
-from language.constraints import problems
 from language.expressions import texts
+from language.grants import problems
 from language.schema import schema_error, violations
 from language.source import Path, Source
 from language.structure import close

@@ -42,6 +42,9 @@ MARGIN = 10
 LATE_EVENTS = 200
 """Events of an agent's past that are read by one who comes late."""
 
+LONGER = "-longer"
+"""What the id of a call ends with that is made once more with a higher cap."""
+
 ENGINE = "surefoot."
 """What the names of the engine's own activities start with."""
 
@@ -153,7 +156,7 @@ class Feed:
             if request is None or request.purpose != "turn" or call.activity_id in self._turns:
                 return []
             self._turns.add(call.activity_id)
-            longer = request.max_output_tokens is not None
+            longer = call.activity_id.endswith(LONGER)
             return [TurnStarted(**self._place, at=at, turn=request.turn, longer=longer)]
         if name.startswith(ENGINE):
             return []
@@ -208,7 +211,7 @@ class Feed:
         if name.startswith(ENGINE) and name != CALL_MODEL.name:
             return []
         made = await self._retried(pending, pending)
-        if name == CALL_MODEL.name and pending.heartbeat_details.payloads:
+        if pending.activity_id in self._turns and pending.heartbeat_details.payloads:
             details = await self._client.data_converter.decode(pending.heartbeat_details.payloads)
             speech = Speech.among(details)
             if speech is not None and speech.attempt >= pending.attempt:

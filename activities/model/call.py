@@ -71,8 +71,8 @@ class ModelCall:
         api: ModelApi | None = None,
         environment: Mapping[str, str] = os.environ,
         board: BoardStore | None = None,
-        foreign: LoadAgent = no_foreign_agents,
         clock: Callable[[], float] = time.monotonic,
+        foreign: LoadAgent = no_foreign_agents,
     ) -> None:
         self._conversations = Conversations(store)
         self._rehearsal = rehearsal

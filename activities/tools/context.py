@@ -40,6 +40,7 @@ class ActivityToolContext:
         self.idempotency_key = call.key
         self.run = call.run
         self.step = call.step
+        self.tool = tool
         self.tainted = call.tainted
         self.attempt = activity.info().attempt
         self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger("surefoot.tools").bind(

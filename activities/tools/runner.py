@@ -23,9 +23,11 @@ from activities.conversations import ConversationStore, ConversationsUnavailable
 from activities.heartbeats import heartbeating
 from activities.tools.context import ActivityToolContext, Secrets, environment_secrets
 from activities.tools.rates import Rates
+from activities.tools.results import Results
 from contracts.base import Json
 from contracts.errors import ArgumentsInvalid, OutputInvalid, StepError, ToolFailed
-from contracts.messages import digest, tool_message
+from contracts.messages import digest, part_message, tool_message
+from contracts.results import RESULT_READ, result_tool
 from contracts.tools import Tool, ToolCall, ToolError, ToolResult, ToolSpec
 from language.schema import violations
 
@@ -52,7 +54,8 @@ def tool_activities(
     """One activity per tool, for a worker to register. Plain `def` tools share one pool of threads."""
     threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="tool")
     rates = Rates()
-    return [_activity(tool, secrets, conversations, threads, rates) for tool in tools]
+    read_on = [] if conversations is None else [result_tool(Results(conversations))]
+    return [_activity(tool, secrets, conversations, threads, rates) for tool in (*tools, *read_on)]
 
 
 def _activity(
@@ -69,9 +72,10 @@ def _activity(
         started = time.monotonic()
         output = await attempt.run(threads, rates)
         context.log.info("tool done", seconds=round(time.monotonic() - started, 3))
+        result = ToolResult(output=output, attempts=context.attempt)
         if call.call_id is not None and conversations is not None:
-            await _remember(conversations, call.call_id, output, context)
-        return ToolResult(output=output, attempts=context.attempt)
+            return await _remember(conversations, call.call_id, result, context)
+        return result
 
     return run
 
@@ -192,13 +196,20 @@ class _Attempt:
         return None if len(trace) > 10 * MAX_MESSAGE or self._context.knows_secret_in(trace) else error
 
 
-async def _remember(store: ConversationStore, call_id: str, output: Json, context: ActivityToolContext) -> None:
-    """Put the result where the next model call finds it. The workflow can supply it all the same."""
-    message = tool_message(call_id, output)
+async def _remember(
+    store: ConversationStore, call_id: str, result: ToolResult, context: ActivityToolContext
+) -> ToolResult:
+    """Put the result where the next model call finds it, and a large one whole beside it. Without the store it goes
+    into the history as it is, and the workflow supplies it."""
     try:
+        is_part = context.tool == RESULT_READ.name
+        part = None if is_part else await Results(store).keep_if_large(result.output)
+        message = tool_message(call_id, result.output) if part is None else part_message(call_id, part)
         await store.put({digest(message): message.model_dump_json().encode()})
     except ConversationsUnavailable as error:
         context.log.warning("tool result not kept for the conversation", error=str(error))
+        return result
+    return result if part is None else result.model_copy(update={"output": None, "part": part})
 
 
 def _trace(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from contracts.connections import DeclaredTool, ToolsFile
 from contracts.errors import DefinitionInvalid
+from contracts.tools import RESERVED
 from language.shape import read_shape
 from language.source import Path, Source, load_yaml
 from language.tools.http import http_tools
@@ -58,6 +59,9 @@ def _check_names(making: Making) -> None:
     first: dict[str, Path] = {}
     for at, tool in making.made:
         name = tool.spec.name
+        if RESERVED.fullmatch(name):
+            said = f"the name `{name}` is kept for agents and processes that agents call on"
+            making.source.report(making.source.key(at), said, "choose another name for the group")
         if name in first:
             line = making.source.key(first[name]).line
             said = f"tool `{name}` is declared in line {line} already"

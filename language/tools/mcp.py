@@ -5,11 +5,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from contracts.connections import Declaration, McpCall, McpServer, McpTool, PinnedTool, Pins
-from contracts.tools import Effect, granted
+from contracts.tools import Effect
 from language.structure import close
 from language.tools.http import is_local
 from language.tools.making import DEFAULT_TIMEOUT, Making
-from language.tools.names import own_names
+from language.tools.names import matching, own_names
 from language.tools.pins import is_intact
 
 LOCK = "tools.lock.json"
@@ -51,13 +51,13 @@ def mcp_tools(making: Making, group: str, server: McpServer, pins: Pins) -> None
         return
     pinned = pins.servers[group]
     for index, pattern in enumerate(server.tools):
-        if pinned and not granted((pattern,), pinned):
+        if pinned and not matching((pattern,), pinned):
             making.report((*at, "tools", index), f"no pinned tool matches `{pattern}`", close(pattern, pinned))
     for pattern in server.say:
-        if not granted((pattern,), pinned):
+        if not matching((pattern,), pinned):
             place = making.source.key((*at, "say", pattern))
             making.source.report(place, f"no pinned tool matches `{pattern}`", close(pattern, pinned))
-    chosen = granted(server.tools, pinned)
+    chosen = matching(server.tools, pinned)
     words = own_names(chosen)
     for name in chosen:
         tool = pinned[name]
@@ -74,7 +74,7 @@ def _mcp_tool(making: Making, group: str, server: McpServer, name: str, pinned: 
     at = ("mcp", group, "say", name)
     said: dict[str, Any] = {}
     for pattern, each in server.say.items():
-        if granted((pattern,), (name,)):
+        if matching((pattern,), (name,)):
             said |= each.model_dump(exclude_none=True)
     word_of = McpTool.model_validate(said)
     hints = pinned.annotations

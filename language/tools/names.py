@@ -8,6 +8,12 @@ _HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _REFUSED = re.compile(r"[^a-z0-9]+")
 
 
+def matching(patterns: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
+    """The names that match any pattern; `*` stands for any run of characters."""
+    regexes = [re.compile(".*".join(re.escape(part) for part in pattern.split("*")), re.S) for pattern in patterns]
+    return tuple(name for name in names if any(regex.fullmatch(name) for regex in regexes))
+
+
 def own_names(names: Iterable[str]) -> dict[str, str]:
     """For each outside name our word for it.
 

@@ -4,12 +4,12 @@ from pathlib import PurePath
 
 from contracts.connections import Declaration, HttpCall, OpenApiGroup, OpenApiTool
 from contracts.errors import DefinitionInvalid
-from contracts.tools import Effect, granted
+from contracts.tools import Effect
 from language.source import load_yaml
 from language.structure import close
 from language.tools.http import is_local
 from language.tools.making import Making
-from language.tools.names import own_names
+from language.tools.names import matching, own_names
 from language.tools.operations import Operation, operations, server_of
 
 
@@ -37,9 +37,9 @@ def openapi_tools(making: Making, group: str, openapi: OpenApiGroup) -> None:
                 making.source.key((*at, "operations", name)), f"there is no operation `{name}`", close(name, by_id)
             )
     for index, pattern in enumerate(openapi.include):
-        if found and not granted((pattern,), by_id):
+        if found and not matching((pattern,), by_id):
             making.report((*at, "include", index), f"no operation matches `{pattern}`", close(pattern, by_id))
-    chosen = granted(openapi.include, by_id)
+    chosen = matching(openapi.include, by_id)
     words = own_names(chosen)
     for name in chosen:
         said = openapi.operations.get(name, OpenApiTool())

@@ -15,6 +15,7 @@ from activities.conversations import SqliteConversations
 from activities.model.call import ModelCall
 from activities.tools.declared import Connectors
 from contracts.activities import ActivityStub
+from contracts.results import RESULT_READ
 from contracts.state import BUILT_IN
 from contracts.tools import ToolCall, ToolResult
 from runtime.catalog import Catalog
@@ -58,7 +59,7 @@ def test_every_activity_of_the_engine_has_a_stub(registered: Definitions) -> Non
 def test_every_tool_is_an_activity_under_its_own_name(registered: Definitions) -> None:
     catalog = Catalog.load([PROJECT / "processes"]).specs
     assert catalog
-    tools = {*catalog, *BUILT_IN}
+    tools = {*catalog, *BUILT_IN, RESULT_READ.name}
     assert set(registered) == {*tools, *(stub.name for stub in STUBS)}
     for name in tools:
         assert (registered[name].arg_types, registered[name].ret_type) == ([ToolCall], ToolResult)

@@ -118,3 +118,12 @@ def test_what_people_agreed_to_is_theirs() -> None:
     first = {"tool": "erp.read", "with": {"text": "${ steps.mail.output }"}, "approve": {"from": PEOPLE}}
     pay = {"tool": "bank.pay", "with": {"text": "${ steps.first.output }"}}
     assert mistakes({}, {"mail": MAIL, "first": first, "pay": pay}) == []
+
+
+def test_legs_of_agents_that_it_calls_on_count() -> None:
+    agents = {"clerk": agent("mail.read", agents=["keeper"]), "keeper": agent("crm.read", "bank.pay")}
+    (message,) = mistakes(agents)
+    assert "`clerk` reads text" in message
+    assert "can, through an agent that it calls on, call `bank.pay`" in message
+    agents["keeper"]["approve"] = behind("bank.pay")
+    assert mistakes(agents) == []

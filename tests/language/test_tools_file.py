@@ -285,3 +285,8 @@ def test_changes_of_a_pinned_tool_are_told_one_by_one() -> None:
     ]
     assert changes(before, before) == []
     assert before.hash != now.hash
+
+
+def test_names_that_agents_call_each_other_by_are_refused() -> None:
+    found = mistakes('http: {agent: {base: "https://x.example", tools: {look: {path: /}}}}')
+    assert "the name `agent.look` is kept for agents and processes" in found[0]

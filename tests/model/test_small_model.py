@@ -106,7 +106,7 @@ async def test_a_cap_on_output_bites(model_desk: Desk, model: str) -> None:
 
 async def test_an_agent_with_tools_comes_to_an_end_within_its_turns(model_office: Office) -> None:
     short = {"type": "object", "required": ["ok"], "properties": {"ok": {"type": "boolean"}}}
-    run = await model_office.start(process(tools="[do.look]", limits="{turns: 3}", output=short))
+    run = await model_office.start(process(tools="[do.look]", limits="{turns: 3, tokens: 1500}", output=short))
     view = await settled(run)
     turns = await model_office.client.get_workflow_handle(f"{run.id}/ask").fetch_history()
     called = {
@@ -119,13 +119,14 @@ async def test_an_agent_with_tools_comes_to_an_end_within_its_turns(model_office
         assert view.incidents[0].error.type in ("LimitReached", "OutputInvalid", "ModelFailed")
 
 
-async def test_tokens_run_out_after_the_turn_that_used_them(model_office: Office) -> None:
+async def test_no_token_is_used_beyond_the_limit(model_office: Office) -> None:
     never = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}, "not": {}}
-    run = await model_office.start(process("by-finish", limits="{turns: 9, tokens: 30}", output=never))
+    run = await model_office.start(process("by-finish", limits="{turns: 9, tokens: 400}", output=never))
     error = (await settled(run)).incidents[0].error
-    assert error.type == "LimitReached"
-    assert "limits.tokens" in error.message
-    assert (await run.view()).cost.calls == 1
+    assert error.type in ("LimitReached", "OutputInvalid", "ModelFailed")
+    cost = (await run.view()).cost
+    assert cost.calls >= 1
+    assert 0 < cost.tokens <= 400
 
 
 async def test_a_conversation_longer_than_its_window_is_refused_naming_why(model_desk: Desk) -> None:

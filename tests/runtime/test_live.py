@@ -12,7 +12,18 @@ import pytest_asyncio
 from temporalio.client import Client
 
 from activities.model import speech
-from contracts.live import LIVE_EVENT, Answered, LiveEvent, Retried, RunEnded, Said, TextAdded, ToolEnded, ToolStarted
+from contracts.live import (
+    LIVE_EVENT,
+    Answered,
+    LiveEvent,
+    Retried,
+    RunEnded,
+    Said,
+    TextAdded,
+    ToolEnded,
+    ToolStarted,
+    TurnStarted,
+)
 from contracts.settings import ModelAlias
 from runtime.live import follow
 from tests.endpoint import Endpoint, open_endpoint
@@ -139,6 +150,15 @@ async def test_a_retry_is_told_with_its_reason_and_voids_what_was_said(office: O
     before = events[: events.index(retry)]
     assert "".join(made.text for made in before if isinstance(made, TextAdded)) == "I was about to say"
     assert next(made.text for made in events if isinstance(made, Said)) == WORDS
+
+
+async def test_an_answer_cut_off_is_asked_for_once_more_and_said_to_be(office: Office, endpoint: Endpoint) -> None:
+    endpoint.say("half of", finish="length")
+    endpoint.say(WORDS)
+    run = await office.start(PROCESS)
+    events = [made async for made in follow(office.client, run.id, past=True)]
+    assert [(made.turn, made.longer) for made in events if isinstance(made, TurnStarted)] == [(1, False), (1, True)]
+    assert [made.finish for made in events if isinstance(made, Said)] == ["length", "stop"]
 
 
 async def test_a_tools_retry_is_told_too(office: Office, endpoint: Endpoint) -> None:

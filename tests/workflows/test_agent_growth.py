@@ -195,7 +195,7 @@ async def test_a_conversation_that_fills_its_window_is_shortened_and_stays_valid
     assert len(notes) >= 2
     assert ("turns were summed up" if policy == "summarise" else "old tool results were taken out") in notes[0].text
     turns = bytes_of_turns(await generations(run))
-    assert median(turns) < MAX_BYTES_A_TURN
+    assert sum(turns) / len(turns) < 2 * MAX_BYTES_A_TURN
 
 
 async def test_an_endpoint_that_finds_the_conversation_too_long_gets_it_shortened_once(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,19 @@ async def test_a_limit_of_cost_holds_at_the_real_price(office: Office, endpoint:
     assert error.detail["limit"] == "cost"
     assert "USD are left for model-default" in error.message
     assert 0.01 < (await run.view()).cost.amount <= 0.02
+
+
+@pytest.mark.filterwarnings("ignore:Cannot find activity to cancel")  # the SDK's, of an activity that timed out
+async def test_people_give_an_agent_more_time_when_an_answer_takes_too_long(office: Office, endpoint: Endpoint) -> None:
+    late = threading.Event()
+    endpoint.raw("{}", until=late)
+    endpoint.say("done")
+    run = await office.start(process(f"{{time: 1s, at_limit: {ASK}}}"))
+    await run.waiting("ask/ask-1")
+    late.set()
+    await run.decide("ask/ask-1", "approve", "user:ada", edits={"time": "1h"})
+    await run.handle.result()
+    assert "gave it more: time 1h" in (await run.view()).steps[0].notes[-1].text
 
 
 async def test_a_conversation_s_gauges_are_in_the_agent_s_view(office: Office, endpoint: Endpoint) -> None:

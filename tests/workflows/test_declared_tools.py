@@ -40,6 +40,7 @@ http:
 sql:
   books:
     url: sqlite:///books.db
+    untrusted: false
     statements:
       amount_of: {{sql: "SELECT amount FROM orders WHERE id = :order", arguments: {{order: int}}}}
 mcp:

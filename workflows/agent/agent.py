@@ -24,6 +24,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.leases import Lease, LeaseAnswer
     from contracts.messages import Brief, OfferedTool
     from contracts.model import Usage
+    from contracts.results import RESULT_READ
+    from contracts.tools import ToolSpec
     from workflows.agent.conversation import Conversation
     from workflows.agent.others import Others
     from workflows.gauges import history
@@ -59,6 +61,7 @@ class Agent:
         self.others = Others(snapshot.together)
         self.status: Literal["running", "completed", "failed"] = "running"
         self.last = "starting"
+        self.parts = snapshot.parts
         self.tainted = request.tainted or snapshot.tainted
         self.asks: dict[str, Ask] = {}
         self.answers: dict[str, Answer] = {}
@@ -89,6 +92,11 @@ class Agent:
         if not self.tainted:
             self.tainted = True
             self.note("tainted", f"{tool} gave text from outside")
+
+    @property
+    def tools(self) -> dict[str, ToolSpec]:
+        """What it is granted, and with what it reads on in large results of that."""
+        return _tools(self.request)
 
     def take_answer(self, answer: Answer) -> None:
         """What people said; of what is not asked any more, nothing is kept."""
@@ -129,6 +137,7 @@ class Agent:
             generation=self.generation + 1,
             waited=self.waited,
             tainted=self.tainted,
+            parts=self.parts,
             notes=self.notes,
             noted=self.noted,
             together=self.others.state(),
@@ -156,12 +165,15 @@ class Agent:
         """How long it has been at work, without the time that people took."""
         return workflow.now() - self.started - self.waited
 
+    def own_time_left(self) -> timedelta | None:
+        time = self.allowed.time
+        return None if time is None else time - self.worked()
+
     def time_left(self) -> timedelta | None:
         """Until its own time is over, or that of the goal or the run it works for."""
-        time, lease = self.allowed.time, self.lease
-        ends = [self.started + time + self.waited] if time is not None else []
-        ends += [lease.until] if lease is not None and lease.until is not None else []
-        return min(ends) - workflow.now() if ends else None
+        until = self.lease.until if self.lease is not None else None
+        lefts = (self.own_time_left(), None if until is None else until - workflow.now())
+        return min((left for left in lefts if left is not None), default=None)
 
 
 def _start() -> AgentSnapshot:
@@ -178,6 +190,10 @@ def _start() -> AgentSnapshot:
     )
 
 
+def _tools(request: AgentRequest) -> dict[str, ToolSpec]:
+    return {**request.tools, RESULT_READ.name: RESULT_READ} if request.tools else {}
+
+
 def _brief(request: AgentRequest) -> Brief:
     return Brief(
         process=request.process,
@@ -188,7 +204,7 @@ def _brief(request: AgentRequest) -> Brief:
         models=request.models,
         tools=tuple(
             OfferedTool(name=spec.name, description=spec.description, parameters=spec.parameters)
-            for spec in request.tools.values()
+            for spec in _tools(request).values()
         ),
         output=request.output,
         adapter=request.adapter,

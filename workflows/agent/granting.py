@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
     from contracts.errors import ExpressionFailed
     from contracts.messages import CalledTool
+    from contracts.results import RESULT_READ
     from contracts.tools import ToolCall, ToolSpec, granted
     from language import expressions
     from language.arguments import read_arguments
@@ -45,7 +46,7 @@ def wanted(agent: Agent, call: CalledTool, number: int) -> Wanted:
     Raises:
         NotGranted: it cannot be read, or is not covered by any grant.
     """
-    spec = agent.request.tools.get(call.name)
+    spec = agent.tools.get(call.name)
     if spec is None:
         tools = ", ".join(agent.request.tools) or "none"
         raise NotGranted(f"{call.name} is not one of your tools. Your tools: {tools}")
@@ -65,6 +66,10 @@ def check_arguments(agent: Agent, spec: ToolSpec, args: Mapping[str, Json]) -> N
     """
     if wrong := violations(spec.parameters, dict(args)):
         raise NotGranted(f"{spec.name} cannot be called: {'; '.join(wrong)}", is_attempt=False)
+    if spec.name == RESULT_READ.name:
+        if args["result"] not in agent.parts:
+            raise NotGranted("there is no such result of a call of yours; give the `result` that you were told")
+        return
     is_grantable = spec.via in ("tool", "process")
     if is_grantable and agent.request.grants and (reason := refusal(agent.request.grants, spec.name, args)):
         raise NotGranted(reason)

@@ -126,7 +126,7 @@ def last_said(agent: Agent) -> str:
 def _used_up(agent: Agent) -> Shortage | None:
     allowed, usage = agent.allowed, agent.usage
     turns = usage.calls if agent.reserves else agent.turn
-    left = agent.time_left()
+    left = agent.own_time_left()
     if turns >= allowed.turns:
         return Shortage("turns", f"{turns} turns used of {allowed.turns}")
     if allowed.tokens is not None and usage.tokens >= allowed.tokens:

@@ -19,6 +19,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.calls import Call, failure
 
 MODEL_TIMEOUT = timedelta(minutes=10)
+LOST_WORKER_PAUSE = timedelta(seconds=2)
+"""Before a call whose worker was lost is made again; after any other end the activity itself says when."""
+
 FIRST_CAP = 8_192
 """Output tokens allowed in the one more try after an answer was cut off for its length without a cap of ours."""
 
@@ -87,8 +90,9 @@ async def call(
                 settle(agent, Usage.model_validate(detail["usage"]))
             if short := _shortage(error, detail):
                 await make_room(agent, short)
-                continue
-            raise _meaning(agent, error, detail) from error
+            elif not agent.reserves or not _is_out_of_time(agent):
+                raise _meaning(agent, error, detail) from error
+            continue
         settle(agent, reply.usage)
         if aside is None:
             measure(agent, reply)
@@ -110,7 +114,9 @@ async def _execute(agent: Agent, request: ModelRequest, call: Call) -> ModelRepl
     """Make the call; once more with what the store turns out to lack."""
     options = call.options(Retry(), MODEL_TIMEOUT)
     # Waiting for an endpoint that is down uses no attempt up, so the activity counts them and says when to stop.
-    options["retry_policy"] = RetryPolicy(maximum_attempts=0)
+    options["retry_policy"] = RetryPolicy(
+        initial_interval=LOST_WORKER_PAUSE, backoff_coefficient=1.0, maximum_attempts=0
+    )
     try:
         reply: ModelReply = await workflow.execute_activity(CALL_MODEL.name, request, result_type=ModelReply, **options)
     except ActivityError as error:
@@ -142,9 +148,13 @@ def _shortage(error: ActivityError, detail: Mapping[str, Any]) -> Shortage | Non
     return None
 
 
-def _meaning(agent: Agent, error: ActivityError, detail: Mapping[str, Any]) -> Exception:
+def _is_out_of_time(agent: Agent) -> bool:
     left = agent.time_left()
-    if left is not None and left <= timedelta(0):
+    return left is not None and left <= timedelta(0)
+
+
+def _meaning(agent: Agent, error: ActivityError, detail: Mapping[str, Any]) -> Exception:
+    if _is_out_of_time(agent):
         return Shortage("time", "its time is over").error(agent)
     meant = failure(error, "model").as_error()
     if agent.reserves and detail.get("too_long"):

@@ -29,6 +29,7 @@ def equipped(
         update={
             "agent": name,
             "instructions": spec.instructions,
+            "adapter": spec.adapter,
             "models": (spec.model,) if isinstance(spec.model, str) else spec.model,
             "grants": spec.tools,
             "approve": spec.approve,

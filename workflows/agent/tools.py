@@ -4,18 +4,21 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from contracts.errors import OutcomeUnknown, StepError
-    from contracts.messages import CalledTool, ToolMessage, tool_error_message, tool_message
+    from contracts.messages import CalledTool, ToolMessage, part_message, tool_error_message, tool_message
     from contracts.tools import ToolCall, ToolResult, ToolSpec
     from workflows.agent.agent import Agent
     from workflows.agent.approving import Agreed, agree
     from workflows.agent.granting import NotGranted, Wanted, tool_call, wanted
     from workflows.agent.together import answer as answer_together
     from workflows.calls import Call, call_tool
+
+MAX_PARTS = 500
+"""Large results that an agent can read on in, the last ones."""
 
 Told = tuple[ToolMessage, bool]
 """The message for the model, and whether an activity has put it where model calls look."""
@@ -103,12 +106,15 @@ async def _call(agent: Agent, each: Wanted, agreed: Agreed) -> Told:
     finally:
         if spec.untrusted:  # What it fails with may be from outside too.
             agent.taint(spec.name)
-    if spec.name == "state.get" and result.output["tainted"]:
+    if spec.name == "state.get" and (result.part is not None or result.output["tainted"]):
         agent.taint(f"state.{agreed.args['key']}")
+    if result.part is not None:
+        agent.parts = (*agent.parts, result.part.digest)[-MAX_PARTS:]
+    told = tool_message(asked.id, result.output) if result.part is None else part_message(asked.id, result.part)
     if agreed.edited is None:
-        return tool_message(asked.id, result.output), spec.via == "tool"
+        return told, spec.via == "tool"
     edited = {"by": agreed.edited.by, "comment": agreed.edited.comment, "arguments": agreed.args}
-    return tool_message(asked.id, {"edited": edited, "output": result.output}), False
+    return tool_message(asked.id, {"edited": edited, "output": from_json(told.content)}), False
 
 
 async def _until_it_ended(spec: ToolSpec, arguments: ToolCall, call: Call) -> ToolResult:

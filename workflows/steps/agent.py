@@ -88,7 +88,6 @@ async def ask_agent(
             lease=lease,
             tainted=sees_tainted(engine, node),
             priority=priority,
-            adapter=spec.adapter,
             started_by=engine.request.started_by,
             version=AGENT_VERSION,
         )

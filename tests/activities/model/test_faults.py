@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,34 @@ async def test_an_answer_larger_than_a_run_can_hold_fails_and_never_reaches_the_
     either: Desk, endpoint: Endpoint
 ) -> None:
     endpoint.say("x" * 3_000_000)
+    failure = await either.failure()
+    assert failure.type == "ModelFailed"
+    assert "1.5 MB a turn can hold" in failure.message
+
+
+async def test_an_endpoint_that_hangs_is_given_up_after_its_time_and_named(either: Desk, endpoint: Endpoint) -> None:
+    hung = either.aliases["default"].model_copy(update={"timeout": timedelta(milliseconds=200)})
+    either.aliases = {"default": hung}
+    await either.restart()
+    let_go = threading.Event()
+    endpoint.raw("{}", until=let_go)
+    failure = await either.failure()
+    let_go.set()
+    assert (failure.type, failure.non_retryable) == ("ModelFailed", False)
+    assert f"{MODEL} at {endpoint.url}: no answer in time (0.2 s)" in failure.message
+
+
+@pytest.mark.parametrize("status", [200, 502])
+async def test_ten_megabytes_of_a_page_are_one_line_of_a_message(either: Desk, endpoint: Endpoint, status: int) -> None:
+    page = "<html><head><title>Gateway trouble</title></head>" + "<p>sorry</p>" * 900_000
+    endpoint.raw(page, status=status, content_type="text/html")
+    failure = await either.failure()
+    assert (failure.type, failure.non_retryable) == ("ModelFailed", False)
+    assert len(failure.message) < 1_000
+
+
+async def test_ten_megabytes_of_an_answer_fail_and_never_reach_the_history(either: Desk, endpoint: Endpoint) -> None:
+    endpoint.say("x" * 10_000_000)
     failure = await either.failure()
     assert failure.type == "ModelFailed"
     assert "1.5 MB a turn can hold" in failure.message
