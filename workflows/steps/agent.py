@@ -80,6 +80,7 @@ async def ask_agent(
             process=engine.request.process,
             agent=name,
             instructions=spec.instructions,
+            adapter=spec.adapter,
             models=(),
             task=task,
             context=context,
