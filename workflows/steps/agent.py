@@ -80,7 +80,6 @@ async def ask_agent(
             process=engine.request.process,
             agent=name,
             instructions=spec.instructions,
-            adapter=spec.adapter,
             models=(),
             task=task,
             context=context,
