@@ -70,7 +70,9 @@ def resolve(
     if all(answers_by_script(each, environment) for each in (ModelAlias(), *aliases.values())):
         return None
     url = alias.base_url or environment.get("OPENAI_BASE_URL") or OPENAI_URL
-    key = environment.get(alias.key_env)
+    key = (environment.get(alias.key_env) or "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ModelFailed(f"model {name}: {alias.key_env} holds signs that no API key has; set it anew")
     if not key and url == OPENAI_URL:
         raise ModelFailed(f"model {name}: no API key; set {alias.key_env}")
     return Endpoint(
