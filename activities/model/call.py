@@ -29,7 +29,7 @@ from activities.model.prices import priced, window_of
 from activities.model.rehearsal import rehearse
 from activities.model.speech import Speaker, speaking
 from contracts.activities import CALL_MODEL
-from contracts.board import BoardStore
+from contracts.board import BoardStore, ModelState
 from contracts.errors import LimitReached, ModelFailed
 from contracts.messages import AssistantMessage, Brief, Message
 from contracts.model import ModelReply, ModelRequest, Usage
@@ -95,6 +95,10 @@ class ModelCall:
                 return await self._call(request, tally, speaker)
 
         return call_model
+
+    def states(self) -> tuple[ModelState, ...]:
+        """How this worker finds the models that it asked."""
+        return self._gate.states()
 
     async def close(self) -> None:
         await self._operators.close()

@@ -39,6 +39,7 @@ class Endpoint:
     window: int | None = None
     max_output: int | None = None
     timeout: timedelta = LONGEST_ANSWER
+    probe_every: timedelta = timedelta(seconds=8)
 
     @property
     def shown_url(self) -> str:
@@ -90,6 +91,7 @@ def resolve(
         window=alias.window,
         max_output=alias.max_output,
         timeout=alias.timeout,
+        probe_every=alias.probe_every,
     )
 
 

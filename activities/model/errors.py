@@ -311,7 +311,7 @@ def _without_keys(text: str, endpoint: Endpoint) -> str:
     """Endpoints repeat a key they refuse."""
     hidden = text
     if len(endpoint.key) >= 2 * _TELLING:  # what is shown of an answer may end in the midst of the key
-        hidden = re.sub(re.escape(endpoint.key[:_TELLING]) + r"[^\s'\"]*", "[key]", text)
+        hidden = re.sub(re.escape(endpoint.key[:_TELLING]) + r"[^\s'\";,)]*", "[key]", text)
     elif endpoint.key != NO_KEY:
         hidden = text.replace(endpoint.key, "[key]")
     return _KEY.sub("[key]", hidden)

@@ -121,9 +121,11 @@ class Gate:
         self._aliases[endpoint.alias] = endpoint
         key = (endpoint.url, endpoint.key_setting, endpoint.model)
         if key not in self._models:
-            answer = endpoint.timeout.total_seconds()
+            answer, longest = endpoint.timeout.total_seconds(), endpoint.probe_every.total_seconds()
             # Long enough for one run that times out again and again to be noticed as an outage.
-            rules = replace(RULES, slow=answer / 2, window=max(60.0, 4 * answer))
+            window = max(60.0, 4 * answer)
+            pause = min(RULES.pause, longest)
+            rules = replace(RULES, slow=answer / 2, window=window, pause=pause, max_pause=longest)
             self._models[key] = _Model(
                 endpoint,
                 Breaker(str(endpoint), rules, self._clock),
