@@ -32,7 +32,7 @@ test-all: setup ## all tests, the slow, browser, chaos and model ones too
 lint: setup ## style, dangerous calls, complexity, import layers
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
-	@$(PY) -m importlinter.cli lint --no-cache
+	@$(PY) -c "import sys; from importlinter.cli import lint_imports_command; sys.argv = ['lint-imports', '--no-cache']; lint_imports_command()"
 
 format: setup ## rewrite what lint can mend by itself
 	@$(PY) -m ruff check --fix .

@@ -117,6 +117,14 @@ async def woken_by_events(client: Client) -> list[str]:
     return [ordered, bought, topic_workflow_id("stock.short", shard_of(f"{ordered}/short"))]
 
 
+async def worked_together(client: Client) -> list[str]:
+    """An agent that gives tasks, asks a peer, hears a debate, runs a process and hands over."""
+    payload = {"process": "worked-together", "input": {}}
+    handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id="worked-together", task_queue=TASK_QUEUE)
+    await handle.result()
+    return ["worked-together", "worked-together/work"]
+
+
 async def decided(handle: Handle, step: str, by: str, reason: str = "") -> None:
     """Approve a step once it asks, for this reason."""
     async with asyncio.timeout(60):
@@ -144,6 +152,7 @@ PATHS: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     delegated,
     agreed_by_equals,
     woken_by_events,
+    worked_together,
 )
 
 
@@ -160,7 +169,7 @@ async def main() -> None:
         async with environment:
             client = environment.client
             connection = Connection(client=client, address="", ui=None, embedded=True)
-            async with running_worker(settings, connection, Catalog.load(settings.folders)):
+            async with running_worker(settings, connection, Catalog.load((*settings.folders, FOLDER / "team"))):
                 for path in PATHS:
                     for run in await path(client):
                         await record(client, run)

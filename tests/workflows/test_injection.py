@@ -3,6 +3,7 @@
 The model is a real HTTP endpoint that answers as the attacker says.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -191,6 +192,9 @@ async def test_a_step_of_a_sub_process_with_tainted_input_is_parked(office: Offi
     """)
     await run.until(lambda view: any(step.child for step in view.steps))
     child = office.client.get_workflow_handle(f"{run.id}/child")
+    async with asyncio.timeout(20):
+        while (await child.describe()).search_attributes.get("SurefootStatus") != ["attention"]:
+            await asyncio.sleep(0.05)
     view = await Run(office, child).parked("pay")
     assert view.incidents[0].error.type == "Tainted"
     await Run(office, child).repair("pay", "amend", value={"to": "acme", "amount": 5})

@@ -76,7 +76,7 @@ async def _extend(engine: Engine, request: LeaseRequest) -> None:
     _warn(engine, node, budgets)
     missing = await _more(engine, node, share, budgets, tokens=request.tokens, cost=request.cost)
     if engine.shares.get(node) is not share:
-        return  # It has ended meanwhile.
+        return
     lease = None if missing else _lease(share, budgets)
     handle = workflow.get_external_workflow_handle(request.child)
     try:
@@ -99,7 +99,8 @@ def _warn(engine: Engine, node: Node, budgets: "Iterable[_Around]") -> None:
 async def _more(
     engine: Engine, node: Node, share: Share, budgets: "list[_Around]", *, tokens: int, cost: float = 0.0
 ) -> tuple[str, str] | None:
-    """Lease more to an agent as soon as something is free; else the budget that has nothing left, and its limit.
+    """Lease more to an agent as soon as something is free; else the budget that has nothing left, and its limit. One
+    that ends meanwhile is lent nothing.
 
     While it waits it holds nothing, so of several that wait there is always one that can be served, or none ever.
     """
@@ -112,6 +113,8 @@ async def _more(
             await workflow.wait_condition(lambda: _may_go_on(engine, node, share, budgets, tokens, cost))
     finally:
         share.is_waiting = False
+    if engine.shares.get(node) is not share:
+        return None
     among = {other for budget in budgets for other in budget.shares(engine)}
     lend(share, [budget.left(engine) for budget in budgets], len(among), tokens, cost)
     return None
