@@ -116,7 +116,7 @@ class ModelCall:
         except ModelFailed as error:
             raise ApplicationError(str(error), _detail(tally), type=error.type_name(), non_retryable=True) from error
         except OverLimit as error:
-            detail = _detail(call.tally) | {"limit": error.limit}
+            detail = _detail(call.tally) | {"limit": error.limit, "needs": error.needs}
             raise ApplicationError(str(error), detail, type=LimitReached.type_name(), non_retryable=True) from error
         except (ApplicationError, asyncio.CancelledError):
             raise
