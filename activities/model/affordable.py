@@ -5,6 +5,7 @@ from typing import Any
 
 from activities.model.endpoints import Endpoint
 from activities.model.prices import priced
+from activities.model.question import token_count
 from contracts.model import LEAST_ANSWER, ModelRequest, Usage
 
 _SAMPLE = 1_000_000
@@ -44,7 +45,7 @@ def billed(data: Mapping[str, Any], endpoint: Endpoint) -> Usage:
     said = data.get("usage")
     counts = said if isinstance(said, Mapping) else {}
     sent, wrote = (
-        next((counts[name] for name in names if isinstance(counts.get(name), int)), 0)
+        next((found for name in names if (found := token_count(counts.get(name)))), 0)
         for names in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
     )
     return priced(Usage(input_tokens=sent, output_tokens=wrote), endpoint) if sent or wrote else Usage()
