@@ -4,6 +4,7 @@ Recorded files are never changed or removed; a new path of a workflow gets a new
 """
 
 import asyncio
+import json
 import os
 import sys
 import tempfile
@@ -19,11 +20,13 @@ from temporalio.testing import WorkflowEnvironment
 from contracts.events import PublishEvent, shard_of, topic_workflow_id
 from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, SEARCH_ATTRIBUTES, TASK_QUEUE, VIEW_QUERY
 from contracts.run import RunView
+from contracts.settings import ModelAlias
 from runtime.catalog import Catalog
 from runtime.client import Connection, data_converter
 from runtime.server import server_options, temporal_binary
 from runtime.settings import PROJECT, Settings
 from runtime.topics import Topics
+from tests.endpoint import Answered, Asked, completion, open_endpoint
 from worker import running_worker
 
 FOLDER = Path(__file__).parent
@@ -125,6 +128,25 @@ async def worked_together(client: Client) -> list[str]:
     return ["worked-together", "worked-together/work"]
 
 
+async def within_limits(client: Client) -> list[str]:
+    """An agent on a lease, whose model's window is small, and whose limit people raise."""
+    payload = {"process": "within-limits", "input": {}}
+    handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id="within-limits", task_queue=TASK_QUEUE)
+    await decided(handle, "read/ask-1", "user:paul")
+    await handle.result()
+    return ["within-limits", "within-limits/read"]
+
+
+def read_pages(asked: Asked) -> Answered:
+    """A model that reads eight pages, and counts a token for every four bytes of what it was sent."""
+    usage = (len(json.dumps(asked.messages)) // 4, 20)
+    if "about to be shortened" in (asked.messages[-1].get("content") or ""):
+        return Answered(body=json.dumps(completion(asked, "They are dull.", (), "stop", usage)))
+    read = next((message["content"].split()[1] for message in asked.messages[::-1] if message["role"] == "tool"), "-1")
+    calls = (("pages_read", {"page": int(read) + 1}),) if int(read) < 7 else ()
+    return Answered(body=json.dumps(completion(asked, "" if calls else "all read", calls, "stop", usage)))
+
+
 async def decided(handle: Handle, step: str, by: str, reason: str = "") -> None:
     """Approve a step once it asks, for this reason."""
     async with asyncio.timeout(60):
@@ -153,13 +175,16 @@ PATHS: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     agreed_by_equals,
     woken_by_events,
     worked_together,
+    within_limits,
 )
 
 
 async def main() -> None:
     os.environ["SUREFOOT_PACE"] = "0"
-    with tempfile.TemporaryDirectory() as home:
-        settings = Settings(home=Path(home))
+    with tempfile.TemporaryDirectory() as home, open_endpoint() as endpoint:
+        endpoint.default = read_pages
+        recorded = ModelAlias(model="recorded", base_url=endpoint.url, window=2_500)
+        settings = Settings(home=Path(home), models={"recorded": recorded})
         environment = await WorkflowEnvironment.start_local(
             dev_server_existing_path=str(temporal_binary()),
             dev_server_extra_args=server_options(),

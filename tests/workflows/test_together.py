@@ -256,7 +256,9 @@ async def test_stopping_a_run_stops_those_who_work_for_its_agents_and_waits_for_
     with pytest.raises(WorkflowFailureError):
         await run.handle.result()
     assert [step for _, step, _ in office.ledger] == ["ask"]
-    assert {found.status for found in await _children(office, run)} == {WorkflowExecutionStatus.CANCELED}
+    # They failed with what they had used, which a cancelled workflow could not tell.
+    assert {found.status for found in await _children(office, run)} == {WorkflowExecutionStatus.FAILED}
+    assert (await run.view()).cost.calls == 2
 
 
 async def _children(office: Office, run: Run) -> list[WorkflowExecution]:
