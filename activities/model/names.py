@@ -18,3 +18,8 @@ def outside_names(names: Iterable[str]) -> dict[str, str]:
             outside = outside[: MAX_LENGTH - len(suffix)] + suffix
         chosen[name] = outside
     return chosen
+
+
+def fitting(name: str) -> str:
+    """A name that no tool has, as far as an endpoint takes it."""
+    return _REFUSED.sub("_", name)[:MAX_LENGTH]
