@@ -10,6 +10,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from contracts.errors import OutcomeUnknown, StepError
     from contracts.messages import CalledTool, ToolMessage, part_message, tool_error_message, tool_message
+    from contracts.state import BUILT_IN, is_state_tainted
     from contracts.tools import ToolCall, ToolResult, ToolSpec
     from workflows.agent.agent import Agent
     from workflows.agent.approving import Agreed, agree
@@ -106,7 +107,7 @@ async def _call(agent: Agent, each: Wanted, agreed: Agreed) -> Told:
     finally:
         if spec.untrusted:  # What it fails with may be from outside too.
             agent.taint(spec.name)
-    if spec.name == "state.get" and (result.part is not None or result.output["tainted"]):
+    if is_state_tainted(spec, result.output) or (result.part is not None and spec.name in BUILT_IN):
         agent.taint(f"state.{agreed.args['key']}")
     if result.part is not None:
         agent.parts = (*agent.parts, result.part.digest)[-MAX_PARTS:]
