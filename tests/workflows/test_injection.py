@@ -143,6 +143,7 @@ async def test_what_was_read_from_outside_keeps_writes_and_mails_from_being_made
     assert [note.kind for note in notes] == ["tainted", "refused", "refused"]
 
 
+@pytest.mark.slow
 async def test_what_is_tainted_is_asked_about_whatever_when_says_and_time_is_no_agreement(
     office: Office, endpoint: Endpoint
 ) -> None:

@@ -175,6 +175,7 @@ async def test_what_a_webhook_brings_is_from_outside_and_what_an_operator_publis
         assert office.ledger == [("transfer", "pay", ("acme", 5))]
 
 
+@pytest.mark.slow
 async def test_how_a_tool_that_reads_from_outside_failed_taints_the_planner_who_is_told(
     office: Office, endpoint: Endpoint
 ) -> None:
@@ -187,6 +188,7 @@ async def test_how_a_tool_that_reads_from_outside_failed_taints_the_planner_who_
     assert office.ledger == []
 
 
+@pytest.mark.slow
 async def test_a_sub_process_that_fails_of_what_it_read_taints_who_asked_for_its_parent(
     office: Office, endpoint: Endpoint
 ) -> None:
