@@ -63,7 +63,7 @@ async def _extend(engine: Engine, request: LeaseRequest) -> None:
     budgets = list(_around(engine, node))
     missing = await _more(engine, node, share, budgets, request.tokens)
     if engine.shares.get(node) is not share:
-        return  # It has ended meanwhile.
+        return
     lease = None if missing else _lease(share, budgets)
     handle = workflow.get_external_workflow_handle(request.child)
     await handle.signal(LEASE_SIGNAL, LeaseAnswer(id=request.id, lease=lease, lacking=missing))
@@ -72,7 +72,8 @@ async def _extend(engine: Engine, request: LeaseRequest) -> None:
 async def _more(
     engine: Engine, node: Node, share: Share, budgets: "list[_Around]", tokens: int
 ) -> tuple[str, str] | None:
-    """Lease more to an agent as soon as something is free; else the budget that has nothing left, and its limit.
+    """Lease more to an agent as soon as something is free; else the budget that has nothing left, and its limit. One
+    that ends meanwhile is lent nothing.
 
     While it waits it holds nothing, so of several that wait there is always one that can be served, or none ever.
     """
@@ -85,6 +86,8 @@ async def _more(
             await workflow.wait_condition(lambda: _may_go_on(engine, node, share, budgets, tokens))
     finally:
         share.is_waiting = False
+    if engine.shares.get(node) is not share:
+        return None
     among = {other for budget in budgets for other in budget.shares(engine)}
     lend(share, [budget.left(engine) for budget in budgets], len(among), tokens)
     return None

@@ -31,14 +31,15 @@ class Team:
     office: Office
     endpoint: Endpoint
 
-    def text(self, name: str, *, own_tools: bool = False, limits: str = "{}", **step: Any) -> str:
+    def text(self, name: str, *, own_tools: bool = False, limits: str = "{}", approve: str = "[]", **step: Any) -> str:
         adapter = {self.framework: f"with_{self.framework}.py:{name}", "own_tools": own_tools}
         made = {"agent": "clerk", "task": "Do it for ${ input.name }.", "with": {"name": "${ input.name }"}, **step}
         return f"""
             process: with-team
             input: {{type: object}}
             agents:
-              clerk: {{adapter: {json.dumps(adapter)}, tools: [do.work, do.look], limits: {limits}}}
+              clerk: {{adapter: {json.dumps(adapter)}, tools: [do.work, do.look], limits: {limits},
+                approve: {approve}}}
             steps:
               ask: {json.dumps(made)}
             output: ${{ steps.ask.output }}
@@ -146,6 +147,18 @@ def _look(asked: Asked) -> dict[str, Any]:
     made = completion(asked, "", (("do_look", {"fail_times": 0}),), "tool_calls", (100, 20))
     made["choices"][0]["message"]["tool_calls"][0]["id"] = f"call-{turn}"
     return made
+
+
+async def test_a_call_of_a_foreign_agent_waits_for_its_approval(team: Team) -> None:
+    team.endpoint.call(("do_work", {"what": "it"}))
+    team.endpoint.say("done")
+    run = await team.run("clerk", approve="[{tools: [do.work], from: [{any_of: [user:ada]}]}]")
+    (waiting,) = (await run.waiting("ask/ask-1")).waiting
+    assert "do.work" in waiting.title
+    assert team.office.ledger == []
+    await run.decide("ask/ask-1", "approve", "user:ada")
+    assert (await run.handle.result()).output == "done"
+    assert [what for _, _, what in team.office.ledger] == ["it"]
 
 
 @pytest.mark.slow
