@@ -123,7 +123,7 @@ async def test_calls_with_one_id_are_each_made_and_answered_in_order(office: Off
     await run.handle.result()
     assert office.ledger == [("transfer", "pay", ("a", 1))]
     assert [json.loads(each) for each in results(endpoint)] == [{"to": "a", "amount": 1}, 1000]
-    assert [each["tool_call_id"] for each in endpoint.requests[1].messages[-2:]] == ["same", "same-2"]
+    assert len({each["tool_call_id"] for each in endpoint.requests[1].messages[-2:]}) == 2
 
 
 async def test_what_was_read_from_outside_keeps_writes_and_mails_from_being_made(
