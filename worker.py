@@ -23,6 +23,7 @@ from activities.people import resolve_people_activity
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity, load_process_activity
 from activities.tools.declared import Connectors
+from activities.tools.results import keep_result_activity
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
 from contracts.board import BoardStore
@@ -124,6 +125,7 @@ def activities(
         load_process_activity(catalog.definition),
         resolve_people_activity(settings.people),
         await_process_activity(connection.client),
+        keep_result_activity(conversations),
         check_plan_activity(),
         *event_activities(Topics(connection.client, settings.task_queue)),
     ]

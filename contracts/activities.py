@@ -11,6 +11,7 @@ from contracts.events import Published, PublishEvent, Subscribed, Subscription
 from contracts.model import ModelReply, ModelRequest
 from contracts.plans import CheckedPlan, CheckPlan
 from contracts.run import Definition, RunResult
+from contracts.tools import Part
 
 A = TypeVar("A", bound=Contract)
 R = TypeVar("R", bound=Contract)
@@ -53,10 +54,23 @@ class AwaitRun(Contract):
     workflow_id: str
 
 
+class KeepResult(Contract):
+    """Put the result of an agent's call, which was no activity, where the agent can read on in it."""
+
+    output: Json
+
+
+class Kept(Contract):
+    """`part`: None when the result is not that large, or the store cannot be written now."""
+
+    part: Part | None = None
+
+
 LOAD_PROCESS: Final = ActivityStub("surefoot.load_process", LoadProcess, Definition)
 RESOLVE_PEOPLE: Final = ActivityStub("surefoot.resolve_people", ResolvePeople, People)
 CALL_MODEL: Final = ActivityStub("surefoot.call_model", ModelRequest, ModelReply)
 AWAIT_PROCESS: Final = ActivityStub("surefoot.await_process", AwaitRun, RunResult)
+KEEP_RESULT: Final = ActivityStub("surefoot.keep_result", KeepResult, Kept)
 CHECK_PLAN: Final = ActivityStub("surefoot.check_plan", CheckPlan, CheckedPlan)
 PUBLISH_EVENT: Final = ActivityStub("surefoot.publish_event", PublishEvent, Published)
 SUBSCRIBE_STEP: Final = ActivityStub("surefoot.subscribe", Subscription, Subscribed)

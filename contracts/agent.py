@@ -97,8 +97,11 @@ class TogetherState(Contract):
     peers: dict[str, tuple[Message, ...]] = {}
 
 
-AGENT_VERSION = 2
-"""1: limits are looked at after each call. 2: they are reserved before it; repeats and full windows are noticed."""
+RESERVES_SINCE = 2
+KEEPS_SINCE = 3
+AGENT_VERSION = 3
+"""1: limits are looked at after each call. 2: they are reserved before it; repeats and full windows are noticed.
+3: what others give for it is shown in part when it is large."""
 
 
 class Measured(Contract):

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from contracts.base import Contract, Json, Topic
+from contracts.triggers import WEBHOOK_TOPICS
 
 SHARDS = 4
 MAX_ID = 300
@@ -31,6 +32,7 @@ class Event(Contract):
     key: str | None = None
     at: datetime
     by: str | None = Field(default=None, description="the run that emitted it, or who published it")
+    tainted: bool = Field(default=False, description="whether its data may hold text from outside")
 
 
 class Subscription(Contract):
@@ -96,6 +98,12 @@ class PublishEvent(Contract):
     data: Json = None
     key: str | None = None
     by: str | None = None
+    tainted: bool = Field(default=False, description="whether its data may hold text from outside")
+
+    @property
+    def is_from_outside(self) -> bool:
+        """Whoever calls a webhook is nobody's colleague."""
+        return self.tainted or self.topic.startswith(WEBHOOK_TOPICS)
 
 
 class Published(Contract):

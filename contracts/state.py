@@ -104,5 +104,10 @@ def state_tools(store: StateStore) -> tuple[Tool[..., Any], ...]:
     return get, put
 
 
+def is_state_tainted(spec: ToolSpec, output: Json) -> bool:
+    """Whether a tool of the state gave what may hold text from outside."""
+    return spec.name in BUILT_IN and isinstance(output, dict) and bool(output.get("tainted"))
+
+
 BUILT_IN: dict[str, ToolSpec] = {made.spec.name: made.spec for made in state_tools(_Nowhere())}
 """Tools that every process has."""

@@ -21,9 +21,7 @@ StepLookup = Callable[[str], Json]
 """`steps.ID` of an expression: the step's `{"output": ..., "status": ...}`."""
 
 _STRING = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""")
-_STEP_OR_STRING = re.compile(
-    rf"""(?<![\w.])steps\b(?:\s*\.\s*(?P<dotted>[A-Za-z_]\w*)|\s*\[\s*(?P<quoted>{_STRING.pattern})\s*\])?|(?P<string>{_STRING.pattern})"""
-)
+_KEY_OF = r"""(?<![\w.])%s\b(?:\s*\.\s*(?P<dotted>[A-Za-z_]\w*)|\s*\[\s*(?P<quoted>%s)\s*\])?|(?P<string>%s)"""
 _MISSING = object()
 _PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _PLACE = re.compile(r"<input>:(\d+):(\d+): (?:Syntax error: )?([^\n|]*)")
@@ -114,21 +112,31 @@ def expressions_in(value: Json) -> list[str]:
 
 
 @lru_cache(maxsize=32_768)
-def _step_references(expression: str) -> tuple[str | None, ...]:
-    """The id of each use of `steps`, None where it is not a plain `steps.ID` or `steps['ID']`."""
-    found = (match for match in _STEP_OR_STRING.finditer(expression) if match["string"] is None)
-    return tuple(match["dotted"] or (match["quoted"] and match["quoted"][1:-1]) for match in found)
+def keys_used(name: str, expression: str) -> tuple[str | None, ...]:
+    """The key of each use of a name, None where it is not a plain `name.KEY` or `name['KEY']`."""
+    found = (match for match in _uses_of(name).finditer(expression) if match["string"] is None)
+    return tuple(match["dotted"] or _plain(match["quoted"]) for match in found)
+
+
+def _plain(quoted: str | None) -> str | None:
+    """What is in the quotes; None where only CEL knows, for an escape in them."""
+    return None if quoted is None or "\\" in quoted else quoted[1:-1]
+
+
+@lru_cache
+def _uses_of(name: str) -> re.Pattern[str]:
+    return re.compile(_KEY_OF % (name, _STRING.pattern, _STRING.pattern))
 
 
 @lru_cache(maxsize=32_768)
 def steps_used(expression: str) -> frozenset[str]:
     """The ids in `steps.ID` and `steps['ID']`."""
-    return frozenset(name for name in _step_references(expression) if name)
+    return frozenset(name for name in keys_used("steps", expression) if name)
 
 
 def uses_steps_dynamically(expression: str) -> bool:
     """Whether `steps` is used other than as `steps.ID`, so that what is needed cannot be known beforehand."""
-    return not all(_step_references(expression))
+    return not all(keys_used("steps", expression))
 
 
 @lru_cache(maxsize=32_768)

@@ -103,7 +103,7 @@ def deliver(engine: Engine, delivery: Delivery) -> None:
     """Hand an event to the step that waits for it; one that waits no more has no use for it."""
     node = engine.plan.nodes.get(delivery.step)
     if node is not None and not node.is_settled and node.record.event is None:
-        node.update(event=delivery.event)
+        node.update(event=delivery.event, tainted=delivery.event.tainted)
         engine.touch()
 
 

@@ -56,20 +56,24 @@ class SharedState:
             entry = self.entries[key] = _with_conflict(entry, by, saw or 0, at, kept)
             if kept == "rejected":
                 detail = {"key": key, "value": entry.value, "version": entry.version, "saw": saw}
+                held = _told(entry.value, tainted=entry.tainted)
                 raise StateConflict(
                     f"state.{key} is at version {entry.version}, and the write saw version {saw}; it holds "
-                    f"{_shown(entry.value)} now. Write with version {entry.version} if it still should be",
+                    f"{held} now. Write with version {entry.version} if it still should be",
                     detail,
                 )
             if kept == "kept the first":
-                return StateValue(key=key, value=entry.value, version=entry.version)
+                return StateValue(key=key, value=entry.value, version=entry.version, tainted=entry.tainted)
             if kept == "merged":
                 operation = "merge"
         value = _applied(key, operation, entry.value, operand)
+        keeps_taint = entry.tainted and operation != "set"
         if key in self._declared and (wrong := violations(self._declared[key].schema_, value)):
-            raise OutputInvalid(f"state.{key} cannot be {_shown(value)}: {'; '.join(wrong)}", {"value": value})
+            told = _told(value, tainted=keeps_taint)
+            why = f": {'; '.join(wrong)}" if not keeps_taint else ", which does not fit its schema"
+            raise OutputInvalid(f"state.{key} cannot be {told}{why}", {"value": value})
         version = entry.version + 1
-        tainted = tainted or (entry.tainted and operation != "set")
+        tainted = tainted or keeps_taint
         changes = {"value": value, "version": version, "by": by, "at": at, "tainted": tainted}
         self.entries[key] = entry.model_copy(update=changes)
         return StateValue(key=key, value=value, version=version, written=True, tainted=tainted)
@@ -127,6 +131,11 @@ def _can_merge(held: Json, other: Json) -> bool:
 
 def _is_number(value: Json) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _told(value: Json, *, tainted: bool) -> str:
+    """A value for whoever wrote, and so may not have read: an error carries no mark of text from outside."""
+    return "what may be text from outside" if tainted else _shown(value)
 
 
 def _shown(value: Json) -> str:

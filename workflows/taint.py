@@ -1,6 +1,5 @@
 """Where text from outside goes in a run: from what read it to all that refers to it, until people vouch for it."""
 
-import re
 from collections.abc import Iterable
 
 from temporalio import workflow
@@ -13,8 +12,6 @@ with workflow.unsafe.imports_passed_through():
     from language import expressions
     from workflows.engine import Engine
     from workflows.plan import Node, Scope
-
-_STATE_KEY = re.compile(r"(?<![\w.])state\s*\.\s*(\w+)")
 
 
 def is_tainted(engine: Engine, node: Node, *values: Json) -> bool:
@@ -93,8 +90,8 @@ def _refers(engine: Engine, scope: Scope, expression: str) -> bool:
 
 def _is_state_tainted(engine: Engine, expression: str) -> bool:
     tainted = {key for key, entry in engine.state.entries.items() if entry.tainted}
-    keys = set(_STATE_KEY.findall(expression))
-    return bool(tainted & keys) if keys else bool(tainted)
+    used = expressions.keys_used("state", expression)
+    return bool(tainted) and (None in used or not tainted.isdisjoint(used))
 
 
 def _are_items_tainted(engine: Engine, scope: Scope | None) -> bool:

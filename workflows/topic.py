@@ -76,7 +76,7 @@ class TopicWorkflow:
         published = self._read(PublishEvent, payload)
         if published is None or published.id in self._recent:
             return
-        event = Event(**published.model_dump(), at=workflow.now())
+        event = Event(**{**published.model_dump(), "tainted": published.is_from_outside}, at=workflow.now())
         self._published += 1
         self._recent[event.id] = event
         self._forget_old()
@@ -166,7 +166,7 @@ class TopicWorkflow:
         with contextlib.suppress(WorkflowAlreadyStartedError):  # by an earlier delivery of the same event
             await workflow.start_child_workflow(
                 PROCESS_WORKFLOW,
-                RunRequest(process=process, input=given, started_by=f"event:{event.topic}"),
+                RunRequest(process=process, input=given, tainted=event.tainted, started_by=f"event:{event.topic}"),
                 id=f"{subscription.name or f'{process}-'}{event.id}",
                 task_queue=subscription.queue,
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,

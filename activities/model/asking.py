@@ -9,6 +9,7 @@ from pydantic_core import to_json
 
 from activities.model import chat, responses
 from activities.model.affordable import billed
+from activities.model.echo import sendable
 from activities.model.endpoints import Endpoint
 from activities.model.errors import Complained, Malformed
 from activities.model.finish import Finish, is_json, read_answer
@@ -34,6 +35,7 @@ class Asking:
         cls, endpoint: Endpoint, brief: Brief, messages: Sequence[Message], request: ModelRequest, cap: int | None
     ) -> "Asking":
         """`cap`: output tokens, at most."""
+        messages = sendable(messages, [tool.name for tool in brief.tools])
         made = Question(brief, messages, endpoint.model, cap, endpoint.cap_field, stream=endpoint.stream)
         if request.purpose == "summary":
             return cls(endpoint, made.about(_free(brief), messages, "none"), None, None)

@@ -23,3 +23,8 @@ def outside_names(names: Iterable[str]) -> dict[str, str]:
             length += 8
         chosen[name] = outside
     return chosen
+
+
+def fitting(name: str) -> str:
+    """A name that no tool has, as far as an endpoint takes it."""
+    return _REFUSED.sub("_", name)[:MAX_LENGTH]

@@ -1,15 +1,33 @@
 """Large results of agents' calls, kept where conversations are."""
 
 import hashlib
+from collections.abc import Awaitable, Callable
 
+import structlog
+from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.conversations import ConversationStore, ConversationsUnavailable
+from contracts.activities import KEEP_RESULT, KeepResult, Kept
 from contracts.base import Json
 from contracts.errors import ToolFailed
 from contracts.messages import json_text
 from contracts.results import SHOWN_WHOLE, part_of
 from contracts.tools import Part
+
+log = structlog.get_logger()
+
+
+def keep_result_activity(store: ConversationStore) -> Callable[[KeepResult], Awaitable[Kept]]:
+    @activity.defn(name=KEEP_RESULT.name)
+    async def keep_result(request: KeepResult) -> Kept:
+        try:
+            return Kept(part=await Results(store).keep_if_large(request.output))
+        except ConversationsUnavailable as error:
+            log.warning("large result not kept; the conversation holds all of it", error=str(error))
+            return Kept()
+
+    return keep_result
 
 
 class Results:

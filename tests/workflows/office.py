@@ -20,6 +20,7 @@ from activities.events import event_activities
 from activities.model.call import ModelCall
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity
+from activities.tools.results import keep_result_activity
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
 from contracts.activities import (
@@ -239,7 +240,7 @@ async def open_office(
         if store is not None:
             call = ModelCall(store, lambda process: None, models or {}, environment={}, foreign=foreign)
             stack.push_async_callback(call.close)
-            activities.append(call.activity())
+            activities += [call.activity(), keep_result_activity(store)]
         activities += tool_activities([*office.tools(), *state_tools(RunState(client))], conversations=store)
         await stack.enter_async_context(
             patient(

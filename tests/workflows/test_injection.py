@@ -5,6 +5,7 @@ The model is a real HTTP endpoint that answers as the attacker says.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,13 @@ async def test_no_call_beyond_the_grants_has_an_effect(office: Office, endpoint:
     assert all(each.startswith("error: ") for each in told)
     notes = next(step for step in (await run.view()).steps if step.id == "pay").notes
     assert {note.kind for note in notes} == {"refused"}
+    # What the model said goes back to it in a form that strict endpoints take.
+    said = [call for each in endpoint.requests[-1].messages for call in each.get("tool_calls", ())]
+    answered = [each["tool_call_id"] for each in endpoint.requests[-1].messages if each["role"] == "tool"]
+    assert [call["id"] for call in said] == answered
+    assert len(set(answered)) == len(BEYOND)
+    assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", call["function"]["name"]) for call in said)
+    assert all(isinstance(json.loads(call["function"]["arguments"]), dict) for call in said)
 
 
 async def test_of_ten_calls_at_once_the_one_that_is_refused_alone_is_not_made(
@@ -115,6 +123,7 @@ async def test_calls_with_one_id_are_each_made_and_answered_in_order(office: Off
     await run.handle.result()
     assert office.ledger == [("transfer", "pay", ("a", 1))]
     assert [json.loads(each) for each in results(endpoint)] == [{"to": "a", "amount": 1}, 1000]
+    assert len({each["tool_call_id"] for each in endpoint.requests[1].messages[-2:]}) == 2
 
 
 async def test_what_was_read_from_outside_keeps_writes_and_mails_from_being_made(
@@ -134,6 +143,7 @@ async def test_what_was_read_from_outside_keeps_writes_and_mails_from_being_made
     assert [note.kind for note in notes] == ["tainted", "refused", "refused"]
 
 
+@pytest.mark.slow
 async def test_what_is_tainted_is_asked_about_whatever_when_says_and_time_is_no_agreement(
     office: Office, endpoint: Endpoint
 ) -> None:

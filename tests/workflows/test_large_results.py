@@ -116,3 +116,39 @@ async def test_a_result_that_is_lost_says_so(office: Office, endpoint: Endpoint,
     run = await office.start(PROCESS)
     assert (await run.handle.result()).output == "lost"
     assert "make the call that gave it again" in endpoint.requests[2].messages[-1]["content"]
+
+
+TEAM = """
+    process: reading
+    agents:
+      lead: {instructions: You are lead., agents: [reader], tools: [process.reading]}
+      reader: {instructions: You are reader.}
+    steps:
+      read: {agent: lead, task: Read.}
+    output: ${ steps.read.output }
+"""
+LONG = SIGNS * 7_500
+
+
+@pytest.mark.parametrize(
+    "call", [("agent_reader", {"task": "Read."}), ("process_reading", {})], ids=["another agent", "a process"]
+)
+async def test_what_others_give_is_shown_in_part_too(office: Office, endpoint: Endpoint, call: tuple[str, Any]) -> None:
+    office.children["reading"] = office.definition(f"""
+        process: reading
+        input: {{type: object}}
+        steps: {{read: {{tool: book.read, with: {{size: {len(LONG)}}}}}}}
+        output: ${{ steps.read.output }}
+    """)
+
+    def answer(asked: Asked) -> Answered:
+        if "reader" in asked.messages[0]["content"]:
+            return Answered(body=json.dumps(completion(asked, LONG)))
+        pieces = [json.loads(each["content"]) for each in asked.messages if each["role"] == "tool"]
+        return read_on(asked) if pieces else Answered(body=json.dumps(completion(asked, "", (call,), "tool_calls")))
+
+    endpoint.default = answer
+    run = await office.start(TEAM)
+    assert json.loads((await run.handle.result()).output) == LONG
+    told = [each for asked in endpoint.requests for each in asked.messages if each["role"] == "tool"]
+    assert max(len(each["content"].encode()) for each in told) < 3 * SHOWN_WHOLE

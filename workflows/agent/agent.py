@@ -9,9 +9,10 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from contracts.agent import (
-        AGENT_VERSION,
+        KEEPS_SINCE,
         MAX_NOTE,
         MAX_NOTES,
+        RESERVES_SINCE,
         AgentRequest,
         AgentSnapshot,
         AgentView,
@@ -159,7 +160,12 @@ class Agent:
     @property
     def reserves(self) -> bool:
         """Whether it goes by the rules of today. One that an older engine started keeps to those it began with."""
-        return self.request.version >= AGENT_VERSION
+        return self.request.version >= RESERVES_SINCE
+
+    @property
+    def keeps_large_results(self) -> bool:
+        """Of those who work for it, beside the conversation. See `reserves`."""
+        return self.request.version >= KEEPS_SINCE
 
     def worked(self) -> timedelta:
         """How long it has been at work, without the time that people took."""

@@ -8,14 +8,18 @@ from pydantic_core import from_json, to_json
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from contracts.activities import KEEP_RESULT, KeepResult
+    from contracts.base import Json
     from contracts.errors import OutcomeUnknown, StepError
-    from contracts.messages import CalledTool, ToolMessage, part_message, tool_error_message, tool_message
+    from contracts.messages import CalledTool, ToolMessage, json_text, part_message, tool_error_message, tool_message
+    from contracts.results import SHOWN_WHOLE
+    from contracts.state import BUILT_IN, is_state_tainted
     from contracts.tools import ToolCall, ToolResult, ToolSpec
     from workflows.agent.agent import Agent
     from workflows.agent.approving import Agreed, agree
     from workflows.agent.granting import NotGranted, Wanted, tool_call, wanted
     from workflows.agent.together import answer as answer_together
-    from workflows.calls import Call, call_tool
+    from workflows.calls import Call, call_engine, call_tool
 
 MAX_PARTS = 500
 """Large results that an agent can read on in, the last ones."""
@@ -101,7 +105,7 @@ async def _call(agent: Agent, each: Wanted, agreed: Agreed) -> Told:
         if spec.via == "tool":
             result = await _until_it_ended(spec, arguments, call)
         else:
-            result = ToolResult(output=await answer_together(agent, spec, arguments))
+            result = await _kept(agent, await answer_together(agent, spec, arguments), call)
     except OutcomeUnknown:
         raise
     except StepError as error:
@@ -109,7 +113,7 @@ async def _call(agent: Agent, each: Wanted, agreed: Agreed) -> Told:
     finally:
         if spec.untrusted:  # What it fails with may be from outside too.
             agent.taint(spec.name)
-    if spec.name == "state.get" and (result.part is not None or result.output["tainted"]):
+    if is_state_tainted(spec, result.output) or (result.part is not None and spec.name in BUILT_IN):
         agent.taint(f"state.{agreed.args['key']}")
     if result.part is not None:
         agent.parts = (*agent.parts, result.part.digest)[-MAX_PARTS:]
@@ -118,6 +122,15 @@ async def _call(agent: Agent, each: Wanted, agreed: Agreed) -> Told:
         return told, spec.via == "tool"
     edited = {"by": agreed.edited.by, "comment": agreed.edited.comment, "arguments": agreed.args}
     return tool_message(asked.id, {"edited": edited, "output": from_json(told.content)}), False
+
+
+async def _kept(agent: Agent, output: Json, call: Call) -> ToolResult:
+    """What others gave for the agent, a large one put where the results of tools are."""
+    if not agent.keeps_large_results or len(json_text(output).encode()) <= SHOWN_WHOLE:
+        return ToolResult(output=output)
+    keep = Call(f"{call.id}:keep", f"keep what {call.summary} gave"[:200], priority=call.priority)
+    kept = await call_engine(KEEP_RESULT, KeepResult(output=output), keep)
+    return ToolResult(output=output) if kept.part is None else ToolResult(part=kept.part)
 
 
 async def _until_it_ended(spec: ToolSpec, arguments: ToolCall, call: Call) -> ToolResult:

@@ -27,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.engine import Engine
     from workflows.plan import Node
     from workflows.steps.common import arguments, call_of, deadline_of, idempotency_key
+    from workflows.taint import is_tainted
 
 
 async def run_event(engine: Engine, node: Node) -> Json:
@@ -114,6 +115,7 @@ async def run_emit(engine: Engine, node: Node) -> Json:
         data=arguments(engine, node),
         key=None if step.key is None else as_text(engine.evaluate(node, step.key)),
         by=f"run:{engine.run}",
+        tainted=is_tainted(engine, node, step.with_),
     )
     async with engine.working(node):
         published = await call_engine(PUBLISH_EVENT, event, call_of(engine, node, f"publish {step.emit}"))

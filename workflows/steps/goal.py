@@ -92,6 +92,8 @@ def misses_itself(node: Node, error: ErrorInfo) -> bool:
 async def _replan(engine: Engine, goal: Node, node: Node, error: ErrorInfo, ordered: str | None) -> ErrorInfo | None:
     # Should the run continue as new meanwhile, it is this failure that goes on.
     node.update(status="attention", error=error)
+    if any(each.record.tainted for each in (node, *node.all_inside())):
+        goal.update(tainted=True)  # The planner is told what failed, and how.
     name = node.id if node is goal else node.id.removeprefix(f"{goal.id}.")
     record = _plan_of(goal)
     statuses = {key: (_status(inner), inner.record.output) for key, inner in _steps(goal).items()}

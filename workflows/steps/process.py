@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.process import ProcessStep
     from contracts.run import RunRequest, RunResult
     from workflows.calls import Call, call_engine, summary
-    from workflows.children import ADOPTED_RUN_TIMEOUT, taken, usage_of
+    from workflows.children import ADOPTED_RUN_TIMEOUT, taken, usage_of, was_tainted
     from workflows.engine import Engine
     from workflows.plan import Node
     from workflows.steps.common import add_usage, arguments, child_error, deadline_of
@@ -69,6 +69,7 @@ async def _run_child(engine: Engine, node: Node, process: str, request: RunReque
             raise
     except ChildWorkflowError as error:
         add_usage(engine, node, usage_of(error))
+        node.update(tainted=was_tainted(error))
         raise child_error(engine, node, error, process) from error
     except WorkflowAlreadyStartedError as error:
         raise taken(child) from error

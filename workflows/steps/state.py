@@ -24,8 +24,9 @@ async def run_state(engine: Engine, node: Node) -> Json:
     operand = engine.evaluate(node, write.operand)
     node.update(started=node.record.started or workflow.now())
     tainted = is_tainted(engine, node, write.operand)
-    node.update(tainted=tainted)
+    node.update(tainted=tainted or engine.state.read(write.key).tainted)
     value = engine.state.write(
         write.key, write.operation, operand, saw=saw, by=f"step:{node.id}", at=workflow.now(), tainted=tainted
     )
+    node.update(tainted=value.tainted)
     return value.model_dump(mode="json", exclude={"tainted"})

@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
     from contracts.errors import StepError
     from contracts.process import ToolStep
+    from contracts.state import is_state_tainted
     from contracts.tools import ToolCall
     from language.expressions import as_text
     from workflows.calls import call_tool
@@ -29,7 +30,9 @@ async def run_tool(engine: Engine, node: Node) -> Json:
         if agreed is None:
             return None
         args = agreed
-    call = ToolCall(args=args, key=idempotency_key(engine, node), run=engine.run, step=node.id)
+    # What people agreed to is theirs, and what comes of it.
+    passed_on = tainted and step.approve is None
+    call = ToolCall(args=args, key=idempotency_key(engine, node), run=engine.run, step=node.id, tainted=passed_on)
     async with engine.working(node):
         # A write on its way is waited for, never abandoned: it may have happened, and then must be undone.
         node.interruptible = spec.effect == "read"
@@ -37,11 +40,11 @@ async def run_tool(engine: Engine, node: Node) -> Json:
             result = await call_tool(spec, call, call_of(engine, node, _call_text(step.tool, args)))
         except StepError as error:
             tried = error.detail.get("attempts", 1) if isinstance(error.detail, dict) else 0
-            node.update(attempts=node.record.attempts + tried)
+            # What it failed with may be from outside too.
+            node.update(attempts=node.record.attempts + tried, tainted=spec.untrusted or passed_on)
             raise
-    # What people agreed to is theirs, and what comes of it.
-    passed_on = tainted and step.approve is None
-    node.update(attempts=node.record.attempts + result.attempts, tainted=spec.untrusted or passed_on)
+    is_tainted = spec.untrusted or passed_on or is_state_tainted(spec, result.output)
+    node.update(attempts=node.record.attempts + result.attempts, tainted=is_tainted)
     return result.output
 
 
