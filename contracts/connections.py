@@ -70,7 +70,7 @@ class HttpTool(Declaration):
     `query`, `headers` and `body` say otherwise. `body: name` sends one argument as the whole body."""
 
     method: Method = "GET"
-    path: Annotated[str, Field(pattern=r"^/")]
+    path: Annotated[str, Field(pattern=r"^/[^#\s]*$")]
     query: tuple[str, ...] | None = None
     headers: dict[HeaderName, str] = Field(default={}, description="header to the argument it carries")
     body: tuple[str, ...] | str | None = None

@@ -20,14 +20,15 @@ class Lease(Contract):
 
 
 class LeaseRequest(Contract):
-    """An agent needs more. `used`: by it so far; `tokens`: what its next turn needs at least. `id` counts its
-    requests."""
+    """An agent needs more. `used`: by it so far; `tokens`, `cost`: what its next turn needs, as far as it
+    knows. `id` counts its requests."""
 
     id: int
     step: str
     child: str
     used: Usage
     tokens: int
+    cost: float = 0.0
 
 
 class LeaseAnswer(Contract):

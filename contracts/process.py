@@ -60,7 +60,7 @@ AtLimit = Literal["stop"] | CheaperModel | AskPeople
 class Limits(Budget):
     """What one agent step may use in all, and what becomes of it there. A turn is one call of the model."""
 
-    turns: Annotated[int, Field(ge=1, le=10_000)] = 20
+    turns: Annotated[int, Field(ge=1)] = 20
     at_limit: AtLimit = "stop"
     depth: Annotated[int, Field(ge=1, le=10, description="levels of agents that work for each other")] = 3
 

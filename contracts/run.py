@@ -137,6 +137,7 @@ class Snapshot(Contract):
     seen: dict[str, Receipt | StateValue] = Field(default={}, description="answers to what people said, by its id")
     state: dict[str, StateEntry] = {}
     generation: int = 1
+    warned: tuple[str, ...] = Field(default=(), description="budgets and limits whose warning was given")
 
 
 class Waiting(Contract):

@@ -16,6 +16,8 @@ AnswerBy = Literal["schema", "finish"]
 LONGEST_ANSWER = timedelta(minutes=9)
 """An endpoint is given no longer: below the workflow's timeout of a model call, so that a slow endpoint is named."""
 
+SHORTEST_PROBE, LONGEST_PROBE = timedelta(seconds=1), timedelta(minutes=10)
+
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
@@ -48,6 +50,9 @@ class ModelAlias(Contract):
     window: int | None = Field(default=None, ge=1, description="tokens the model takes, its answer included")
     max_output: int | None = Field(default=None, ge=1, description="tokens of one answer, at most")
     timeout: Duration = Field(default=LONGEST_ANSWER, description="for one answer")
+    probe_every: Duration = Field(
+        default=timedelta(seconds=8), description="the longest pause between probes of a model that is down"
+    )
 
     @field_validator("key_env")
     @classmethod
@@ -61,6 +66,14 @@ class ModelAlias(Contract):
     def _within_bounds(cls, value: timedelta) -> timedelta:
         if not timedelta(0) < value <= LONGEST_ANSWER:
             raise ValueError(f"must be more than 0s and at most {format_duration(LONGEST_ANSWER)}")
+        return value
+
+    @field_validator("probe_every")
+    @classmethod
+    def _often_enough(cls, value: timedelta) -> timedelta:
+        if not SHORTEST_PROBE <= value <= LONGEST_PROBE:
+            bounds = f"{format_duration(SHORTEST_PROBE)} to {format_duration(LONGEST_PROBE)}"
+            raise ValueError(f"must be from {bounds}")
         return value
 
     @model_validator(mode="after")

@@ -55,6 +55,11 @@ _KNOWN: Final = frozenset(_COMPUTE.split())
 """Functions that compute and nothing else, beside those that sqlglot knows as part of SQL."""
 
 
+_LENGTHEN: Final = frozenset({"printf", "format", "repeat", "lpad", "rpad"})
+_LENGTHEN_NODES: Final = (exp.Repeat, exp.Pad, exp.Format)
+"""One call makes text of any length, in time and memory that no limit on statements holds."""
+
+
 class SqlRefused(ValueError):
     """The statement must not be run; says why, for whoever wrote it."""
 
@@ -99,6 +104,16 @@ def readable(sql: str, dialect: str | None) -> exp.Expression:
             raise SqlRefused(f"the function {node.sql()} is not one that only computes")
         if isinstance(node, exp.Table):
             _check_table(node)
+    return tree
+
+
+def answerable(sql: str, dialect: str | None) -> exp.Expression:
+    """`readable`, for a statement that nobody looked at beforehand."""
+    tree = readable(sql, dialect)
+    for node in tree.walk():
+        is_named = isinstance(node, exp.Anonymous) and node.name.lower() in _LENGTHEN
+        if is_named or isinstance(node, _LENGTHEN_NODES):
+            raise SqlRefused(f"{node.sql()[:60]} makes text of any length; ask for the parts of it")
     return tree
 
 

@@ -35,6 +35,12 @@ def crash() -> str:
     os._exit(3)
 
 
+@server.tool(name="chatter", description="Print what is no message.", annotations=ToolAnnotations(read_only_hint=True))
+def chatter() -> str:
+    os.write(1, b"debug: working\n" * 100)
+    return "done"
+
+
 @server.resource("notes://all")
 def every() -> str:
     return "\n".join(notes)

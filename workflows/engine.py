@@ -65,6 +65,7 @@ class Engine:
         self.drainable = 0
         self.replanning: set[Scope] = set()
         self.shares: dict[Node, Share] = {}
+        self.warned = set(snapshot.warned)
         self.usage = sum((record.usage for record in snapshot.records if record.usage), Usage())
         self._actions = actions
         self._on_failure = on_failure
@@ -381,6 +382,7 @@ class Engine:
             seen=self.seen,
             state=self.state.entries,
             generation=self.generation + 1,
+            warned=tuple(sorted(self.warned)),
         )
 
 

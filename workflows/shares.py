@@ -37,13 +37,15 @@ def left(limits: Budget, used: Usage, shares: Iterable[Share]) -> dict[str, floa
     return found
 
 
-def lacking(free: Mapping[str, float], tokens: int) -> str | None:
-    """The limit that has not enough left for a turn of so many tokens."""
-    return next((limit for limit, rest in free.items() if rest <= 0 or (limit == "tokens" and rest < tokens)), None)
+def lacking(free: Mapping[str, float], tokens: int, cost: float = 0.0) -> str | None:
+    """The limit that has not enough left for a turn of so many tokens, of this cost."""
+    needs = {"tokens": tokens, "cost": cost}
+    return next((limit for limit, rest in free.items() if rest <= 0 or rest < needs.get(limit, 0)), None)
 
 
-def lend(share: Share, free: Sequence[Mapping[str, float]], among: int, tokens: int) -> None:
-    """Lease an agent its part of what every budget has free, at least one turn of so many tokens. None may lack it."""
+def lend(share: Share, free: Sequence[Mapping[str, float]], among: int, tokens: int, cost: float = 0.0) -> None:
+    """Lease an agent its part of what every budget has free, at least one turn of so many tokens, of this cost. None
+    may lack it."""
 
     def part(limit: str, least: float) -> float:
         found = [budget[limit] for budget in free if limit in budget]
@@ -52,5 +54,5 @@ def lend(share: Share, free: Sequence[Mapping[str, float]], among: int, tokens: 
     share.leased = Usage(
         calls=share.used.calls + ceil(part("turns", 1)),
         input_tokens=share.used.tokens + int(part("tokens", tokens)),
-        cost=share.used.cost + part("cost", 0),
+        cost=share.used.cost + part("cost", cost),
     )

@@ -5,17 +5,18 @@ from typing import Any
 
 from activities.model.endpoints import Endpoint
 from activities.model.prices import priced
+from activities.model.question import token_count
 from contracts.model import LEAST_ANSWER, ModelRequest, Usage
 
 _SAMPLE = 1_000_000
 
 
 class OverLimit(Exception):
-    """The call has no room in a limit of its agent: `tokens` or `cost`."""
+    """The call has no room in a limit of its agent: `tokens` or `cost`. `needs`: so much of it, at least."""
 
-    def __init__(self, limit: str, message: str) -> None:
+    def __init__(self, limit: str, message: str, needs: float) -> None:
         super().__init__(message)
-        self.limit = limit
+        self.limit, self.needs = limit, needs
 
 
 def cap_within(request: ModelRequest, endpoint: Endpoint, spent: Usage) -> int | None:
@@ -27,13 +28,15 @@ def cap_within(request: ModelRequest, endpoint: Endpoint, spent: Usage) -> int |
     cap = request.max_output_tokens
     if request.max_tokens is not None:
         left = request.max_tokens - spent.tokens
-        cap = _capped(cap, left - request.input_tokens, "tokens", f"{left} tokens are left", request)
+        room = left - request.input_tokens
+        cap = _capped(cap, room, "tokens", f"{left} tokens are left", request, request.input_tokens + LEAST_ANSWER)
     if request.max_cost is not None and (price := _price(endpoint, request.input_tokens)) is not None:
         sent, each = price
         money = request.max_cost - spent.cost
         affordable = int((money - sent) / each) if each else (LEAST_ANSWER if money >= sent else 0)
         if each or money < sent:
-            cap = _capped(cap, affordable, "cost", f"{money:.6f} USD are left for {endpoint.model}", request)
+            said = f"{money:.6f} USD are left for {endpoint.model}"
+            cap = _capped(cap, affordable, "cost", said, request, sent + each * (LEAST_ANSWER + 1))
     return cap
 
 
@@ -42,15 +45,15 @@ def billed(data: Mapping[str, Any], endpoint: Endpoint) -> Usage:
     said = data.get("usage")
     counts = said if isinstance(said, Mapping) else {}
     sent, wrote = (
-        next((counts[name] for name in names if isinstance(counts.get(name), int)), 0)
+        next((found for name in names if (found := token_count(counts.get(name)))), 0)
         for names in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
     )
     return priced(Usage(input_tokens=sent, output_tokens=wrote), endpoint) if sent or wrote else Usage()
 
 
-def _capped(cap: int | None, affordable: int, limit: str, left: str, request: ModelRequest) -> int:
+def _capped(cap: int | None, affordable: int, limit: str, left: str, request: ModelRequest, needs: float) -> int:
     if affordable < LEAST_ANSWER:
-        raise OverLimit(limit, f"{left}, and the turn sends about {request.input_tokens} tokens")
+        raise OverLimit(limit, f"{left}, and the turn sends about {request.input_tokens} tokens", needs)
     return affordable if cap is None else min(cap, affordable)
 
 

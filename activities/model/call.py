@@ -29,7 +29,7 @@ from activities.model.prices import priced, window_of
 from activities.model.rehearsal import rehearse
 from activities.model.speech import Speaker, speaking
 from contracts.activities import CALL_MODEL
-from contracts.board import BoardStore
+from contracts.board import BoardStore, ModelState
 from contracts.errors import LimitReached, ModelFailed
 from contracts.messages import AssistantMessage, Brief, Message
 from contracts.model import ModelReply, ModelRequest, Usage
@@ -96,6 +96,10 @@ class ModelCall:
 
         return call_model
 
+    def states(self) -> tuple[ModelState, ...]:
+        """How this worker finds the models that it asked."""
+        return self._gate.states()
+
     async def close(self) -> None:
         await self._operators.close()
         for client in self._clients.values():
@@ -107,14 +111,19 @@ class ModelCall:
         try:
             by_adapter = brief.adapter is not None and request.purpose == "turn"
             reply = await (self._ask_foreign(call) if by_adapter else self._ask_chain(call))
+            call.tally = call.tally.model_copy(update={"usage": reply.usage})
+            await self._conversations.keep(request, reply)
         except ModelFailed as error:
             raise ApplicationError(str(error), _detail(tally), type=error.type_name(), non_retryable=True) from error
         except OverLimit as error:
-            detail = _detail(call.tally) | {"limit": error.limit}
+            detail = _detail(call.tally) | {"limit": error.limit, "needs": error.needs}
             raise ApplicationError(str(error), detail, type=LimitReached.type_name(), non_retryable=True) from error
+        except (ApplicationError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            raise _slip(call, error) from error
         finally:
             self._operators.changed()
-        await self._conversations.keep(request, reply)
         log.info("model answered", model=reply.model, finish=reply.finish, tokens=reply.usage.tokens)
         return reply
 
@@ -204,6 +213,15 @@ class ModelCall:
                 base_url=endpoint.url, api_key=endpoint.key, max_retries=0, timeout=LONGEST_ANSWER.total_seconds()
             )
         return self._clients[key]
+
+
+def _slip(call: _Call, error: Exception) -> ApplicationError:
+    """What nobody foresaw. Each attempt may be paid for, so it is bounded as every failure is."""
+    log.error("model call failed in a way that is in no table", exc_info=error)
+    fault = Fault("unknown", f"{type(error).__name__}: {error}"[:1_000])
+    call.tally = counted(call.tally, fault, probe=False)
+    call.faults.append(fault)
+    return _failure(call)
 
 
 def _failure(call: _Call) -> ApplicationError:

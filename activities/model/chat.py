@@ -6,7 +6,8 @@ from typing import Any
 from pydantic_core import to_json
 
 from activities.model.errors import Malformed
-from activities.model.question import Question, ReasonEnded, arguments_text, inside_names
+from activities.model.finish import is_json
+from activities.model.question import Question, ReasonEnded, arguments_text, call_ids, inside_names, token_count
 from activities.model.speech import Speaker
 from contracts.messages import AssistantMessage, Brief, CalledTool, Message, ToolMessage, UserMessage
 from contracts.model import Usage
@@ -83,13 +84,14 @@ def answer(data: Any, brief: Brief) -> tuple[AssistantMessage, ReasonEnded, Usag
         choice = data["choices"][0]
         message = choice["message"]
         inside = inside_names(brief)
+        made = message.get("tool_calls") or ()
         calls = tuple(
             CalledTool(
-                id=str(call.get("id") or f"call-{index}"),
+                id=identity,
                 name=inside.get(call["function"]["name"], call["function"]["name"]),
                 arguments=arguments_text(call["function"].get("arguments")),
             )
-            for index, call in enumerate(message.get("tool_calls") or ())
+            for identity, call in zip(call_ids(call.get("id") for call in made), made, strict=True)
         )
         said = AssistantMessage(content=message.get("refusal") or text_of(message.get("content")), tool_calls=calls)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
@@ -135,9 +137,10 @@ def _ended(reason: Any, message: Mapping[str, Any], calls: Sequence[CalledTool])
 def usage(data: Mapping[str, Any], sent: str, received: str) -> Usage:
     """One call's tokens; zero, and unpriced, where an endpoint does not say."""
     found = data.get("usage")
-    if not isinstance(found, Mapping) or found.get(sent) is None:
+    counts = found if isinstance(found, Mapping) else {}
+    if (tokens := token_count(counts.get(sent))) is None:
         return Usage(calls=1, unpriced=1)
-    return Usage(calls=1, input_tokens=int(found[sent]), output_tokens=int(found.get(received) or 0))
+    return Usage(calls=1, input_tokens=tokens, output_tokens=token_count(counts.get(received)) or 0)
 
 
 class Assembly:
@@ -187,7 +190,7 @@ class Assembly:
 
     def _add_call(self, fragment: Mapping[str, Any]) -> None:
         function = fragment.get("function") or {}
-        place = self._place(fragment.get("index"), fragment.get("id"))
+        place = self._place(fragment.get("index"), fragment.get("id"), function.get("name"))
         call = self._calls[place]
         given = function.get("arguments")
         text = arguments_text(given) if given else ""
@@ -197,12 +200,11 @@ class Assembly:
         self._size += len(text) + 1
         self._speaker.write(place, call.name, text)
 
-    def _place(self, index: Any, call_id: Any) -> int:
-        """Which call a fragment belongs to. A few endpoints give whole calls without an index, or all with the same:
-        then another id is another call."""
+    def _place(self, index: Any, call_id: Any, name: Any) -> int:
+        """Which call a fragment belongs to: that of its index, unless it begins another."""
         position = index if isinstance(index, int) else -1
         known = self._at.get(position)
-        if known is not None and (not call_id or self._calls[known].id in ("", call_id)):
+        if known is not None and not self._calls[known].ends_before(call_id, name):
             return known
         self._calls.append(_Fragments())
         self._at[position] = len(self._calls) - 1
@@ -215,7 +217,8 @@ class Assembly:
                 {"id": call.id, "function": {"name": call.name, "arguments": "".join(call.arguments)}}
                 for call in self._calls
             ]
-        return {"choices": [{"message": message, "finish_reason": self._reason}], "usage": self._usage}
+        said = [{"message": message, "finish_reason": self._reason}] if self.begun or self.whole else []
+        return {"choices": said, "usage": self._usage}
 
 
 class _Fragments:
@@ -225,3 +228,12 @@ class _Fragments:
         self.id = ""
         self.name = ""
         self.arguments: list[str] = []
+
+    def ends_before(self, call_id: Any, name: Any) -> bool:
+        """Whether a fragment in its place begins another call. A few endpoints give whole calls without an index, or
+        all with the same, some of them without ids; others give each fragment of one call an id of its own."""
+        if not name:
+            return False
+        if call_id and self.id:
+            return bool(call_id != self.id)
+        return is_json("".join(self.arguments))

@@ -39,6 +39,7 @@ class Endpoint:
     window: int | None = None
     max_output: int | None = None
     timeout: timedelta = LONGEST_ANSWER
+    probe_every: timedelta = timedelta(seconds=8)
 
     @property
     def shown_url(self) -> str:
@@ -70,7 +71,9 @@ def resolve(
     if all(answers_by_script(each, environment) for each in (ModelAlias(), *aliases.values())):
         return None
     url = alias.base_url or environment.get("OPENAI_BASE_URL") or OPENAI_URL
-    key = environment.get(alias.key_env)
+    key = (environment.get(alias.key_env) or "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ModelFailed(f"model {name}: {alias.key_env} holds signs that no API key has; set it anew")
     if not key and url == OPENAI_URL:
         raise ModelFailed(f"model {name}: no API key; set {alias.key_env}")
     return Endpoint(
@@ -88,6 +91,7 @@ def resolve(
         window=alias.window,
         max_output=alias.max_output,
         timeout=alias.timeout,
+        probe_every=alias.probe_every,
     )
 
 

@@ -42,6 +42,9 @@ MAX_WAIT = timedelta(days=1)
 """No endpoint means more than this; what says so is as if it said this."""
 
 _SHOWN = 300
+_TELLING = 8
+"""Characters of a key's beginning that tell it from any word."""
+
 _PASSING_CLIENT_ERRORS = frozenset({408, 409, 425})
 _SPENT = re.compile(
     r"insufficient_quota|billing_hard_limit_reached|billing_not_active|quota_exceeded"
@@ -306,7 +309,11 @@ def _line(text: str) -> str:
 
 def _without_keys(text: str, endpoint: Endpoint) -> str:
     """Endpoints repeat a key they refuse."""
-    hidden = text.replace(endpoint.key, "[key]") if endpoint.key != NO_KEY else text
+    hidden = text
+    if len(endpoint.key) >= 2 * _TELLING:  # what is shown of an answer may end in the midst of the key
+        hidden = re.sub(re.escape(endpoint.key[:_TELLING]) + r"[^\s'\";,)]*", "[key]", text)
+    elif endpoint.key != NO_KEY:
+        hidden = text.replace(endpoint.key, "[key]")
     return _KEY.sub("[key]", hidden)
 
 

@@ -21,7 +21,8 @@ FIELD = "answer"
 """Where the tool carries an answer that is no object."""
 
 _DEFINITIONS = ("$defs", "definitions")
-_THOUGHTS = re.compile(r"\A\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
+_THOUGHTS = re.compile(r"\A.*?</think(?:ing)?>", re.DOTALL)
+"""Where the prompt has opened them already, only their end is in the answer."""
 _FENCED = re.compile(r"^[ \t]*```[\w-]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL | re.MULTILINE)
 
 

@@ -66,7 +66,8 @@ class Passage:
 
 @dataclass
 class _Model:
-    """What is known of one model at one provider, through whichever aliases it is asked."""
+    """What is known of one model at one provider, through whichever aliases it is asked. `forced`: what an operator
+    said last of an alias."""
 
     endpoint: Endpoint
     breaker: Breaker
@@ -76,7 +77,7 @@ class _Model:
     waiting: dict[str, float] = field(default_factory=dict)
     rests_until: float = 0.0
     under_way: int = 0
-    forced: Force | None = None
+    forced: dict[str, Force] = field(default_factory=dict)
 
 
 class Gate:
@@ -102,7 +103,7 @@ class Gate:
             Held: it may not be asked now.
         """
         model = self._model(endpoint)
-        self._obey(model, force)
+        self._obey(model, endpoint.alias, force)
         made = await self._enter(model, endpoint, caller, sent, cap)
         began = self._clock()
         model.under_way += 1
@@ -110,7 +111,7 @@ class Gate:
             yield made
         finally:
             model.under_way -= 1
-            self._leave(model, caller, made, self._clock() - began)
+            self._leave(model, endpoint, caller, made, self._clock() - began)
 
     def states(self) -> tuple[ModelState, ...]:
         """How everything stands that was asked, by alias."""
@@ -120,9 +121,11 @@ class Gate:
         self._aliases[endpoint.alias] = endpoint
         key = (endpoint.url, endpoint.key_setting, endpoint.model)
         if key not in self._models:
-            answer = endpoint.timeout.total_seconds()
+            answer, longest = endpoint.timeout.total_seconds(), endpoint.probe_every.total_seconds()
             # Long enough for one run that times out again and again to be noticed as an outage.
-            rules = replace(RULES, slow=answer / 2, window=max(60.0, 4 * answer))
+            window = max(60.0, 4 * answer)
+            pause = min(RULES.pause, longest)
+            rules = replace(RULES, slow=answer / 2, window=window, pause=pause, max_pause=longest)
             self._models[key] = _Model(
                 endpoint,
                 Breaker(str(endpoint), rules, self._clock),
@@ -131,10 +134,11 @@ class Gate:
             )
         return self._models[key]
 
-    def _obey(self, model: _Model, force: Force | None) -> None:
+    def _obey(self, model: _Model, alias: str, force: Force | None) -> None:
         """Each word of an operator is heard once: breakers start afresh."""
-        if force is not None and (model.forced is None or force.at > model.forced.at):
-            model.forced = force
+        before = model.forced.get(alias)
+        if force is not None and (before is None or force.at > before.at):
+            model.forced[alias] = force
             model.rests_until = 0.0
             model.breaker.force(None)
             model.quota.force(None)
@@ -147,7 +151,7 @@ class Gate:
         sent: Callable[[], int],
         cap: int | None,
     ) -> Passage:
-        forced = model.forced
+        forced = model.forced.get(endpoint.alias)
         if forced is not None and forced.state == "open":
             why = f"{forced.by} opened its breaker" + (f" ({forced.reason})" if forced.reason else "")
             raise self._held(model, caller, FORCED_PAUSE, f"{endpoint} is not asked: {why}")
@@ -221,8 +225,8 @@ class Gate:
             wait += random.uniform(0, min(LONGEST_SPREAD, len(model.waiting) / WOKEN_PER_SECOND))  # noqa: S311 - jitter
         return Held(Fault("held", message, timedelta(seconds=wait)))
 
-    def _leave(self, model: _Model, caller: str, made: Passage, seconds: float) -> None:
-        fault = made.fault
+    def _leave(self, model: _Model, endpoint: Endpoint, caller: str, made: Passage, seconds: float) -> None:
+        fault, forced = made.fault, model.forced.get(endpoint.alias)
         model.waiting.pop(caller, None)
         model.limiter.settle(caller, sum(made.used) if made.used else None)
         if made.used:
@@ -231,7 +235,7 @@ class Gate:
             model.rests_until = self._clock() + fault.wait.total_seconds()
         answered = made.answered or (fault is not None and fault.kind == "filtered")
         ok = True if answered else False if fault is not None and fault.broken else None
-        if model.forced is None or model.forced.state != "close":
+        if forced is None or forced.state != "close":
             model.breaker.record(ok=ok, seconds=seconds, why=fault.message if fault else "")
         if fault is not None and fault.kind == "spent":
             model.quota.trip(fault.message, QUOTA_RULES.pause)
@@ -244,8 +248,8 @@ class Gate:
         view = model.breaker.view()
         requests, tokens = model.limiter.used()
         spent = quota.state != "closed"
-        forced = model.forced.state if model.forced else "auto"
-        state = {"open": "open", "close": "closed"}.get(forced)
+        forced = model.forced.get(alias)
+        state = {"open": "open", "close": "closed"}.get(forced.state) if forced else None
         now = self._clock()
         return ModelState.model_validate(
             {

@@ -13,8 +13,13 @@ def outside_names(names: Iterable[str]) -> dict[str, str]:
     chosen: dict[str, str] = {}
     for name in sorted(names):
         outside = _REFUSED.sub("_", name)
-        if len(outside) > MAX_LENGTH or outside in chosen.values():
-            suffix = "_" + hashlib.sha256(name.encode()).hexdigest()[:8]
-            outside = outside[: MAX_LENGTH - len(suffix)] + suffix
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        length = 8
+        taken = set(chosen.values())
+        # A name can be made to look like another's digest, so one that is taken gets more of its own.
+        while len(outside) > MAX_LENGTH or outside in taken:
+            suffix = f"_{digest[:length]}"
+            outside = _REFUSED.sub("_", name)[: MAX_LENGTH - len(suffix)] + suffix
+            length += 8
         chosen[name] = outside
     return chosen

@@ -33,19 +33,25 @@ class Operators:
         self._worker = f"{os.getpid()}@{socket.gethostname()}"
         self._forces: dict[str, Force] = {}
         self._read_at: float | None = None
+        self._reading = asyncio.Lock()
         self._reporting: asyncio.Task[None] | None = None
         self._told: tuple[ModelState, ...] = ()
 
     async def force_of(self, alias: str) -> Force | None:
         """What an operator said last of this alias."""
-        now = self._clock()
-        if self._board is not None and (self._read_at is None or now >= self._read_at + FRESH):
-            self._read_at = now
-            try:
-                self._forces = _forces(await self._board.read(FORCES))
-            except BoardUnavailable as error:
-                log.warning("what operators say cannot be read; what they said last holds", error=str(error))
+        if self._board is not None:
+            async with self._reading:  # nobody asks before what is said was heard
+                await self._read(self._board)
         return self._forces.get(alias)
+
+    async def _read(self, board: BoardStore) -> None:
+        if self._read_at is not None and self._clock() < self._read_at + FRESH:
+            return
+        try:
+            self._forces = _forces(await board.read(FORCES))
+        except BoardUnavailable as error:
+            log.warning("what operators say cannot be read; what they said last holds", error=str(error))
+        self._read_at = self._clock()
 
     def changed(self) -> None:
         """Tell how the models stand, soon and not more often than every two seconds."""

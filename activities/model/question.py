@@ -1,6 +1,7 @@
 """One question to an endpoint, and its answer, in the form that suits the endpoint."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -45,3 +46,27 @@ def arguments_text(arguments: Any) -> str:
     if isinstance(arguments, str):
         return arguments or "{}"
     return "{}" if arguments is None else to_json(arguments).decode()
+
+
+MOST_TOKENS = 1_000_000_000
+"""More than this in one call is no count of tokens."""
+
+
+def call_ids(given: Iterable[Any]) -> list[str]:
+    """An id for each call of a message. A few endpoints give none, or one id to several calls."""
+    said = [str(each) if each else "" for each in given]
+    chosen: list[str] = []
+    for index, each in enumerate(said):
+        free = (f"call-{number}" for number in range(index, index + 2 * len(said) + 1))
+        taken = {*chosen, *said}
+        chosen.append(each if each and each not in chosen else next(name for name in free if name not in taken))
+    return chosen
+
+
+def token_count(value: Any) -> int | None:
+    """Tokens as an endpoint counts them; None for what is no count."""
+    try:
+        number = math.nan if value is None or isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return int(number) if 0 <= number <= MOST_TOKENS else None

@@ -8,7 +8,7 @@ from typing import Any
 
 from activities.model.chat import ANSWER_NAME, MAX_ANSWER_BYTES, bounded, task_text, too_large, usage
 from activities.model.errors import Malformed
-from activities.model.question import Question, ReasonEnded, arguments_text, inside_names
+from activities.model.question import Question, ReasonEnded, arguments_text, call_ids, inside_names
 from activities.model.speech import Speaker
 from contracts.messages import AssistantMessage, Brief, CalledTool, Message, ToolMessage, UserMessage
 from contracts.model import Usage
@@ -78,11 +78,16 @@ def answer(data: Any, brief: Brief) -> tuple[AssistantMessage, ReasonEnded, Usag
         for item in data["output"]:
             if item["type"] == "function_call":
                 name = inside.get(item["name"], item["name"])
-                calls.append(CalledTool(id=item["call_id"], name=name, arguments=arguments_text(item.get("arguments"))))
+                arguments = arguments_text(item.get("arguments"))
+                calls.append(
+                    CalledTool(id=str(item.get("call_id") or item.get("id") or ""), name=name, arguments=arguments)
+                )
             elif item["type"] == "message":
                 for part in item["content"]:
                     texts += [part["text"]] if part["type"] == "output_text" else []
                     refusals += [part["refusal"]] if part["type"] == "refusal" else []
+        ids = call_ids(call.id for call in calls)
+        calls = [call.model_copy(update={"id": each}) for call, each in zip(calls, ids, strict=True)]
         said = AssistantMessage(content="".join(refusals or texts), tool_calls=tuple(calls))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise Malformed(f"no response ({type(error).__name__}: {error}): {str(data)[:200]}") from error

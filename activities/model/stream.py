@@ -16,6 +16,9 @@ STALL_SECONDS = 180.0
 """Between two parts of an answer that has begun. A model may think for as long as an answer may take before it speaks,
 but once it does, so long a silence is a line that died."""
 
+LAST_WORD_SECONDS = 10.0
+"""For the usage, which follows the end of a message; some endpoints neither send it nor end their stream."""
+
 DRAIN_SECONDS = 1.0
 """For what follows the end of an answer, so that its connection serves the next one."""
 
@@ -79,7 +82,14 @@ async def _assembled(response: httpx2.Response, assembly: Assembly) -> dict[str,
         try:
             ended = await _read(stream, assembly)
         except TimeoutError:
-            raise openai.APIConnectionError(message="the answer stalled half-way", request=response.request) from None
+            if not assembly.whole:
+                stalled = "the answer stalled half-way"
+                raise openai.APIConnectionError(message=stalled, request=response.request) from None
+            ended = True
+        except httpx2.RequestError:
+            if not assembly.whole:
+                raise
+            ended = True
         if not ended and not assembly.whole:
             raise openai.APIConnectionError(message="the answer broke off half-way", request=response.request)
         await _drain(stream)
@@ -100,8 +110,8 @@ async def _read(stream: AsyncIterator[tuple[str, bytes]], assembly: Assembly) ->
             assembly.add(_event(name, data))
             if assembly.over:
                 return True
-            if assembly.begun:
-                patience.reschedule(clock() + STALL_SECONDS)
+            if assembly.begun or assembly.whole:
+                patience.reschedule(clock() + (LAST_WORD_SECONDS if assembly.whole else STALL_SECONDS))
     return False
 
 

@@ -55,7 +55,7 @@ class ActivityToolContext:
     def heartbeat(self, *details: Json) -> None:
         if self._activity.run(activity.is_cancelled):
             raise CancelledError("the step was cancelled")
-        self.progress = details
+        self.progress = tuple(self.redact(each) for each in details)
         self._loop.call_soon_threadsafe(self._send_heartbeat)
 
     def secret(self, name: str) -> str:
@@ -72,7 +72,7 @@ class ActivityToolContext:
         if not self._revealed:
             return value
         if isinstance(value, str):
-            for secret in self._revealed:
+            for secret in sorted(self._revealed, key=len, reverse=True):  # one may be the beginning of another
                 value = value.replace(secret, REDACTED)
             return value
         if isinstance(value, Mapping):

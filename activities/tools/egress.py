@@ -59,7 +59,7 @@ class Guard:
         literal = _literal(name)
         if literal is not None:
             self._check_name(name, port, literal)
-            self._check_address(name, literal)
+            self._check_address(name, port, literal)
             return [literal]
         if not name or _NUMERIC.fullmatch(name):
             raise EgressRefused(f"{host!r} is an unusual way to write an address; write it as 203.0.113.7 is written")
@@ -70,7 +70,7 @@ class Guard:
         if not found:
             raise OSError(f"{name} has no address")
         for address in found:
-            self._check_address(name, address)
+            self._check_address(name, port, address)
         return found
 
     def _check_name(self, name: str, port: int, literal: Address | None) -> None:
@@ -81,22 +81,22 @@ class Guard:
         if not any(_covers(entry, name, port, literal) for entry in self._egress.allow):
             raise EgressRefused(f"{name}:{port} is not in the setting egress.allow; add it there if tools may call it")
 
-    def _check_address(self, name: str, address: Address) -> None:
+    def _check_address(self, name: str, port: int, address: Address) -> None:
         for each in {address, _inside(address)}:
-            if is_public(each) or self._listed(name, each):
+            if is_public(each) or self._listed(name, port, each):
                 continue
             what = "a metadata service" if each in METADATA else "not a public address"
             raise EgressRefused(
                 f"{name} leads to {each}, {what}; add the address to the setting egress.allow if tools may call it"
             )
 
-    def _listed(self, name: str, address: Address) -> bool:
+    def _listed(self, name: str, port: int, address: Address) -> bool:
         """Whether the address itself is in the list; a range is no word on metadata services in it."""
         for entry in self._egress.allow or ():
             if entry.partition(":")[0] == "localhost" and name == "localhost" and address.is_loopback:
                 return True
             network = _network(entry)
-            if network is None or network.version != address.version or address not in network:
+            if network is None or not _covers(entry, name, port, address):
                 continue
             if address not in METADATA or network.num_addresses == 1:
                 return True
@@ -144,7 +144,8 @@ def _network(entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None
 
 def _covers(entry: str, name: str, port: int, literal: Address | None) -> bool:
     """Whether an entry allows host and port: a name, `*.domain`, an address or a range; with or without port."""
-    host, _, wanted = entry.rpartition(":") if re.search(r"[^:]:\d+$|\]:\d+$", entry) else (entry, "", "")
+    has_port = re.fullmatch(r"([^:]+|\[.*\]):\d+", entry) is not None
+    host, _, wanted = entry.rpartition(":") if has_port else (entry, "", "")
     if wanted and int(wanted) != port:
         return False
     if literal is not None:

@@ -6,8 +6,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from hashlib import sha256
 from urllib.parse import quote, urlsplit
 
@@ -16,26 +15,17 @@ from temporalio import activity
 
 from activities.breaker import BreakerOpen, Breakers
 from activities.tools.egress import EgressRefused, Guard, PinnedTransport, Resolve
+from activities.tools.http_answers import Answered, Unanswered, Unreadable, output_of
 from contracts.base import Json
 from contracts.connections import HttpCall, fill
 from contracts.egress import Egress
 from contracts.tools import DEFAULT_TIMEOUT, ToolContext, ToolError
 
 MAX_REDIRECTS = 3
-_SHOWN = 500
+_SEE = frozenset({302, 303})
+"""Redirects that a service also answers a write with that it carried out, to a page about it."""
 _MARGIN = 0.5
 """Seconds before an attempt's timeout at which a request ends, so that what was slow is named."""
-
-_NOT_DONE = frozenset({408, 425, 429, 503})
-"""Answers that say the request was not carried out, and may be later."""
-
-
-class Unanswered(Exception):
-    """The request was sent; whether it was carried out is not known."""
-
-
-class _Unreadable(Exception):
-    """The request was answered with success, in a way that nobody can use."""
 
 
 class HttpConnector:
@@ -60,8 +50,8 @@ class HttpConnector:
         try:
             async with self._watched(urlsplit(call.base).netloc):
                 answer = await self._send(call, request)
-            return _output(answer)
-        except _Unreadable as error:
+            return output_of(answer)
+        except Unreadable as error:
             if call.method in ("GET", "HEAD"):
                 raise ToolError(str(error), retry=False) from error
             raise Unanswered(str(error)) from error
@@ -80,7 +70,7 @@ class HttpConnector:
         try:
             yield
             ok = True
-        except _Answered as error:
+        except Answered as error:
             ok, why = (False, str(error.status)) if error.status >= 500 else (None, "")
             raise error.meaning from error
         except Unanswered as error:
@@ -99,8 +89,7 @@ class HttpConnector:
         seconds = time_left()
         request = client.build_request(
             call.method,
-            written.url,
-            params=written.query or None,
+            httpx2.URL(written.url).copy_merge_params(written.query),
             headers=written.headers,
             content=written.content,
             timeout=httpx2.Timeout(seconds, connect=min(10.0, seconds)),
@@ -120,7 +109,7 @@ class HttpConnector:
         except OSError as error:
             raise httpx2.ConnectError(str(error)) from error
         if not answer.is_success:
-            raise _Answered(answer)
+            raise Answered(answer, written.secrets)
         return answer
 
     async def _follow(self, client: httpx2.AsyncClient, request: httpx2.Request, max_bytes: int) -> httpx2.Response:
@@ -128,7 +117,7 @@ class HttpConnector:
             answer = await self._exchange(client, request, max_bytes)
             if answer.next_request is None:
                 return answer
-            request = _followed(request, answer.next_request)
+            request = _followed(request, answer.next_request, answer.status_code)
         raise ToolError(f"{request.url.host} redirects more than {MAX_REDIRECTS} times", retry=False)
 
     @staticmethod
@@ -137,19 +126,24 @@ class HttpConnector:
         answer = await client.send(request, stream=True)
         host = request.url.host
         try:
-            if answer.headers.get("content-encoding", "identity").lower() != "identity":
-                raise _Unreadable(f"{host} compresses its answer, which nobody asked it to")
+            is_compressed = answer.headers.get("content-encoding", "identity").lower() != "identity"
+            if is_compressed and answer.is_success:
+                raise Unreadable(f"{host} compresses its answer, which nobody asked it to")
             parts: list[bytes] = []
             size = 0
+            # What is no success is told by its status, whatever its words are.
             async for part in answer.aiter_raw():
                 size += len(part)
+                if not answer.is_success and (is_compressed or size > max_bytes):
+                    break
                 if size > max_bytes:
                     said = f"{host} answered more than {max_bytes:,} bytes"
-                    raise _Unreadable(f"{said}; ask for less, or raise `max_bytes`")
+                    raise Unreadable(f"{said}; ask for less, or raise `max_bytes`")
                 parts.append(part)
         finally:
             await answer.aclose()
-        whole = httpx2.Response(answer.status_code, headers=answer.headers, content=b"".join(parts), request=request)
+        headers = [(name, value) for name, value in answer.headers.raw if name.lower() != b"content-encoding"]
+        whole = httpx2.Response(answer.status_code, headers=headers, content=b"".join(parts), request=request)
         whole.next_request = answer.next_request
         return whole
 
@@ -168,25 +162,6 @@ class HttpConnector:
         return self._clients[origin]
 
 
-class _Answered(Exception):
-    """The host answered, and not with success."""
-
-    def __init__(self, answer: httpx2.Response) -> None:
-        super().__init__(answer.status_code)
-        self.status = answer.status_code
-        text = " ".join(answer.text.split())
-        said = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-        message = f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.reason_phrase}"
-        message += f": {said}" if said else ""
-        self.meaning: Exception
-        if self.status in _NOT_DONE:
-            self.meaning = ToolError(message, after=_retry_after(answer))
-        elif self.status >= 500:
-            self.meaning = Unanswered(message)
-        else:
-            self.meaning = ToolError(message, retry=False)
-
-
 @dataclass(frozen=True)
 class _Written:
     """A request as it goes out."""
@@ -195,6 +170,7 @@ class _Written:
     query: list[tuple[str, str | int | float | bool | None]]
     headers: dict[str, str]
     content: bytes | None
+    secrets: frozenset[str]
 
 
 def _request(call: HttpCall, context: ToolContext, args: Mapping[str, Json]) -> _Written:
@@ -206,7 +182,14 @@ def _request(call: HttpCall, context: ToolContext, args: Mapping[str, Json]) -> 
     for argument, name in call.query.items():
         value = args.get(argument)
         query += [(name, _text(each)) for each in (value if isinstance(value, list) else [value]) if each is not None]
-    headers = {name: fill(text, context.secret) for name, text in call.fixed.items()}
+    secrets: set[str] = set()
+
+    def secret(name: str) -> str:
+        value = context.secret(name)
+        secrets.add(value)
+        return value
+
+    headers = {name: fill(text, secret) for name, text in call.fixed.items()}
     headers |= {name: _header(argument, args[argument]) for argument, name in call.headers.items() if argument in args}
     if call.key_header is not None:
         headers[call.key_header] = _key(context.idempotency_key)
@@ -217,7 +200,8 @@ def _request(call: HttpCall, context: ToolContext, args: Mapping[str, Json]) -> 
         body = {name: args[argument] for argument, name in call.body.items() if argument in args}
     if body is not None:
         headers.setdefault("Content-Type", "application/json")
-    return _Written(call.base + path, query, headers, None if body is None else json.dumps(body).encode())
+    content = None if body is None else json.dumps(body).encode()
+    return _Written(call.base + path, query, headers, content, frozenset(secrets))
 
 
 def _segment(name: str, value: Json) -> str:
@@ -246,47 +230,19 @@ def _key(key: str) -> str:
     return key if key.isascii() and key.isprintable() and len(key) <= 255 else sha256(key.encode()).hexdigest()
 
 
-def _followed(sent: httpx2.Request, following: httpx2.Request) -> httpx2.Request:
+def _followed(sent: httpx2.Request, following: httpx2.Request, status: int) -> httpx2.Request:
     """The request a redirect leads to: of a read, to the same host; headers were made for nobody else."""
     here, there = sent.url, following.url
     same = (here.scheme, here.raw_host, here.port) == (there.scheme, there.raw_host, there.port)
-    if sent.method not in ("GET", "HEAD") or not same or there.userinfo:
+    reads = sent.method in ("GET", "HEAD")
+    if not reads or not same or there.userinfo:
         shown = there.copy_with(userinfo=b"", query=None, fragment=None)
-        said = f"{sent.url.host} redirects to {shown}, which is not followed; mend `base` or the path"
-        raise ToolError(said, retry=False)
+        said = f"{sent.url.host} redirects to {shown}, which is not followed"
+        if not reads and status in _SEE:
+            raise Unanswered(said)
+        raise ToolError(f"{said}; mend `base` or the path", retry=False)
     following.extensions = {**following.extensions, "timeout": sent.extensions.get("timeout", {})}
     return following
-
-
-def _output(answer: httpx2.Response) -> Json:
-    if not answer.content:
-        return None
-    host = answer.request.url.host
-    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json" or kind.endswith("+json"):
-        try:
-            return json.loads(answer.content)
-        except ValueError as error:
-            raise _Unreadable(f"{host} answered what is not the JSON it says: {error}") from error
-    try:
-        return answer.content.decode(answer.charset_encoding or "utf-8")
-    except (UnicodeDecodeError, LookupError) as error:
-        raise _Unreadable(f"{host} answered {kind or 'bytes'}, which is neither JSON nor text") from error
-
-
-def _retry_after(answer: httpx2.Response) -> timedelta | None:
-    """What the server says, in seconds or as a date; at most an hour."""
-    said = answer.headers.get("retry-after", "").strip()
-    seconds: float | None = None
-    if said.isdigit():
-        seconds = float(said)
-    elif said:
-        try:
-            when = parsedate_to_datetime(said)
-        except ValueError:
-            return None
-        seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return None if seconds is None else timedelta(seconds=min(max(seconds, 0.0), 3600.0))
 
 
 def time_left() -> float:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -11,6 +11,7 @@ import structlog
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    INTERNAL_ERROR,
     REQUEST_TIMEOUT,
     BlobResourceContents,
     CallToolResult,
@@ -21,7 +22,8 @@ from mcp_types import (
 
 from activities.breaker import BreakerOpen, Breakers
 from activities.tools.context import Secrets
-from activities.tools.http import Unanswered, time_left
+from activities.tools.http import time_left
+from activities.tools.http_answers import Unanswered
 from activities.tools.mcp_sessions import McpUnreachable, Session, filled, is_broken
 from contracts.base import Json
 from contracts.connections import McpCall, McpServer, PinnedTool, Pins
@@ -41,10 +43,11 @@ class McpConnector:
         self._breakers = breakers
         self._sessions: dict[str, Session] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger("surefoot.tools")
 
     async def close(self) -> None:
-        await asyncio.gather(*(session.close() for session in self._sessions.values()))
+        await asyncio.gather(*(session.close() for session in self._sessions.values()), *self._leaving)
 
     async def call(self, group: str, call: McpCall, context: ToolContext, args: Mapping[str, Json]) -> Json:
         """Raises:
@@ -53,17 +56,24 @@ class McpConnector:
         """
         seconds = time_left()
         async with self._watched(f"mcp {group}"):
-            session = await self._session(group, call, context, seconds)
+            try:
+                async with asyncio.timeout(seconds):
+                    session = await self._session(group, call, context, seconds)
+            except TimeoutError as error:
+                raise McpUnreachable(f"no session within {seconds:g} s") from error
             try:
                 async with asyncio.timeout(seconds):
                     if call.what == "tool":
                         await self._check_pin(group, call, session)
                     return await _ask(await session.client(), call, args)
             except TimeoutError as error:
+                self._later(_close_if_silent(session))
                 raise Unanswered(f"{group} did not answer in time") from error
             except MCPError as error:
                 if error.code == REQUEST_TIMEOUT:
                     raise Unanswered(f"{group} did not answer in time") from error
+                if error.code == INTERNAL_ERROR:
+                    raise Unanswered(f"{group} broke down over it: {error.message}") from error
                 if not is_broken(error):
                     raise ToolError(f"{group} refused it: {error.message}", retry=False) from error
                 await session.close()
@@ -78,11 +88,21 @@ class McpConnector:
             if known is not None and known.alive and known.to == to:
                 return known
             if known is not None:
-                await known.close()
+                self._later(known.close())
             session = Session(to, self._egress)
-            await session.open(min(seconds, 20.0))
+            try:
+                await session.open(min(seconds, 20.0))
+            except BaseException:
+                self._later(session.close())
+                raise
             self._sessions[key] = session
             return session
+
+    def _later(self, leaving: Coroutine[None, None, None]) -> None:
+        """What ends a session takes longer than a call has."""
+        task = asyncio.create_task(leaving)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def _check_pin(self, group: str, call: McpCall, session: Session) -> None:
         offered = (await session.tools()).get(call.name)
@@ -116,6 +136,11 @@ class McpConnector:
             raise
         finally:
             breaker.record(ok=ok, seconds=time.monotonic() - started, why=why)
+
+
+async def _close_if_silent(session: Session) -> None:
+    if not await session.answers():
+        await session.close()
 
 
 async def describe(

@@ -2,6 +2,7 @@
 it broke. A server's own words, but for the pinned ones, are data: its instructions are not read."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
@@ -27,8 +28,13 @@ MAX_BYTES = 10_000_000
 MAX_PAGES = 100
 LISTED_FOR = 60.0
 """Seconds that a list of tools is taken for current, when the server does not say that it changed."""
+PATIENCE = 5.0
+"""Seconds for a server that a call has timed out of to give a sign of life."""
 GOODBYE = 15.0
 """Seconds for a server to end; its process is killed before that."""
+
+# Each line of a server's that is no message would be logged with all its words and a stack, by the thousand.
+logging.getLogger("mcp.client.stdio").setLevel(logging.CRITICAL)
 
 
 class Filled(Contract):
@@ -81,7 +87,6 @@ class Session:
             async with asyncio.timeout(seconds):
                 await asyncio.shield(self._client)
         except TimeoutError as error:
-            await self.close()
             raise McpUnreachable(f"it did not answer within {seconds:g} s") from error
 
     async def client(self) -> Client:
@@ -95,11 +100,24 @@ class Session:
                 self._listed = time.monotonic()
             return self._tools
 
+    async def answers(self) -> bool:
+        """Whether there is anybody at the other end, who may only be slow."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await (await self.client()).list_tools()
+        except (McpUnreachable, TimeoutError):
+            return False
+        except MCPError as error:
+            return not is_broken(error)
+        return True
+
     async def close(self) -> None:
         self._stop.set()
         if self._task is None:
             return
-        with suppress(TimeoutError):
+        if not self._client.done():
+            self._task.cancel()  # it waits for the server's first word, not for a sign to stop
+        with suppress(TimeoutError, asyncio.CancelledError):
             await asyncio.wait_for(asyncio.shield(self._task), GOODBYE)
         if not self._task.done():
             self._task.cancel()

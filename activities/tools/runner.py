@@ -129,7 +129,7 @@ class _Attempt:
             message = f"{self._spec.name} cannot be called: {'; '.join(wrong)}"
             raise self._failure(ArgumentsInvalid, message, "no", None, retry=False)
         properties: dict[str, Any] = self._spec.parameters.get("properties", {})
-        given = {name: each["default"] for name, each in properties.items() if "default" in each}
+        given = {name: each["default"] for name, each in properties.items() if _has_default(each)}
         return {"args": {**given, **self._call.args}}
 
     async def _function(self, arguments: dict[str, Any], threads: ThreadPoolExecutor) -> Any:
@@ -210,6 +210,10 @@ async def _remember(
         context.log.warning("tool result not kept for the conversation", error=str(error))
         return result
     return result if part is None else result.model_copy(update={"output": None, "part": part})
+
+
+def _has_default(schema: Json) -> bool:
+    return isinstance(schema, dict) and "default" in schema
 
 
 def _trace(error: Exception) -> str:

@@ -4,7 +4,9 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,16 @@ from sqlalchemy.engine import URL, Connection, CursorResult, Engine, make_url
 from sqlalchemy.pool import NullPool
 
 from contracts.base import Json
-from contracts.connections import SqlCall, fill
+from contracts.connections import SECRET, SqlCall, fill
 from contracts.tools import ToolContext, ToolError
-from language.sql_guard import SqlRefused, as_checked, readable
+from language.sql_guard import SqlRefused, answerable, as_checked
 from language.tools.sql import KEY, sql_dialect
 
 _BUSY = 5.0
+MAX_THREADS = 64
+"""Statements at work at once, in one worker."""
+MAX_VALUE = 10_000_000
+"""Bytes of one value or row in SQLite; no result is larger."""
 
 _SQLITE_READS = frozenset(
     {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE, sqlite3.SQLITE_TRANSACTION}
@@ -39,8 +45,11 @@ class SqlConnector:
     def __init__(self) -> None:
         self._engines: dict[tuple[str, bool], Engine] = {}
         self._lock = threading.Lock()
+        # Of its own: a database that hangs must not hold threads that others, such as the resolver of names, need.
+        self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="sql")
 
     async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
         for engine in self._engines.values():
             engine.dispose()
 
@@ -51,27 +60,32 @@ class SqlConnector:
             ToolError: nothing was changed.
             sqlalchemy.exc.SQLAlchemyError: whether a write was committed is not known.
         """
-        url = fill(call.url, context.secret)
-        dialect = sql_dialect(url)
-        if call.sql is None:
-            try:
-                # The statement is an agent's: what runs is what was understood, and nothing is bound into it.
-                text, values = as_checked(readable(str(args["sql"]), dialect), dialect), None
-            except SqlRefused as error:
-                raise ToolError(f"not run: {error}", retry=False) from error
-        else:
-            text, values = call.sql, {**args, **({KEY: context.idempotency_key} if f":{KEY}" in call.sql else {})}
-        return await asyncio.to_thread(self._run, call, url, text, values)
+        url = _url(call.url, context.secret)
+        values = None if call.sql is None else dict(args)
+        if values is not None and f":{KEY}" in str(call.sql):
+            values[KEY] = context.idempotency_key
+        text = str(args["sql"]) if call.sql is None else call.sql
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, call, url, text, values)
 
     def _run(self, call: SqlCall, url: str, text: str, values: dict[str, Json] | None) -> Json:
         deadline = time.monotonic() + call.timeout.total_seconds()
+        if call.sql is None:
+            dialect = sql_dialect(url)
+            try:
+                # The statement is an agent's: what runs is what was understood, and nothing is bound into it.
+                text = as_checked(answerable(text, dialect), dialect)
+            except SqlRefused as error:
+                raise ToolError(f"not run: {error}", retry=False) from error
         try:
             connection = self._engine(url, call).connect()
         except sqlalchemy.exc.DBAPIError as error:
             raise ToolError(f"the database cannot be reached: {error.orig}") from error
         with connection, connection.begin() as transaction:
             _bound(connection, call, deadline)
-            output = _rows(call, _execute(connection, text, values))
+            with _told():
+                if not call.writes:
+                    connection = connection.execution_options(stream_results=True, max_row_buffer=100)
+                output = _rows(call, _execute(connection, text, values), deadline)
             try:
                 transaction.commit()
             except sqlalchemy.exc.IntegrityError as error:
@@ -86,11 +100,23 @@ class SqlConnector:
             return known
 
 
+def _url(written: str, secret: Callable[[str], str]) -> str:
+    """A secret that is a part of an address, such as a password, may hold any sign; a whole address is one already."""
+    is_whole = SECRET.fullmatch(written.strip()) is not None
+    return fill(written.strip(), secret if is_whole else lambda name: quote(secret(name), safe=""))
+
+
 def _execute(connection: Connection, text: str, values: dict[str, Json] | None) -> CursorResult[Any]:
+    if values is None:
+        return connection.execution_options(no_parameters=True).exec_driver_sql(text)
+    return connection.execute(sqlalchemy.text(text), values)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What the database says against a statement, while it runs and while its rows come."""
     try:
-        if values is None:
-            return connection.execution_options(no_parameters=True).exec_driver_sql(text)
-        return connection.execute(sqlalchemy.text(text), values)
+        yield
     except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InternalError) as error:
         # The transaction is rolled back, so that this is known not to have happened.
         raise ToolError(f"the database did not run it: {error.orig}", retry=_may_pass(error)) from error
@@ -107,13 +133,22 @@ def _may_pass(error: sqlalchemy.exc.DBAPIError) -> bool:
     return any(word in str(error.orig) for word in ("locked", "unable to open", "busy", "disk I/O"))
 
 
-def _rows(call: SqlCall, result: CursorResult[Any]) -> Json:
+def _rows(call: SqlCall, result: CursorResult[Any], deadline: float) -> Json:
     if not result.returns_rows:
         return {"changed": max(result.rowcount, 0)}
-    found = result.fetchmany(call.rows + 1)
-    if len(found) > call.rows:
-        raise ToolError(f"more than {call.rows} rows; ask for fewer with a condition or LIMIT", retry=False)
-    return [{name: _json(value) for name, value in row._mapping.items()} for row in found]
+    names = list(result.keys())
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        result.close()
+        raise ToolError(f"two columns are called {repeated[0]}; give each a name of its own with AS", retry=False)
+    found: list[Json] = []
+    with closing(result):
+        for row in result:
+            if len(found) == call.rows:
+                raise ToolError(f"more than {call.rows} rows; ask for fewer with a condition or LIMIT", retry=False)
+            if time.monotonic() > deadline:
+                raise ToolError("its rows took too long; ask for fewer with a condition or LIMIT", retry=False)
+            found.append(dict(zip(names, map(_json, row), strict=True)))
+    return found
 
 
 def _json(value: Any) -> Json:
@@ -143,7 +178,10 @@ def _engine(url: URL, call: SqlCall) -> Engine:
 def _sqlite(url: URL, call: SqlCall) -> sqlite3.Connection:
     path = Path(call.folder) / (url.database or "")
     uri = f"file:{quote(str(path))}?mode={'rw' if call.writes else 'ro'}"
-    return sqlite3.connect(uri, uri=True, timeout=_BUSY, check_same_thread=False)
+    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY, check_same_thread=False)
+    # One call of a function can otherwise make a value of a gigabyte, and no deadline is looked at meanwhile.
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE)
+    return connection
 
 
 def guard(connection: sqlite3.Connection, *, writes: bool) -> None:

@@ -9,15 +9,15 @@ from contracts.tools import Effect
 from language.source import Path
 from language.structure import close
 from language.tools.making import Making
+from language.tools.operations import IN_PATH
 
-_IN_PATH = re.compile(r"\{([^{}]+)\}")
 _LOCAL = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?")
 
 
 def http_tools(making: Making, group: str, http: HttpGroup) -> None:
     for name, tool in http.tools.items():
         at = ("http", group, "tools", name)
-        parameters, returns = making.schemas(tool, at, also=_IN_PATH.findall(tool.path))
+        parameters, returns = making.schemas(tool, at, also=IN_PATH.findall(tool.path))
         call = _placed(making, http, tool, parameters, at)
         effect: Effect = "read" if tool.method in ("GET", "HEAD") else "write"
         outside = not is_local(http.base)
@@ -35,7 +35,14 @@ def _placed(making: Making, http: HttpGroup, tool: HttpTool, parameters: dict[st
                 making.report((*at, key), f"`{tool.path}` has no argument `{name}`", close(name, arguments))
     if tool.body is not None and tool.method in ("GET", "HEAD"):
         making.report((*at, "body"), f"{tool.method} has no body", "write `query`, or another `method`")
-    rest = arguments - set(_IN_PATH.findall(tool.path)) - set(tool.headers.values())
+    for name in sorted(set(IN_PATH.findall(tool.path)) - set(parameters.get("required", []))):
+        if "default" not in parameters["properties"][name]:
+            said = f"`{name}` is in the path, and may be left out"
+            making.report((*at, "arguments", name), said, "give it a `default`, or make it required")
+    for header in sorted({each.lower() for each in http.headers} & {each.lower() for each in tool.headers}):
+        said = f"the header {header} is the group's already"
+        making.report((*at, "headers"), said, "an argument cannot replace it; take one of them out")
+    rest = arguments - set(IN_PATH.findall(tool.path)) - set(tool.headers.values())
     whole = tool.body if isinstance(tool.body, str) else None
     if tool.query is None and tool.body is None:
         to_query = tool.method in ("GET", "HEAD", "DELETE")

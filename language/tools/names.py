@@ -4,6 +4,8 @@ import hashlib
 import re
 from collections.abc import Iterable
 
+LONGEST = 200
+"""Characters of a name; what Temporal calls an activity has at most 1,000."""
 _HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _REFUSED = re.compile(r"[^a-z0-9]+")
 
@@ -34,7 +36,8 @@ def own_names(names: Iterable[str]) -> dict[str, str]:
 
 def _word(name: str) -> str:
     word = _REFUSED.sub("_", _HUMPS.sub("_", name).lower()).strip("_")
-    return word if word[:1].isalpha() else f"tool_{word}".rstrip("_")
+    word = word if word[:1].isalpha() else f"tool_{word}".rstrip("_")
+    return word if len(word) <= LONGEST else f"{word[:LONGEST]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _apart(chosen: dict[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from pathlib import PurePath
 from contracts.connections import Declaration, HttpCall, OpenApiGroup, OpenApiTool
 from contracts.errors import DefinitionInvalid
 from contracts.tools import Effect
+from language.schema import schema_error
 from language.source import load_yaml
 from language.structure import close
 from language.tools.http import is_local
@@ -40,6 +41,7 @@ def openapi_tools(making: Making, group: str, openapi: OpenApiGroup) -> None:
         if found and not matching((pattern,), by_id):
             making.report((*at, "include", index), f"no operation matches `{pattern}`", close(pattern, by_id))
     chosen = matching(openapi.include, by_id)
+    making.source.problems += [problem for each in found if each.id in chosen for problem in each.problems]
     words = own_names(chosen)
     for name in chosen:
         said = openapi.operations.get(name, OpenApiTool())
@@ -50,6 +52,7 @@ def _operation(
     making: Making, group: str, openapi: OpenApiGroup, operation: Operation, said: OpenApiTool, word: str, base: str
 ) -> None:
     at = ("openapi", group, "operations", operation.id)
+    operation.leave_out_headers(openapi.headers)
     written = {"type": "object", "properties": operation.properties, "required": operation.required}
     parameters = making.mended({**written, "additionalProperties": False}, at, operation.id)
     returns = making.mended(operation.result, at, f"{operation.id}'s result")
@@ -59,6 +62,9 @@ def _operation(
             parameters["$defs"] = parts
         if "#/$defs/" in str(returns):
             returns["$defs"] = parts
+        for what, schema in (("arguments", parameters), ("result", returns)):
+            if wrong := schema_error(schema):
+                making.report(at, f"the schema of {operation.id}'s {what} is wrong", wrong)
     call = HttpCall(
         base=base,
         fixed=openapi.headers,

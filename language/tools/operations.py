@@ -1,14 +1,23 @@
 """OpenAPI 3 documents: their operations, with arguments, placement and schemas as HTTP tools have them."""
 
-from collections.abc import Iterator, Mapping
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from contracts.base import Json
 from contracts.connections import METHODS, Method
+from contracts.errors import Problem
 from language.source import Path, Source
 
 _SCHEMAS = "#/components/schemas/"
+IN_PATH = re.compile(r"\{([^{}]+)\}")
+_PATH = re.compile(r"/[^#\s]*")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~-]+")
+_ODD = re.compile(r"[^A-Za-z0-9._-]")
+_BASE = re.compile(r"https?://[^/\s?#@{}]+(/[^\s?#{}]*)?")
 _NOT_ARGUMENTS = frozenset({"accept", "content-type", "authorization"})
 """Headers that OpenAPI says to leave out of the list of parameters."""
 
@@ -16,7 +25,7 @@ _NOT_ARGUMENTS = frozenset({"accept", "content-type", "authorization"})
 @dataclass
 class Operation:
     """One operation. `query`, `headers`, `body`: argument to the name it has there; `whole`: the argument that is the
-    body. `place`: where in the document it is."""
+    body. `place`: where in the document it is. `problems`: what is wrong with it, for those who want it."""
 
     id: str
     method: Method
@@ -31,15 +40,21 @@ class Operation:
     whole: str | None = None
     result: dict[str, Any] = field(default_factory=dict)
     definitions: dict[str, Any] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def leave_out_headers(self, fixed: Iterable[str]) -> None:
+        """Arguments for headers that are sent as somebody wrote them, such as a key, are nobody else's to give."""
+        names = {name.lower() for name in fixed}
+        for argument in [argument for argument, header in self.headers.items() if header.lower() in names]:
+            del self.headers[argument], self.properties[argument]
+            self.required = [name for name in self.required if name != argument]
 
 
 def server_of(source: Source) -> str | None:
     """The address of the first server, when it is a whole one without variables."""
     servers = _dict(source.data).get("servers")
     url = _dict(servers[0]).get("url") if isinstance(servers, list) and servers else None
-    return (
-        url.rstrip("/") if isinstance(url, str) and url.startswith(("http://", "https://")) and "{" not in url else None
-    )
+    return url.rstrip("/") if isinstance(url, str) and _BASE.fullmatch(url) else None
 
 
 def operations(source: Source) -> list[Operation]:
@@ -59,12 +74,27 @@ class _Document:
         self._data = data
 
     def operations(self) -> Iterator[Operation]:
-        for path, item in _dict(self._data.get("paths")).items():
-            shared = _dict(item).get("parameters")
+        seen: set[str] = set()
+        for path, written_item in _dict(self._data.get("paths")).items():
+            at = ("paths", str(path))
+            if str(path).startswith("x-"):
+                continue
+            if not _PATH.fullmatch(str(path)):
+                self._report(at, f"{path!r} is no path", "write one that begins with / and has no blanks")
+                continue
+            item = self._resolve(written_item, at)
             for method in METHODS:
-                written = _dict(item).get(method.lower())
-                if isinstance(written, dict):
-                    yield self._operation(method, str(path), written, shared, ("paths", str(path), method.lower()))
+                written = item.get(method.lower())
+                if not isinstance(written, dict):
+                    continue
+                before = len(self._source.problems)
+                made = self._operation(method, str(path), written, item.get("parameters"), (*at, method.lower()))
+                if made.id in seen:
+                    self._report(made.place, f"`{made.id}` is the id of two operations", "give each an id of its own")
+                seen.add(made.id)
+                made.problems = self._source.problems[before:]
+                del self._source.problems[before:]
+                yield made
 
     def _operation(self, method: Method, path: str, written: dict[str, Any], shared: Json, place: Path) -> Operation:
         said = [str(written[key]).strip() for key in ("summary", "description") if written.get(key)]
@@ -88,6 +118,8 @@ class _Document:
         if "requestBody" in written:
             self._body(made, self._resolve(written["requestBody"], (*place, "requestBody")), (*place, "requestBody"))
         self._result(made, written, place)
+        for name in sorted(set(IN_PATH.findall(made.path)) - set(made.properties)):
+            self._report(place, f"the path has `{{{name}}}`, which is no parameter", "declare it with `in: path`")
         return made
 
     def _parameter(self, made: Operation, parameter: dict[str, Any], at: Path) -> None:
@@ -97,6 +129,9 @@ class _Document:
         if where == "cookie":
             if parameter.get("required"):
                 self._report(at, f"`{made.id}` needs the cookie `{name}`", "leave it out with `include`")
+            return
+        if where == "header" and not _HEADER.fullmatch(name):
+            self._report(at, f"{name!r} is no name of a header", "write letters, digits and `-`")
             return
         if where not in ("path", "query", "header"):
             self._report(at, f"the parameter `{name}` is in {where!r}", "write path, query or header")
@@ -163,12 +198,13 @@ class _Document:
         target = schema.get("$ref")
         if not isinstance(target, str):
             return {key: self._schema(made, value, (*at, key)) for key, value in schema.items()}
-        if not target.startswith(_SCHEMAS):
-            return self._schema(made, self._resolve(schema, at), at)
-        name = target.removeprefix(_SCHEMAS)
+        # By a name that needs no escaping where references point to it.
+        name = _ODD.sub("_", target.removeprefix(_SCHEMAS).removeprefix("#/"))
+        if name != target.removeprefix(_SCHEMAS):
+            name = f"{name}_{hashlib.sha256(target.encode()).hexdigest()[:8]}"
         if name not in made.definitions:
             made.definitions[name] = {}
-            made.definitions[name] = self._schema(made, self._resolve(schema, at), ("components", "schemas", name))
+            made.definitions[name] = self._schema(made, self._resolve(schema, at), at)
         return {**{key: value for key, value in schema.items() if key != "$ref"}, "$ref": f"#/$defs/{name}"}
 
     def _resolve(self, value: Json, at: Path) -> dict[str, Any]:
@@ -184,7 +220,8 @@ class _Document:
                 return {}
             value = self._data
             for part in target[2:].split("/"):
-                value = _dict(value).get(part.replace("~1", "/").replace("~0", "~"))
+                key = unquote(part).replace("~1", "/").replace("~0", "~")
+                value = value[int(key)] if _is_index(value, key) else _dict(value).get(key)
             if value is None:
                 self._report((*at, "$ref"), f"there is no `{target}`", "mend the reference")
                 return {}
@@ -193,6 +230,10 @@ class _Document:
 
     def _report(self, at: Path, message: str, hint: str) -> None:
         self._source.report(self._source.place(at), message, hint)
+
+
+def _is_index(value: Json, key: str) -> bool:
+    return isinstance(value, list) and key.isascii() and key.isdigit() and int(key) < len(value)
 
 
 def _is_json(kind: str) -> bool:

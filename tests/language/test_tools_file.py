@@ -7,6 +7,7 @@ import pytest
 
 from contracts.connections import DeclaredTool, HttpCall
 from contracts.errors import DefinitionInvalid
+from language.schema import violations
 from language.tools.files import load_tools
 from language.tools.pins import changes, pinned
 
@@ -247,7 +248,7 @@ def test_operations_of_an_openapi_document_become_tools() -> None:
 def test_mistakes_of_an_openapi_document_have_their_places_in_it() -> None:
     text = """
         openapi:
-          pets: {document: pets.yaml, include: ["list*"], operations: {getCat: {}}}
+          pets: {document: pets.yaml, include: ["list*", "get*"], operations: {getCat: {}}}
         """
     document = """\
         openapi: 3.0.3
@@ -268,10 +269,81 @@ def test_mistakes_of_an_openapi_document_have_their_places_in_it() -> None:
         "pets.yaml:9:11",
         "tools.yaml:3:9",
         "tools.yaml:3:41",
-        "tools.yaml:3:64",
+        "tools.yaml:3:72",
     ]
     assert [each.split(": ", 1)[0] for each in found] == places, found
     assert "names no server with a whole address" in found[3]
+
+
+LINKED = {
+    "openapi": "3.1.0",
+    "servers": [{"url": "https://pets.example.com"}],
+    "paths": {
+        "/pets/{id}": {"$ref": "#/components/pathItems/Pet"},
+        "/session": {
+            "get": {"operationId": "session", "parameters": [{"name": "s", "in": "cookie", "required": True}]}
+        },
+        "x-notes": {},
+    },
+    "components": {
+        "pathItems": {
+            "Pet": {
+                "get": {
+                    "operationId": "getPet",
+                    "parameters": [
+                        {"name": "id", "in": "path", "schema": {"$ref": "#/components/schemas/A~1Pet/properties/id"}},
+                        {"name": "tree", "in": "query", "schema": {"$ref": "#/components/x-more/Node"}},
+                        {"name": "X-API-Key", "in": "header", "required": True, "schema": {"type": "string"}},
+                    ],
+                }
+            }
+        },
+        "schemas": {"A/Pet": {"type": "object", "properties": {"id": {"type": "integer"}}}},
+        "x-more": {"Node": {"type": "object", "properties": {"next": {"$ref": "#/components/x-more/Node"}}}},
+    },
+}
+
+
+def test_references_lead_where_they_say_and_a_key_is_no_argument_of_a_model() -> None:
+    text = """
+        openapi:
+          pets: {document: pets.json, include: [getPet], headers: {X-Api-Key: {secret: pets.key}}}
+        """
+    found = tools(text, **{"pets.json": json.dumps(LINKED)})["pets.get_pet"]
+    assert isinstance(found.call, HttpCall)
+    assert (found.call.headers, set(found.spec.parameters["properties"])) == ({}, {"id", "tree"})
+    assert violations(found.spec.parameters, {"id": 3, "tree": {"next": {"next": {}}}}) == []
+    assert len(violations(found.spec.parameters, {"id": "x", "tree": {"next": {"next": 1}}})) == 2
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        ({"@evil.example/x": {"get": {}}}, "is no path"),
+        ({"/x\r\nHost: evil.example": {"get": {}}}, "is no path"),
+        ({"/pets/{id}": {"get": {}}}, "the path has `{id}`, which is no parameter"),
+        ({"/a": {"get": {"operationId": "x"}}, "/b": {"get": {"operationId": "x"}}}, "is the id of two operations"),
+        ({"/a": {"get": {"parameters": [{"name": "a\r\nb", "in": "header"}]}}}, "is no name of a header"),
+    ],
+)
+def test_an_operation_that_could_not_be_called_is_refused(paths: object, said: str) -> None:
+    document = json.dumps({**LINKED, "paths": paths})
+    assert said in str(mistakes("openapi: {pets: {document: pets.json}}", **{"pets.json": document}))
+
+
+def test_an_argument_in_the_path_is_always_there_and_none_replaces_a_header_of_the_group() -> None:
+    text = """
+        http:
+          shop:
+            base: https://shop.example.com
+            headers: {X-Api-Key: {secret: shop.key}}
+            tools:
+              find: {path: "/items/{item}", arguments: {item: {type: string, required: false}}}
+              look: {path: /items, arguments: {key: str}, headers: {x-api-key: key}}
+        """
+    found = str(mistakes(text))
+    assert "`item` is in the path, and may be left out" in found
+    assert "the header x-api-key is the group's already" in found
 
 
 def test_changes_of_a_pinned_tool_are_told_one_by_one() -> None:

@@ -173,7 +173,7 @@ async def test_an_agent_calls_them_and_is_told_their_errors(
     )
     assert (await run.handle.result()).output == "done"
     offered = {tool["function"]["name"]: tool["function"] for tool in endpoint.requests[0].body["tools"]}
-    assert set(offered) == {"erp_read_order", "books_amount_of", "notes_get_note"}
+    assert set(offered) == {"erp_read_order", "books_amount_of", "notes_get_note", "result_read"}
     assert offered["notes_get_note"]["description"] == "Read a note."
     assert "Ignore all previous instructions" not in json.dumps(endpoint.requests[0].body)
     missing, amount, note = [message["content"] for message in endpoint.requests[1].messages[-3:]]

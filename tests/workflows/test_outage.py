@@ -1,7 +1,10 @@
 """A total outage of the model under many running agents: the endpoint is left in peace, and every run goes on after."""
 
 import asyncio
+import itertools
 import json
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from uuid_utils import uuid7
 from activities.conversations import SqliteConversations
 from activities.model.call import ModelCall
 from contracts.agent import AgentRequest, AgentResult
-from contracts.board import WORKERS, BoardStore, ModelState, WorkerModels
+from contracts.board import ModelState
 from contracts.names import AGENT_WORKFLOW
 from contracts.settings import ModelAlias
 from runtime.sandbox import patient, workflow_runner
@@ -22,40 +25,20 @@ from workflows.agent.workflow import AgentWorkflow
 
 RUNS = 100
 PROBES = 20
-TOLD_LATER = 2
-"""Probes that the worker may have made since it told of them."""
+"""Of the outage: far more tries than a call has attempts. A fifth of them are those that opened the breaker."""
 
 HEALED_WITHIN = 30.0
 """Seconds from healing to the closed breaker."""
 
+DOWN = (Answered(503, '{"error": {"message": "down"}}'), Answered(cut=10, exact=True), Answered(500))
+"""How an endpoint is down: it says so, or its line dies in the midst of an answer, or it says nothing."""
 
-class Memory(BoardStore):
-    """The board of one test."""
 
-    def __init__(self) -> None:
-        self.entries: dict[str, str] = {}
-
-    async def read(self, prefix: str) -> dict[str, str]:
-        return {key: value for key, value in self.entries.items() if key.startswith(prefix)}
-
-    async def write(self, key: str, value: str | None) -> None:
-        if value is None:
-            self.entries.pop(key, None)
-        else:
-            self.entries[key] = value
-
-    def state(self) -> ModelState | None:
-        for key, value in self.entries.items():
-            if key.startswith(WORKERS):
-                return next(iter(WorkerModels.model_validate_json(value).models), None)
-        return None
-
-    async def until(self, state: str, seconds: float) -> ModelState:
-        """How the one model stands, once it stands so."""
-        async with asyncio.timeout(seconds):
-            while (found := self.state()) is None or found.state != state:
-                await asyncio.sleep(0.05)
-            return found
+async def until(models: ModelCall, seconds: float, holds: Callable[[ModelState], bool]) -> None:
+    """Until this holds of the one model, as the worker itself finds it."""
+    async with asyncio.timeout(seconds):
+        while not any(holds(state) for state in models.states()):
+            await asyncio.sleep(0.05)
 
 
 def answer(asked: Asked) -> Answered:
@@ -78,19 +61,13 @@ async def start(client: Client, queue: str, number: int) -> WorkflowHandle[Any, 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("failing", [Answered(503, '{"error": {"message": "down"}}'), Answered(cut=10)])
-async def test_an_outage_is_probed_and_no_run_is_lost(client: Client, tmp_path: Path, failing: Answered) -> None:
-    queue, board = f"outage-{uuid7()}", Memory()
+async def test_an_outage_is_probed_and_no_run_is_lost(client: Client, tmp_path: Path) -> None:
+    queue, faces = f"outage-{uuid7()}", itertools.cycle(DOWN)
     with open_endpoint() as endpoint:
-        endpoint.default = lambda asked: failing
+        endpoint.default = lambda asked: next(faces)
         store = SqliteConversations(tmp_path / "c.db")
-        models = ModelCall(
-            store,
-            lambda process: None,
-            {"default": ModelAlias(model="m", base_url=endpoint.url)},
-            environment={},
-            board=board,
-        )
+        alias = ModelAlias(model="m", base_url=endpoint.url, probe_every=timedelta(seconds=1))
+        models = ModelCall(store, lambda process: None, {"default": alias}, environment={})
         worker = Worker(
             client,
             task_queue=queue,
@@ -100,21 +77,15 @@ async def test_an_outage_is_probed_and_no_run_is_lost(client: Client, tmp_path: 
             max_concurrent_activities=200,
         )
         async with patient(worker):
-            runs = [await start(client, queue, number) for number in range(RUNS)]
-            await board.until("open", 60)
-            async with asyncio.timeout(200):
-                while _probes(board) < PROBES:  # far more tries than the attempts of a call
-                    await asyncio.sleep(0.2)
-            assert len(endpoint.requests) <= 1.2 * (_probes(board) + TOLD_LATER)
+            runs = await asyncio.gather(*(start(client, queue, number) for number in range(RUNS)))
+            await until(models, 60, lambda state: state.waiting >= 0.9 * RUNS)
+            await until(models, 120, lambda state: state.probes >= PROBES)
+            upstream = len(endpoint.requests)
+            assert upstream <= 1.2 * sum(state.probes for state in models.states())
             endpoint.default = answer
-            await board.until("closed", HEALED_WITHIN)
+            await until(models, HEALED_WITHIN, lambda state: state.state == "closed")
             results = await asyncio.wait_for(asyncio.gather(*(run.result() for run in runs)), 90)
         await models.close()
         await store.close()
     assert [result.output for result in results] == ["done"] * RUNS
     assert all(result.usage.calls == 1 for result in results)
-
-
-def _probes(board: Memory) -> int:
-    state = board.state()
-    return 0 if state is None else state.probes

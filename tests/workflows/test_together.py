@@ -207,7 +207,7 @@ async def test_another_agent_goes_on_with_the_task_and_answers_in_its_place(offi
     assert told.startswith("Decide it.")
     given = {"by": "lead", "reason": "beyond me", "summary": "It is red."}
     assert json.loads(told.partition("Context:\n")[2]) == {"n": 1, "handed_over": [given]}
-    assert cast.tools_of("expert") == ["do_look"]
+    assert cast.tools_of("expert") == ["do_look", "result_read"]
     assert "do_work is not one of your tools" in cast.told("expert")
     assert [what for _, _, what in office.ledger] == ["first"]
     view = await run.view()

@@ -8,6 +8,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     import workflows.agent.leases as leases
     from contracts.approval import Approve
+    from contracts.base import LONGEST
     from contracts.errors import LimitReached
     from contracts.process import AskPeople, Budget, CheaperModel, Limits
     from workflows.agent.agent import Agent
@@ -95,4 +96,6 @@ def _added(limits: Limits, more: Budget) -> Limits:
         for name in ("turns", "tokens", "cost", "time")
         if (extra := getattr(more, name)) is not None and getattr(limits, name) is not None
     }
+    if "time" in changes:
+        changes["time"] = min(changes["time"], LONGEST)
     return limits.model_copy(update=changes)

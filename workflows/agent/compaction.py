@@ -85,7 +85,10 @@ async def _summarise(agent: Agent, old: int) -> str:
     aside = agent.conversation.aside(
         old, UserMessage(content=SUMMARY_TASK), run=request.run, step=request.step, turn=agent.turn
     )
-    reply = await model.call(agent, agent.turn, "-summary", aside=aside)
+    try:
+        reply = await model.call(agent, agent.turn, "-summary", aside=aside)
+    except ConversationTooLong:
+        return f"it was too long to be summed up; {_drop_results(agent, old)}"
     text = reply.message.content.strip()
     if reply.finish != "stop" or not text:
         return f"{reply.model} gave no summary ({reply.finish}); {_drop_results(agent, old)}"

@@ -50,14 +50,21 @@ def _least(one: T | None, other: T | None) -> T | None:
     return min((each for each in (one, other) if each is not None), default=None)
 
 
-async def lengthen(agent: Agent) -> None:
-    """Ask for as much as there is, for those who are to work for the agent.
+def is_shorter(agent: Agent, limit: str) -> bool:
+    """Whether it is the lease, and no limit of the agent's own, that leaves no room."""
+    leased = getattr(agent.lease, limit, None)
+    own = getattr(agent.allowed, limit)
+    return leased is not None and (own is None or leased < own)
+
+
+async def lengthen(agent: Agent, cost: float = 0.0) -> None:
+    """Ask for more: for those who are to work for the agent, or for a call of this price.
 
     Raises:
         LimitReached: there is no more.
     """
     if agent.lease is not None:
-        await _longer(agent, LEAST_ANSWER)
+        await _longer(agent, LEAST_ANSWER, cost)
 
 
 def take(agent: Agent, answer: LeaseAnswer) -> None:
@@ -73,7 +80,7 @@ def _suffices(agent: Agent, lease: Lease, tokens: int) -> bool:
     )
 
 
-async def _longer(agent: Agent, tokens: int) -> Lease:
+async def _longer(agent: Agent, tokens: int, cost: float = 0.0) -> Lease:
     """Raises:
     LimitReached: there is no more.
     """
@@ -85,6 +92,7 @@ async def _longer(agent: Agent, tokens: int) -> Lease:
         child=workflow.info().workflow_id,
         used=agent.usage + agent.others.all_held,
         tokens=tokens,
+        cost=cost,
     )
     run = workflow.get_external_workflow_handle(agent.request.run)
     agent.last = "waits for more of what it shares with others"

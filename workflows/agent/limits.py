@@ -141,12 +141,12 @@ def _used_up(agent: Agent) -> Shortage | None:
 def _shares(agent: Agent) -> list[tuple[str, float, float]]:
     """Of each limit there is: its name, what is used, how much there is; time in seconds."""
     allowed, usage = agent.allowed, agent.usage
-    passed = (workflow.now() - agent.started).total_seconds()
+    worked = agent.worked().total_seconds()
     seconds = None if allowed.time is None else allowed.time.total_seconds()
     found = [
         ("turns", usage.calls, allowed.turns),
         ("tokens", usage.tokens, allowed.tokens),
         ("cost", usage.cost, allowed.cost),
-        ("time", passed, seconds),
+        ("time", worked, seconds),
     ]
     return [(limit, used, of) for limit, used, of in found if of is not None]

@@ -9,6 +9,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.agent.leases as leases
     from contracts.activities import CALL_MODEL
     from contracts.errors import AnswerRefused, ConversationTooLong, LimitReached, ModelFailed
     from contracts.model import CONVERSATION_LOST, ModelReply, ModelRequest, Usage
@@ -89,7 +90,10 @@ async def call(
             if "usage" in detail:
                 settle(agent, Usage.model_validate(detail["usage"]))
             if short := _shortage(error, detail):
-                await make_room(agent, short)
+                if leases.is_shorter(agent, short.limit):
+                    await leases.lengthen(agent, cost=float(detail.get("needs", 0)))
+                else:
+                    await make_room(agent, short)
             elif not agent.reserves or not _is_out_of_time(agent):
                 raise _meaning(agent, error, detail) from error
             continue

@@ -93,8 +93,10 @@ async def _run(agent: Agent, request: RunRequest, child: str) -> RunResult:
     except asyncio.CancelledError:
         reason = f"{agent.request.agent} of {agent.request.run} does not go on with it"
         await handle.signal(CANCEL, Cancel(by="system:parent", reason=reason))
-        with contextlib.suppress(ChildWorkflowError):
+        try:
             _take_down(agent, child, await handle)  # It had come to its end: the run is to know how to undo it.
+        except ChildWorkflowError as error:
+            count(agent, usage_of(error))
         raise
     return result
 

@@ -164,14 +164,14 @@ def handed_over(agent: Agent) -> AgentRequest | None:
             "limits": limits,
             "handovers": before.handovers + 1,
             "earlier": (),
-            # The conversation is the other's own, with all that was measured of it; what was used is the task's.
+            # The conversation is the other's own, with all that was measured of it; what was used is the task's, and
+            # so is a cheaper model that came in at a limit.
             "snapshot": agent.snapshot().model_copy(
                 update={
                     "turns": (),
                     "pending": (),
                     "corrections": 0,
                     "allowed": None,
-                    "models": (),
                     "measured": None,
                     "window": None,
                     "repeats": {},

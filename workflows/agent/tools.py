@@ -32,11 +32,14 @@ async def call_tools(agent: Agent, calls: Sequence[CalledTool]) -> None:
     """
     agent.last = f"turn {agent.turn}: {', '.join(call.name for call in calls)}"
     turn = _Turn(agent, calls)
+    began, waited = workflow.now(), agent.waited
     try:
         # Every call is waited for before a failure is raised: an effect on its way is never abandoned.
         ended = await asyncio.gather(*turn.reads(), turn.write_in_order(), return_exceptions=True)
     finally:
         turn.stop_asking()
+        # Those who waited for people at the same time waited once.
+        agent.waited = min(agent.waited, waited + (workflow.now() - began))
     for error in ended:
         if isinstance(error, BaseException):
             raise error

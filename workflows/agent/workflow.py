@@ -41,9 +41,10 @@ class AgentWorkflow:
                 str(error), _left_behind(agent, error.detail), type=error.type_name(), non_retryable=True
             ) from error
         except asyncio.CancelledError as error:
-            if not agent.others.undo:
+            has_used = agent.reserves and agent.usage.calls > 0
+            if not agent.others.undo and not has_used:
                 raise
-            # A cancelled workflow has no result to tell what is to be undone.
+            # A cancelled workflow has no result to tell what it used, and what is to be undone.
             cancelled = f"{agent.request.agent} was stopped"
             raise ApplicationError(
                 cancelled, _left_behind(agent, None), type=Cancelled.type_name(), non_retryable=True

@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.planning import BUILT_IN_PLANNER
     from workflows.steps.approval import approved
     from workflows.steps.asks import withdraw_all
-    from workflows.steps.budget import leased
+    from workflows.steps.budget import leased, settle
     from workflows.steps.common import add_notes, add_usage, arguments, child_error
     from workflows.taint import note_taint, sees_tainted
 
@@ -73,7 +73,8 @@ async def ask_agent(
     spec = agent_of(engine, name)
     priority = node.step.priority or engine.request.priority
     times = [time for time in (spec.limits.time, *bounds) if time is not None]
-    async with leased(engine, node) as lease, engine.working(node):
+    # One that waits for its place among the calls in flight holds nothing that others wait for.
+    async with engine.working(node), leased(engine, node) as lease:
         request = AgentRequest(
             run=engine.run,
             step=node.id,
@@ -119,6 +120,7 @@ def _take_down(engine: Engine, node: Node, ended: AgentResult | AgentFailure) ->
     """Keep in the step's record what its agent used and left."""
     add_usage(engine, node, ended.usage)
     add_notes(node, ended.notes)
+    settle(engine, node)
     note_taint(node, is_tainted=ended.tainted)
     # Tried again, an agent finds what its processes did, and tells of it again.
     known = {call.key for call in ended.undo}

@@ -104,6 +104,27 @@ async def test_an_endpoint_that_tells_no_usage_is_tolerated(either: Desk, endpoi
     assert (usage.calls, usage.tokens, usage.cost) == (1, 0, 0.0)
 
 
+@pytest.mark.parametrize("count", [-3, "many", [1], True, 1e300, None])
+async def test_a_usage_that_makes_no_sense_is_as_none(either: Desk, endpoint: Endpoint, count: object) -> None:
+    counts = dict.fromkeys(("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"), count)
+    said = {"role": "assistant", "content": [{"type": "output_text", "text": "ok"}], "type": "message"}
+    endpoint.raw(json.dumps({"choices": [{"message": {"content": "ok"}}], "output": [said], "usage": counts}))
+    reply = await either.ask()
+    assert (reply.message.content, reply.usage.tokens, reply.usage.unpriced) == ("ok", 0, 1)
+
+
+@pytest.mark.parametrize("ids", [("a", "a"), (None, None), ("", "call-0"), ("call-1", None)])
+async def test_calls_whose_ids_are_missing_or_repeated_stay_apart(
+    either: Desk, endpoint: Endpoint, ids: tuple[str | None, ...]
+) -> None:
+    calls = [{"id": each, "function": {"name": "mail_send", "arguments": "{}"}} for each in ids]
+    items = [{"type": "function_call", "call_id": each, "name": "mail_send", "arguments": "{}"} for each in ids]
+    endpoint.raw(json.dumps({"choices": [{"message": {"tool_calls": calls}}], "output": items}))
+    made = [call.id for call in (await either.ask()).message.tool_calls]
+    assert len({*made}) == 2
+    assert all(each in made for each in ids if each)
+
+
 async def test_arguments_that_are_not_json_reach_the_workflow_as_the_model_wrote_them(
     either: Desk, endpoint: Endpoint
 ) -> None:

@@ -1,7 +1,9 @@
 """The table of what each failing answer means, over real HTTP."""
 
 import asyncio
+import json
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +15,7 @@ from activities.conversations import SqliteConversations
 from contracts.settings import ModelAlias
 from tests.activities.model.conftest import shut
 from tests.activities.model.harness import KEY, Desk
-from tests.endpoint import MODEL, Endpoint
+from tests.endpoint import MODEL, Answered, Asked, Endpoint, completion
 
 
 @dataclass(frozen=True)
@@ -298,3 +300,64 @@ async def test_nothing_is_bought_twice_when_the_answer_cannot_be_kept(
     assert (await desk.ask()).message.content == "one"
     assert (await desk.ask()).message.content == "two"
     assert len(endpoint.requests) == 2
+
+
+LOCAL_KEY = "0123456789abcdefghijKLMNOPqrstuv"
+
+
+@pytest.mark.parametrize("fill", range(150, 300, 7))
+@pytest.mark.parametrize("status", [200, 401])
+async def test_no_message_ends_in_the_midst_of_a_key(desk: Desk, endpoint: Endpoint, status: int, fill: int) -> None:
+    desk.environment = {"OPENAI_API_KEY": LOCAL_KEY}
+    await desk.restart()
+    endpoint.raw("x" * fill + " " + LOCAL_KEY, status=status)
+    assert LOCAL_KEY[:8] not in (await desk.failure()).message
+
+
+async def test_white_space_around_a_key_is_no_part_of_it(desk: Desk, endpoint: Endpoint) -> None:
+    desk.environment = {"OPENAI_API_KEY": f" {LOCAL_KEY}\n"}
+    await desk.restart()
+    endpoint.say("ok")
+    await desk.ask()
+    assert endpoint.requests[0].headers["authorization"] == f"Bearer {LOCAL_KEY}"
+
+
+@pytest.mark.parametrize("sign", ["é", "\x01", "\n"])
+async def test_a_key_that_no_header_takes_is_a_setting_to_mend(desk: Desk, endpoint: Endpoint, sign: str) -> None:
+    desk.environment = {"OPENAI_API_KEY": LOCAL_KEY[:20] + sign + LOCAL_KEY[20:]}
+    await desk.restart()
+    failure = await desk.failure()
+    assert failure.non_retryable
+    assert "OPENAI_API_KEY" in failure.message
+    assert LOCAL_KEY[:8] not in failure.message
+    assert endpoint.requests == []
+
+
+class Slipping(SqliteConversations):
+    """A store that fails in a way nobody foresaw once `slips`."""
+
+    slips = False
+
+    async def put(self, items: Mapping[str, bytes]) -> None:
+        if self.slips:
+            raise RuntimeError("a slip of ours")
+        await super().put(items)
+
+
+async def test_what_nobody_foresaw_is_paid_for_three_times_at_most(endpoint: Endpoint, tmp_path: Path) -> None:
+    store = Slipping(tmp_path / "slipping.db")
+    desk = Desk(store, {"default": ModelAlias(model=MODEL, base_url=endpoint.url)}, {})
+
+    def answer(asked: Asked) -> Answered:
+        store.slips = True
+        return Answered(body=json.dumps(completion(asked, "ok", usage=(100, 20))))
+
+    failures = []
+    for _ in range(3):
+        store.slips = False
+        endpoint.add(answer)
+        failures.append(await desk.failure())
+    await shut(desk)
+    assert [failure.non_retryable for failure in failures] == [False, False, True]
+    assert "RuntimeError: a slip of ours" in failures[-1].message
+    assert failures[-1].details[0]["usage"]["output_tokens"] == 60

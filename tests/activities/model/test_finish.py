@@ -173,6 +173,7 @@ WRAPPED = [
     '```\n{"ok": true}```',
     'Here it is:\n\n```json\n{"ok": true}\n```\nAnything else?',
     '<think>Is it {"ok": false}?</think>\n{"ok": true}',
+    'Is it {"ok": false}?</think>\n{"ok": true}',
     '<think>```json\n{"ok": false}\n```</think>```json\n{"ok": true}\n```',
 ]
 

@@ -4,12 +4,14 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from contracts.board import FORCES, BoardStore, Force, ForcedState
 from contracts.messages import UserMessage
 from contracts.settings import ModelAlias
 from tests.activities.model.conftest import shut
@@ -23,6 +25,24 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Board(BoardStore):
+    """What an operator says; it takes a moment to read."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, str] = {}
+
+    def say(self, alias: str, state: ForcedState) -> None:
+        force = Force(state=state, at=datetime.now(UTC), by="user:op")
+        self.entries[FORCES + alias] = force.model_dump_json()
+
+    async def read(self, prefix: str) -> dict[str, str]:
+        await asyncio.sleep(0)
+        return {key: value for key, value in self.entries.items() if key.startswith(prefix)}
+
+    async def write(self, key: str, value: str | None) -> None:
+        """Nobody reads what workers say."""
 
 
 @pytest.fixture
@@ -166,6 +186,38 @@ async def test_an_open_breaker_sends_calls_to_the_next_model_with_a_note(watched
     assert len(reply.notes) == 1
     assert "first at" in reply.notes[0]
     assert "3 of its last 3 calls failed" in reply.notes[0]
+
+
+async def test_an_operators_word_on_one_alias_says_nothing_of_another_of_the_same_model(
+    watched: Desk, endpoint: Endpoint
+) -> None:
+    board = Board()
+    watched.board = board
+    watched.aliases = {name: ModelAlias(model=MODEL, base_url=endpoint.url) for name in ("first", "second")}
+    await watched.restart()
+    board.say("first", "open")
+    watched.begin(models=("first",))
+    assert "opened its breaker" in (await watched.failure()).message
+    watched.begin(models=("second",))
+    endpoint.say("ok")
+    assert (await watched.ask()).message.content == "ok"
+
+
+async def test_what_an_operator_said_is_heard_by_the_first_calls_of_a_worker_too(
+    watched: Desk, endpoint: Endpoint
+) -> None:
+    board = Board()
+    watched.board = board
+    await watched.restart()
+    board.say("default", "open")
+    desks = [Desk(watched.store, watched.aliases, watched.environment) for _ in range(3)]
+    for number, desk in enumerate(desks):
+        await desk.models.close()
+        desk.models = watched.models
+        desk.begin(task=f"Compare invoice {number}.")
+    failures = await asyncio.gather(*(desk.failure() for desk in desks))
+    assert all("opened its breaker" in failure.message for failure in failures)
+    assert endpoint.requests == []
 
 
 async def test_nobody_asks_a_busy_endpoint_sooner_than_it_says(watched: Desk, endpoint: Endpoint, clock: Clock) -> None:

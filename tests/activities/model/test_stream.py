@@ -110,14 +110,29 @@ def call_chunk(index: int | None, call_id: str | None, name: str | None, argumen
         [call_chunk(None, "a", "erp_read_order", '{"id":"7"}'), call_chunk(None, "b", "mail_send", "{}")],
         [call_chunk(0, "a", "erp_read_order", '{"id":"7"}'), call_chunk(0, "b", "mail_send", "{}")],
         [call_chunk(0, "a", "erp_read_order", {"id": "7"}), call_chunk(1, "b", "mail_send", {})],
+        [
+            call_chunk(0, "a", "erp_read_order", ""),
+            call_chunk(0, "x", None, '{"id":'),
+            call_chunk(0, "y", None, '"7"}'),
+            call_chunk(1, "b", "mail_send", "{}"),
+        ],
     ],
-    ids=["interleaved", "without index", "all with the same index", "arguments as objects"],
+    ids=["interleaved", "without index", "all with the same index", "arguments as objects", "an id for each fragment"],
 )
 async def test_tool_calls_in_fragments_are_put_together(desk: Desk, endpoint: Endpoint, events: list[str]) -> None:
     endpoint.stream(*events, chunk("tool_calls"), DONE)
     reply = await desk.ask()
     calls = [(call.id, call.name, call.arguments) for call in reply.message.tool_calls]
     assert calls == [("a", "erp.read_order", '{"id":"7"}'), ("b", "mail.send", "{}")]
+
+
+@pytest.mark.parametrize("index", [None, 0])
+async def test_whole_calls_without_ids_stay_apart(desk: Desk, endpoint: Endpoint, index: int | None) -> None:
+    calls = [call_chunk(index, None, name, "{}") for name in ("mail_send", "erp_read_order", "mail_send")]
+    endpoint.stream(*calls, chunk("tool_calls"), DONE)
+    made = (await desk.ask()).message.tool_calls
+    assert [call.name for call in made] == ["mail.send", "erp.read_order", "mail.send"]
+    assert len({call.id for call in made}) == 3
 
 
 async def test_a_response_whose_last_event_lacks_the_items_has_those_told_before(
@@ -137,6 +152,7 @@ BROKEN = {
     "half": (SAID[:3], {"cut": 1}, True),
     "half, closed in form": (SAID[:3], {}, True),
     "nothing": ([": ping\n\n"], {}, True),
+    "no answer": ([event({"choices": []}), DONE], {}, True),
     "garbage": ([SAID[0], "data: <html>\n\n"], {}, True),
     "no events": ([SAID[0], "data: 7\n\n"], {}, True),
     "error": ([SAID[0], event({"error": {"code": "server_error", "message": "it broke"}})], {}, True),
@@ -176,6 +192,22 @@ async def test_a_stream_that_stalls_is_given_up(
     let_go.set()
     assert (failure.type, failure.non_retryable) == ("ModelFailed", False)
     assert "stalled" in failure.message
+
+
+async def test_a_whole_answer_counts_whose_line_stays_open(
+    desk: Desk, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "LAST_WORD_SECONDS", 0.2)
+    let_go = threading.Event()
+    endpoint.stream(*SAID, USAGE, let_go)
+    reply = await desk.ask()
+    let_go.set()
+    assert (reply.message.content, reply.usage.tokens) == ("all well", 13)
+
+
+async def test_a_whole_answer_counts_whose_line_breaks_after_it(desk: Desk, endpoint: Endpoint) -> None:
+    endpoint.stream(*SAID, cut=1)
+    assert (await desk.ask()).message.content == "all well"
 
 
 async def test_a_connection_serves_the_next_call_too(desk: Desk, endpoint: Endpoint) -> None:

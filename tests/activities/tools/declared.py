@@ -28,7 +28,7 @@ class Declared:
 
     activities: Mapping[str, ToolActivity]
     connectors: Connectors
-    patience: float = 10.0
+    patience: float = 30.0
     """Seconds that an attempt has."""
 
     async def __call__(self, name: str, /, **args: Any) -> Any:

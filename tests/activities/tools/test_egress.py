@@ -117,6 +117,10 @@ async def test_no_notation_leads_inside(host: str) -> None:
         (("intranet.local", "127.0.0.0/8"), "intranet.local", 80, True),
         (("169.254.0.0/16",), "169.254.169.254", 80, False),
         (("169.254.169.254",), "169.254.169.254", 80, True),
+        (("intranet.local", "127.0.0.1:8080"), "intranet.local", 80, False),
+        (("intranet.local", "127.0.0.1:8080"), "intranet.local", 8080, True),
+        (("fd00::a:443",), "fd00::a:443", 80, True),
+        (("fd00::a:443",), "fd00::a", 443, False),
         ((), "example.com", 443, False),
     ],
 )
@@ -159,4 +163,4 @@ def test_an_address_inside_another_counts_as_itself(address: object) -> None:
         if is_public(ip_address(number)):
             continue
         with pytest.raises(EgressRefused):
-            guard._check_address("x", wrapped)
+            guard._check_address("x", 80, wrapped)

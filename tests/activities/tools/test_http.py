@@ -99,6 +99,10 @@ async def test_arguments_and_results_are_held_to_their_schemas(tmp_path: Path, s
         (429, {}, (True, "no"), (True, "no")),
         (301, {"location": "http://169.254.169.254/latest"}, (False, "no"), (False, "no")),
         (307, {"location": "http://elsewhere.example/x"}, (False, "no"), (False, "no")),
+        (303, {"location": "http://elsewhere.example/done"}, (False, "no"), (True, "unknown")),
+        (404, {"content-type": "text/plain; charset=zlib"}, (False, "no"), (False, "no")),
+        (404, {"content-encoding": "gzip"}, (False, "no"), (False, "no")),
+        (503, {"retry-after": "\u00b2"}, (True, "no"), (True, "no")),
     ],
 )
 async def test_each_status_is_what_it_means(
@@ -138,6 +142,11 @@ async def test_a_redirect_of_a_read_is_followed_on_its_own_host_a_few_times(tmp_
     [
         (Answer(b"x" * 3000), "more than 2,000 bytes"),
         (Answer(b"{]"), "not the JSON it says"),
+        (Answer(b"[" * 900 + b"]" * 900), "not the JSON it says"),
+        (Answer(b"[NaN]"), "not the JSON it says"),
+        (Answer(b"[1e999]"), "not the JSON it says"),
+        (Answer(b'["\\ud800"]'), "not the JSON it says"),
+        (Answer(b"x", headers={"content-type": "text/plain; charset=undefined"}), "neither JSON nor text"),
         (Answer(b"\x1f\x8b", headers={"content-encoding": "gzip"}), "compresses"),
         (Answer(b"\xff\xfe\x00", headers={"content-type": "application/pdf"}), "neither JSON nor text"),
     ],
@@ -151,6 +160,32 @@ async def test_an_answer_nobody_can_use_is_final_for_a_read_and_unknown_for_a_wr
     assert said in str(read)
     assert said in str(write)
     assert (meaning(read), meaning(write)[1]) == ((False, "no"), "unknown")
+
+
+@pytest.mark.parametrize(("status", "after"), [(404, (False, "no")), (503, (True, "no"))])
+async def test_a_refusal_in_many_words_is_still_a_refusal(
+    tmp_path: Path, service: Service, status: int, after: Any
+) -> None:
+    service.answer = lambda request: Answer(b"x" * 3000, status=status)
+    async with erp(tmp_path, service) as call:
+        assert meaning(await call.failure("erp.send", mail={})) == after
+
+
+async def test_no_message_shows_a_part_of_a_secret(tmp_path: Path, service: Service) -> None:
+    service.answer = lambda request: Answer(b"x" * 490 + b" " + TOKEN.encode(), status=400)
+    async with erp(tmp_path, service) as call:
+        assert TOKEN[:6] not in str(await call.failure("erp.send", mail={}))
+
+
+async def test_a_query_in_the_path_goes_with_the_arguments_and_any_schema_is_one(
+    tmp_path: Path, service: Service
+) -> None:
+    text = """
+    http:
+      shop: {base: "%s", tools: {find: {path: "/search?kind=a", arguments: {q: true}}}}
+    """
+    async with declared(tmp_path, text % service.base) as call:
+        assert await call("shop.find", q="x") == {"path": "/search?kind=a&q=x"}
 
 
 async def test_a_line_that_breaks_leaves_the_outcome_unknown(tmp_path: Path, service: Service) -> None:

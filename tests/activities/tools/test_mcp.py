@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -64,7 +65,7 @@ async def test_tools_resources_and_prompts_over_standard_streams(tmp_path: Path,
     (tmp_path / LOCK).write_text(lock)
     specs = {tool.spec.name: tool.spec for tool in declare(tmp_path, STDIO)}
     assert set(specs) == {
-        *("notes.get_note", "notes.put_note", "notes.who", "notes.crash"),
+        *("notes.get_note", "notes.put_note", "notes.who", "notes.crash", "notes.chatter"),
         *("notes.list_resources", "notes.read_resource", "notes.list_prompts", "notes.read_prompt"),
     }
     effects = {name: (spec.effect, spec.idempotent) for name, spec in specs.items()}
@@ -104,6 +105,41 @@ async def test_a_session_is_shared_and_opened_again_when_the_server_died_and_end
         assert pid != int(first.split()[1])
         assert is_running(pid)
     assert not is_running(pid)
+
+
+@pytest.mark.slow
+async def test_a_server_that_hangs_is_ended_and_started_again(tmp_path: Path, lock: str) -> None:
+    (tmp_path / LOCK).write_text(lock)
+    async with declared(tmp_path, STDIO, secrets=SECRETS) as call:
+        pid = (await call("notes.who"))["result"].split()[1]
+        os.kill(int(pid), signal.SIGSTOP)
+        call.patience = 1.0
+        error = await call.failure("notes.put_note", title="x", text="y")
+        assert (error.non_retryable, error.details[0]["applied"]) == (False, "unknown")
+        call.patience = 30.0
+        assert "broke" in str(await call.failure("notes.who"))
+        assert (await call("notes.who"))["result"].split()[1] != pid
+
+
+@pytest.mark.slow
+async def test_calls_of_a_server_that_says_nothing_end_in_their_time_as_not_made(tmp_path: Path, lock: str) -> None:
+    (tmp_path / LOCK).write_text(lock)
+    mute = STDIO.replace(f"'{SERVER}'", "'-c', 'import time; time.sleep(1000)'")
+    async with declared(tmp_path, mute, secrets=SECRETS) as call:
+        call.patience = 1.0
+        async with asyncio.timeout(10):
+            errors = await asyncio.gather(*(call.failure("notes.put_note", title="x", text="y") for _ in range(3)))
+    assert [error.details[0]["applied"] for error in errors] == ["no"] * 3
+
+
+@pytest.mark.slow
+async def test_what_a_server_prints_that_is_no_message_is_in_no_log(
+    tmp_path: Path, lock: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / LOCK).write_text(lock)
+    async with declared(tmp_path, STDIO, secrets=SECRETS) as call:
+        assert await call("notes.chatter") == {"result": "done"}
+    assert "debug: working" not in caplog.text
 
 
 @pytest.mark.slow

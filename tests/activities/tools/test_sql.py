@@ -110,6 +110,34 @@ async def test_rows_and_time_are_bounded(folder: Path) -> None:
         assert "interrupted" in str(await call.failure("books.query", sql=SLOW))
 
 
+SLOW_LATER = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i < 2 OR i < 0"
+
+
+async def test_a_statement_that_ends_among_its_rows_is_refused_as_any_other(folder: Path) -> None:
+    text = BOOKS.format(url="sqlite:///books.db").replace("rows: 3", "rows: 3\n        timeout: 300ms")
+    async with declared(folder, text) as call:
+        error = await call.failure("books.query", sql=SLOW_LATER)
+        assert "interrupted" in str(error)
+        assert meaning(error) == (False, "no")
+
+
+async def test_no_value_is_larger_than_a_result_and_no_column_is_lost(folder: Path) -> None:
+    async with sqlite(folder) as call:
+        long = f"replace(replace('{'a' * 1000}', 'a', '{'b' * 1000}'), 'b', '{'c' * 1000}')"
+        assert "too big" in str(await call.failure("books.query", sql=f"SELECT {long} AS long"))
+        for sql in ("SELECT printf('%.*c', 2000000000, 'x')", "SELECT format('%2000000000s', 'x')"):
+            assert "text of any length" in str(await call.failure("books.query", sql=sql))
+        error = await call.failure("books.query", sql="SELECT a.id, b.id FROM orders a JOIN orders b ON a.id = b.id")
+        assert "two columns are called id" in str(error)
+
+
+async def test_a_password_may_hold_any_sign(folder: Path) -> None:
+    (folder / "books.db").rename(folder / "b@o#k?s:1%2.db")
+    text = BOOKS.format(url="sqlite:///${{ secret('name') }}.db".replace("{{", "{").replace("}}", "}"))
+    async with declared(folder, text, secrets={"name": "b@o#k?s:1%2"}) as call:
+        assert await call("books.query", sql="SELECT count(*) AS n FROM orders") == [{"n": 2}]
+
+
 async def test_a_database_that_is_not_there_is_told_of(folder: Path) -> None:
     async with declared(folder, BOOKS.format(url="sqlite:///none.db")) as call:
         assert "unable to open" in str(await call.failure("books.query", sql="SELECT 1"))
@@ -162,6 +190,10 @@ async def test_postgresql_reads_in_a_transaction_that_cannot_write(postgres: str
         error = await call.failure("books.query", sql=SLOW)
         assert "statement timeout" in str(error)
         assert meaning(error) == (False, "no")
+        error = await call.failure("books.query", sql="SELECT generate_series(1, 1000000000)")
+        assert "more than 3 rows" in str(error)
+        error = await call.failure("books.query", sql="SELECT repeat('x', 1000000000)")
+        assert "text of any length" in str(error)
         error = await call.failure("books.query", sql="SELECT * FROM nowhere")
         assert meaning(error) == (False, "no")
 
