@@ -152,7 +152,7 @@ async def rows(client: Client, url: str, *, pairs: int, runs: int, full: bool, o
                     if started
                     else by_hand(client)
                 )
-                yield await _rate(client, what, begin, runs, pairs)
+                yield await _rate(client, what, begin, runs, pairs, RIVAL_BAR if started else "")
         except ImportError as error:
             yield Row(what, f"not installed: {error.name}", RIVAL_BAR)
 
@@ -180,7 +180,7 @@ async def _one(begin: Begin, model: str) -> tuple[float, float]:
     return time.perf_counter() - began, time.process_time() - used
 
 
-async def _rate(client: Client, what: str, begin: Begin, runs: int, pairs: int) -> Row:
+async def _rate(client: Client, what: str, begin: Begin, runs: int, pairs: int, bar: str) -> Row:
     """Many runs, so many at once, each way first in turn."""
     rates: list[float] = []
     for index in range(pairs):
@@ -188,7 +188,7 @@ async def _rate(client: Client, what: str, begin: Begin, runs: int, pairs: int) 
         taken = [await _all(way, runs) for way in (ways if index % 2 else ways[::-1])]
         mine, theirs = taken if index % 2 else taken[::-1]
         rates.append(theirs / mine)
-    return Row(what, _spread(rates), RIVAL_BAR)
+    return Row(what, _spread(rates), bar)
 
 
 async def _all(begin: Begin, runs: int) -> float:

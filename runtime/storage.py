@@ -9,7 +9,13 @@ from typing import Any
 
 from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import PydanticPayloadConverter
-from temporalio.converter import DataConverter, ExternalStorage, StorageDriver, StorageDriverSelectContext
+from temporalio.converter import (
+    CompositePayloadConverter,
+    DataConverter,
+    ExternalStorage,
+    StorageDriver,
+    StorageDriverSelectContext,
+)
 
 # The SDK has no public way to know which payloads go into one workflow task.
 from temporalio.converter._extstore import _current_storage_metrics
@@ -40,8 +46,16 @@ VIEW_METADATA = "surefoot-view"
 _PACKAGES = {"s3": ("aioboto3", "types_aiobotocore_s3"), "gcs": ("gcloud.aio.storage",)}
 
 
+_CONVERTERS = tuple(PydanticPayloadConverter().converters.values())
+"""Of the process: they hold nothing but what pydantic found out of each type. The SDK asks for a converter with every
+run and with every payload of a workflow task that may go to external storage."""
+
+
 class PayloadConverter(PydanticPayloadConverter):
     """Marks views, which a payload itself does not tell from a result."""
+
+    def __init__(self) -> None:
+        CompositePayloadConverter.__init__(self, *_CONVERTERS)
 
     def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
         payloads = super().to_payloads(values)

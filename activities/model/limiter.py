@@ -90,6 +90,8 @@ class Limiter:
 
     def _earliest(self, now: float, tokens: int, rates: Rates, ahead: Iterable[_Use]) -> float:
         """The first moment with room, behind all that are ahead in the line."""
+        if rates.unlimited:
+            return now
         uses = sorted([*self._uses, *ahead], key=lambda use: use.at)
         due = max(now, uses[-1].at) if uses else now
         counted = deque(use for use in uses if use.at > due - WINDOW)

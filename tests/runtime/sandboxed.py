@@ -1,6 +1,7 @@
 """Workflows that try the sandbox; apart from their tests, which import what no workflow may."""
 
 import time
+from datetime import timedelta
 
 from temporalio import workflow
 
@@ -42,3 +43,13 @@ class TakesItsTime:
             while time.monotonic() < until:
                 pass
         return "done"
+
+
+@workflow.defn
+class CallsAnActivity:
+    @workflow.run
+    async def run(self, text: str) -> str:
+        called: str = await workflow.execute_activity(
+            "echo", text, result_type=str, start_to_close_timeout=timedelta(seconds=20), summary="says it again"
+        )
+        return called

@@ -1,12 +1,25 @@
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
 import pytest
+from temporalio import activity
+from temporalio.api.common.v1 import Payload
 from temporalio.client import Client, WorkflowFailureError
-from temporalio.worker import Replayer, Worker
+from temporalio.converter import (
+    ActivitySerializationContext,
+    PayloadCodec,
+    SerializationContext,
+    WithSerializationContext,
+    WorkflowSerializationContext,
+)
+from temporalio.worker import Replayer, Worker, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from uuid_utils import uuid7
 
 from runtime.client import data_converter
 from runtime.sandbox import FORBIDDEN, patient, workflow_runner
 from runtime.settings import Settings
-from tests.runtime.sandboxed import Imports, TakesItsTime, UsesWhatIsShared
+from tests.runtime.sandboxed import CallsAnActivity, Imports, TakesItsTime, UsesWhatIsShared
 
 
 async def outcome(client: Client, workflow_type: type, argument: object) -> tuple[object, str]:
@@ -44,3 +57,46 @@ async def test_a_workflow_task_may_take_longer_than_the_sdk_alone_allows(client:
     assert result == "done"
     events = (await client.get_workflow_handle(run).fetch_history()).events
     assert not any(event.HasField("workflow_task_failed_event_attributes") for event in events)
+
+
+@dataclass(frozen=True)
+class Noting(PayloadCodec, WithSerializationContext):
+    """Notes what each payload is said to belong to."""
+
+    seen: set[SerializationContext | None] = field(default_factory=set)
+    context: SerializationContext | None = None
+
+    def with_context(self, context: SerializationContext) -> "Noting":
+        return replace(self, context=context)
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        self.seen.add(self.context)
+        return list(payloads)
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        self.seen.add(self.context)
+        return list(payloads)
+
+
+@activity.defn
+async def echo(text: str) -> str:
+    return text
+
+
+async def test_payloads_belong_to_the_same_activities_and_runs_as_in_the_sdks_own_sandbox(client: Client) -> None:
+    run = f"sandbox-{uuid7()}"
+
+    async def contexts(runner: WorkflowRunner) -> set[SerializationContext | None]:
+        config = client.config()
+        noting = Noting()
+        config["data_converter"] = replace(data_converter(Settings()), payload_codec=noting)
+        with_codec = Client(**config)
+        async with Worker(
+            with_codec, task_queue=run, workflows=[CallsAnActivity], activities=[echo], workflow_runner=runner
+        ):
+            assert await with_codec.execute_workflow(CallsAnActivity.run, "so", id=run, task_queue=run) == "so"
+        return noting.seen
+
+    ours = await contexts(workflow_runner())
+    assert ours == await contexts(SandboxedWorkflowRunner(restrictions=workflow_runner().restrictions))
+    assert {type(context) for context in ours} == {ActivitySerializationContext, WorkflowSerializationContext}
