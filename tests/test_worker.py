@@ -117,6 +117,7 @@ async def test_told_to_stop_it_finishes_what_is_running(
     await run.terminate()
 
 
+@pytest.mark.slow
 async def test_without_an_address_it_brings_its_server_and_takes_it_along(
     environment: dict[str, str], folder: Path
 ) -> None:

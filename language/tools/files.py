@@ -9,7 +9,6 @@ from language.tools.http import http_tools
 from language.tools.making import Making, ReadFile
 from language.tools.mcp import mcp_tools, read_pins
 from language.tools.openapi import openapi_tools
-from language.tools.sql import sql_tools
 
 
 def read_tools_file(text: str | bytes, file: str) -> ToolsFile:
@@ -43,8 +42,11 @@ def load_tools(text: str | bytes, file: str, *, folder: str, read: ReadFile) -> 
         http_tools(making, name, http)
     for name, openapi in found.openapi.items():
         openapi_tools(making, name, openapi)
-    for name, sql in found.sql.items():
-        sql_tools(making, name, sql)
+    if found.sql:
+        from language.tools.sql import sql_tools  # Its parser is half of what a command needs to start.
+
+        for name, sql in found.sql.items():
+            sql_tools(making, name, sql)
     if found.mcp:
         pins = read_pins(making)
         for name, server in found.mcp.items():

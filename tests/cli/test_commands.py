@@ -194,6 +194,7 @@ async def test_a_run_that_was_terminated_or_never_began_has_ended(
     assert "it ended before its first step" in (await starter("status", never)).out
 
 
+@pytest.mark.slow
 async def test_without_a_worker_a_run_is_started_with_a_warning_and_shown_as_the_server_knows_it(
     starter: Starter,
 ) -> None:

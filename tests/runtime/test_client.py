@@ -63,6 +63,7 @@ async def test_a_server_that_refuses_is_named_with_the_cause(
         await connect(settings)
 
 
+@pytest.mark.slow
 async def test_a_server_that_never_answers_does_not_hold_us(
     monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:

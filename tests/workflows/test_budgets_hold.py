@@ -163,6 +163,7 @@ async def test_a_runs_money_is_used_to_its_end_and_it_is_named(office: Office, e
     assert 0.045 < view.cost.amount <= 0.05
 
 
+@pytest.mark.slow
 async def test_a_run_goes_on_when_an_agent_that_waits_for_more_is_gone(
     client: Client, endpoint: Endpoint, tmp_path: Path
 ) -> None:

@@ -136,6 +136,7 @@ async def test_a_sub_process_outlives_its_parents_continuing(office: Office) -> 
     assert (await run.handle.result()).output == "x"
 
 
+@pytest.mark.slow
 async def test_rounds_state_fallbacks_and_waits_for_events_are_carried_over(office: Office) -> None:
     office.broken = {"bank"}
     run = await office.start(
