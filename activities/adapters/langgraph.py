@@ -5,7 +5,7 @@ A graph without `messages` in its state is one turn: the step's context goes in,
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
@@ -37,7 +37,7 @@ from contracts.messages import AssistantMessage, ToolMessage
 
 MESSAGES = "messages"
 _CONFIG: RunnableConfig = {"configurable": {"thread_id": "turn"}, "recursion_limit": 2 * MAX_REQUESTS}
-Graph = Pregel[Any, Any, Any, Any]
+Graph: TypeAlias = Pregel[Any, Any, Any, Any]
 
 
 async def advance(turn: Turn) -> Said:
