@@ -10,7 +10,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from temporalio.exceptions import ApplicationError
 
@@ -151,6 +150,7 @@ def postgres_binaries() -> Path | None:
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server on a socket in a folder of its own; run as nobody when the tests are root's, which it refuses."""
+    pytest.importorskip("psycopg", reason="make setup WITH=postgres")
     binaries = postgres_binaries()
     if binaries is None:
         pytest.skip("PostgreSQL is not installed")
@@ -201,6 +201,8 @@ async def test_postgresql_reads_in_a_transaction_that_cannot_write(postgres: str
 @pytest.mark.slow
 async def test_postgresql_itself_refuses_a_write_that_no_parser_sees(postgres: str, tmp_path: Path) -> None:
     hidden = "CREATE FUNCTION reverse(text[]) RETURNS text LANGUAGE sql AS 'DELETE FROM orders RETURNING supplier'"
+    import psycopg
+
     with psycopg.connect(postgres) as connection:
         connection.execute(hidden)
     async with declared(tmp_path, BOOKS.format(url=postgres)) as call:
