@@ -52,6 +52,7 @@ async def test_its_search_attributes_are_declared(settings: Settings) -> None:
             assert (await client.count_workflows(f"{key.name} = 'x'")).count == 0
 
 
+@pytest.mark.slow
 async def test_runs_survive_a_restart(settings: Settings) -> None:
     async with embedded_server(settings):
         await start_run((await connect(settings)).client, "one")
@@ -75,6 +76,7 @@ def _other(settings: Settings, server: Server) -> Server | None:
     return found if found and found.pid != server.pid else None
 
 
+@pytest.mark.slow
 async def test_one_that_outlived_its_owner_is_adopted_and_stopped_at_the_end(settings: Settings) -> None:
     owner = await another_process(settings.home)
     pid = await server_pid(owner)

@@ -85,6 +85,7 @@ async def test_what_an_agent_used_before_it_was_stopped_counts(office: Office, e
     assert len(endpoint.requests) == view.cost.calls == 12
 
 
+@pytest.mark.slow
 async def test_time_that_people_take_is_not_warned_of(office: Office, endpoint: Endpoint) -> None:
     Cast(endpoint, lead=[*pages("lead", 1), *pages("lead", 5)[1:], "done"])
     run = await start(office, team(lead=f"tools: [do.fetch], limits: {{turns: 2, time: 2s, at_limit: {ASK}}}"))

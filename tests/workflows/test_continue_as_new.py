@@ -50,6 +50,7 @@ async def continued(run: Run) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_a_long_chain_completes_with_every_effect_once(office: Office) -> None:
     chain = "\n".join(
         f'          s{n}: {{tool: do.work, with: {{what: "${{ steps.s{n - 1}.output.what }}{n}."}}}}'

@@ -172,6 +172,7 @@ async def test_a_trigger_starts_a_run_for_each_event_that_matches(office: Office
     assert sorted(what for _, _, what in office.ledger) == [f"3event:{topic}", f"4event:{topic}"]
 
 
+@pytest.mark.slow
 async def test_a_topic_continues_as_new_with_its_subscriptions_and_keeps_its_newest_events(
     office: Office, topic: str
 ) -> None:

@@ -189,6 +189,7 @@ async def test_a_round_that_fails_parks_and_goes_on_when_repaired(office: Office
     assert effects(office) == ["poll#1", "poll#2", "poll#3"]
 
 
+@pytest.mark.slow
 async def test_hundreds_of_rounds_without_a_wait_end(office: Office) -> None:
     run = await office.start("""
         process: many-rounds
