@@ -1,5 +1,7 @@
 """Joins that do not wait for all, steps that stand in for others, and rounds. On a real server."""
 
+import pytest
+
 from contracts.errors import CriteriaNotMet
 from tests.workflows.office import UNDO, Office, effects, statuses
 
