@@ -113,7 +113,11 @@ class Watch:
         return Observation(
             _with_attempts(view, attempts),
             attempts,
-            agents={step: agent for step, child in children.items() if (agent := await self._agent(child))},
+            agents={
+                step: agent
+                for step, child in children.items()
+                if (agent := await self._agent(child)) is not None and agent.status == "running"
+            },
             children=children,
             speech={
                 step: speech for step, child in children.items() if (speech := await speech_of(self._client, child))
