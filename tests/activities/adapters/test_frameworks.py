@@ -130,7 +130,7 @@ async def test_a_tool_that_is_not_granted_is_not_offered_and_never_called(team: 
     run = await team.run("clerk")
     assert (await run.handle.result()).output == "done"
     offered = {tool["function"]["name"] for tool in team.endpoint.requests[0].body["tools"]}
-    assert offered == {"do_work", "do_look"}
+    assert offered == {"do_work", "do_look", "result_read"}
 
 
 @pytest.mark.slow
