@@ -16,6 +16,8 @@ from tests.business import Business, eventually
 from tests.endpoint import Answered, Asked, completion, open_endpoint
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+OTHERS = ("openai_agents", "langgraph")
+"""They go the same way through the worker, so one of the three is killed each time and these by hand."""
 
 FILES = Path(__file__).parents[1] / "activities/adapters/files"
 PACKAGES: dict[Framework, str] = {"pydantic_ai": "pydantic_ai", "openai_agents": "agents", "langgraph": "langgraph"}
@@ -43,7 +45,7 @@ def write_process(folder: Path, framework: Framework) -> None:
     )
 
 
-@pytest.mark.parametrize("framework", ["pydantic_ai", "openai_agents", "langgraph"])
+@pytest.mark.parametrize("framework", ["pydantic_ai", *(pytest.param(name, marks=pytest.mark.long) for name in OTHERS)])
 async def test_a_worker_killed_in_a_turn_repeats_the_turn_and_no_tool(
     framework: Framework, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
