@@ -14,9 +14,10 @@ from pydantic import Field, ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from contracts.activities import RESOLVE_PEOPLE, People, ResolvePeople
+from contracts.activities import RESOLVE_PEOPLE
 from contracts.base import Contract
 from contracts.errors import SettingsInvalid
+from contracts.people import People, ResolvePeople
 
 UNKNOWN_PERSON = "UnknownPerson"
 

@@ -16,8 +16,9 @@ from cli.output import command
 from cli.tree import MAX_ROWS, one_line, plan_tree
 from contracts.base import Json
 from contracts.effects import UndoCall
+from contracts.incidents import Incident
 from contracts.plans import Revision
-from contracts.run import Incident, RunView, Waiting
+from contracts.run import RunView, Waiting
 from contracts.state import StateEntry
 from runtime.watch import Observation
 

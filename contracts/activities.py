@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar
 from contracts.base import Contract, Json
 from contracts.events import Published, PublishEvent, Subscribed, Subscription
 from contracts.model import ModelReply, ModelRequest
+from contracts.people import People, ResolvePeople
 from contracts.plans import CheckedPlan, CheckPlan
 from contracts.run import Definition, RunResult
 from contracts.tools import Part
@@ -34,18 +35,6 @@ class LoadProcess(Contract):
 
     process: str
     input: Json = None
-
-
-class ResolvePeople(Contract):
-    """Who `group:` and `user:` names are now. Fails with `UnknownPerson` naming the directory file."""
-
-    names: tuple[str, ...]
-
-
-class People(Contract):
-    """For each name asked for, the users it stands for: `{"group:finance": ["user:alice", "user:bob"]}`."""
-
-    users: dict[str, tuple[str, ...]]
 
 
 class AwaitRun(Contract):

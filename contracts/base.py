@@ -102,3 +102,10 @@ Duration = Annotated[
         }
     ),
 ]
+
+
+def canonical(value: Any) -> Any:
+    """The value with the keys of its objects sorted, so that equal values have equal JSON."""
+    if isinstance(value, dict):
+        return {key: canonical(value[key]) for key in sorted(value)}
+    return [canonical(item) for item in value] if isinstance(value, list | tuple) else value

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import to_json
 
-from contracts.base import Contract, Json
+from contracts.base import Contract, Json, canonical
 
 
 def actor(value: object) -> object:
@@ -17,31 +17,55 @@ def actor(value: object) -> object:
 Actor = Annotated[str, BeforeValidator(actor), Field(pattern=r"^[a-z]+:[^\s:]+$", examples=["user:alice"])]
 
 
+Verb = Literal["approve", "reject", "withdraw", "claim", "release", "delegate", "comment"]
+
+
 class Decision(Contract):
     """`{"step": "sign_off", "decision": "approve", "by": "user:cfo"}`.
 
+    `approve` and `reject` are votes; a reject needs a `comment`. `withdraw` takes one's own vote back while the outcome
+    is open. `claim` keeps the decision for oneself, `release` gives it back. `delegate` hands one's own say over to
+    somebody else, `to`. `comment` is only that.
+
     `id` makes repeats the same decision. `hash` is of what was decided on, as the view shows it; when given and
-    stale, the decision is refused. A reject needs a `comment`. `edits` is for approvals that allow it.
+    stale, the decision is refused. `edits` is for approvals that allow it.
     """
 
     step: str
-    decision: Literal["approve", "reject"]
+    decision: Verb
     by: Actor
     comment: str = ""
     id: str | None = None
     hash: str | None = None
     edits: Json = None
+    to: Actor | None = None
+
+
+class AgentChange(Contract):
+    """What an operator has an agent step tried again with, instead of what the process says; None: as it says."""
+
+    task: str | None = None
+    instructions: str | None = None
+    model: str | tuple[str, ...] | None = None
+
+
+RepairAction = Literal["retry", "amend", "skip", "complete", "replan", "fallback", "abort", "pause", "resume", "note"]
 
 
 class Repair(Contract):
-    """What an operator does about an incident. `value`: new arguments for `amend`, the output for `complete`,
-    `{"undo": false}` for an `abort` that leaves effects as they are."""
+    """What an operator does about an incident, or to a run that goes on.
 
-    step: str
-    action: Literal["retry", "amend", "skip", "complete", "replan", "abort"]
+    `value`: new arguments for `amend`, the output for `complete`, `{"undo": false}` for an `abort` that leaves effects
+    as they are, the step to go on with for `fallback`. `agent`: for an `amend` of an agent step. `amend` is also for a
+    step that has not begun. `pause` and `resume` are about the run, and `note` may be: their `step` is empty.
+    """
+
+    step: str = ""
+    action: RepairAction
     by: Actor
     reason: str = ""
     value: Json = None
+    agent: AgentChange | None = None
     id: str | None = None
 
 
@@ -54,19 +78,22 @@ class Cancel(Contract):
     id: str | None = None
 
 
+class Difference(Contract):
+    """One place that a repair changes: its path (`arguments.amount`), what was there, what is there now."""
+
+    path: str
+    before: Json = None
+    after: Json = None
+
+
 class Receipt(Contract):
     """The answer to any of them: what holds now, in words (`outcome`) and as the step's or run's `status`."""
 
     outcome: str
     status: str
+    difference: tuple[Difference, ...] = ()
 
 
 def subject_hash(subject: dict[str, Any]) -> str:
     """SHA-256 (hex) of the exact thing decided on, as canonical JSON: sorted keys, no spaces."""
-    return hashlib.sha256(to_json(_sorted(subject))).hexdigest()
-
-
-def _sorted(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    return [_sorted(item) for item in value] if isinstance(value, list | tuple) else value
+    return hashlib.sha256(to_json(canonical(subject))).hexdigest()

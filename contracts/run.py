@@ -7,14 +7,17 @@ from pydantic import Field, PlainSerializer
 
 from contracts.agent import ChildRecord, HistoryGauge, Note
 from contracts.asks import Ask
+from contracts.ballot import ApprovalState, Vote
 from contracts.base import Contract, Json
 from contracts.decisions import Receipt
 from contracts.effects import UndoCall
 from contracts.errors import ErrorInfo
 from contracts.events import Event
+from contracts.incidents import Incident
 from contracts.model import Usage
 from contracts.plans import PlanRecord, Revision
 from contracts.process import Budget, Process
+from contracts.record import RecordState
 from contracts.state import StateEntry, StateValue
 from contracts.tools import ToolSpec
 
@@ -53,47 +56,6 @@ class RunRequest(Contract):
     granted: Budget = Field(default=Budget(), description="what an agent gives the run out of what it has left")
     definition: Definition | None = None
     snapshot: "Snapshot | None" = Field(default=None, description="set by continue-as-new only")
-
-
-class Vote(Contract):
-    by: str
-    decision: Literal["approve", "reject"]
-    comment: str = ""
-    at: datetime
-    stage: int = 0
-
-
-class ApprovalState(Contract):
-    """An open approval. `stages`: who may decide, groups resolved to users when it opened; `stage`: the open one."""
-
-    title: str
-    show: dict[str, Json]
-    hash: str
-    stages: tuple["OpenStage", ...]
-    stage: int = 0
-    not_by: tuple[str, ...] = ()
-    votes: tuple[Vote, ...] = ()
-    since: datetime
-    remind_at: datetime | None = None
-    reminded: int = 0
-    escalate_at: datetime | None = None
-    escalate_to: dict[str, tuple[str, ...]] = {}
-    escalated: bool = False
-    edits: Json = None
-    outcome: Literal["approved", "rejected"] | None = None
-    asked: str = Field(default="", description="hash of what was first asked, before any edits")
-    subject: Json = Field(default=None, description="exactly what is decided on, and done once approved")
-
-
-class OpenStage(Contract):
-    """Who may decide now: each name as written with the users it stood for when the approval opened.
-
-    `needed`: how many different people must approve. With `everyone`, one for each name.
-    """
-
-    asked: dict[str, tuple[str, ...]]
-    needed: int
-    everyone: bool = False
 
 
 class StepRecord(Contract):
@@ -138,6 +100,7 @@ class Snapshot(Contract):
     state: dict[str, StateEntry] = {}
     generation: int = 1
     warned: tuple[str, ...] = Field(default=(), description="budgets and limits whose warning was given")
+    record: RecordState = RecordState()
 
 
 class Waiting(Contract):
@@ -155,20 +118,6 @@ class Waiting(Contract):
     reminded: int = 0
     show: dict[str, Json] = {}
     hash: str | None = None
-
-
-class Incident(Contract):
-    """A parked step, for a person who did not write the process."""
-
-    step: str
-    title: str
-    error: ErrorInfo
-    since: datetime
-    attempts: int
-    input: Json = None
-    done: tuple[str, ...] = Field(default=(), description="completed steps with an effect; not done again")
-    blocks: tuple[str, ...] = Field(default=(), description="steps that wait for this one")
-    actions: tuple[str, ...] = ("retry", "amend", "skip", "complete", "abort")
 
 
 class StepView(Contract):

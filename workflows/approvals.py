@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from contracts.approval import Approve, Stage
+from contracts.ballot import ApprovalState, OpenStage, Vote
 from contracts.decisions import Decision, subject_hash
 from contracts.errors import StepError
-from contracts.run import ApprovalState, OpenStage, Vote
 
 Users = Mapping[str, tuple[str, ...]]
 """For each name as written (`group:finance`), the users it stands for."""

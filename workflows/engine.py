@@ -21,7 +21,9 @@ with workflow.unsafe.imports_passed_through():
     from language import expressions
     from language.schema import violations
     from workflows.ends import Ending, Known
+    from workflows.evaluating import Evaluating
     from workflows.plan import Node, Plan, Scope
+    from workflows.record import Record
     from workflows.shares import Share
     from workflows.state import SharedState
 
@@ -33,7 +35,7 @@ OnFailure = Callable[["Engine", Node, StepError], Awaitable[bool]]
 """Deals with a step's failure; whether the step is to be tried once more."""
 
 
-class Engine:
+class Engine(Evaluating):
     """One run's plan in motion. Everything that must outlive a continue-as-new is in the nodes' records."""
 
     def __init__(
@@ -45,15 +47,15 @@ class Engine:
         on_failure: OnFailure,
     ) -> None:
         snapshot = request.snapshot or Snapshot(started=workflow.info().start_time, records=(), completions=0)
-        self.run = run
-        self.request = request
-        self.definition = definition
+        super().__init__(run, request, definition)
         self.started = snapshot.started
         self.generation = snapshot.generation
         self.completions = snapshot.completions
         self.seen: dict[str, Receipt | StateValue] = dict(snapshot.seen)
         self.state = SharedState(definition.process.state, snapshot.state)
-        self.plan = Plan(definition.process.steps, {record.id: record for record in snapshot.records})
+        self.record = Record(run, snapshot.record)
+        records = {record.id: record for record in snapshot.records}
+        self.plan = Plan(definition.process.steps, records, self.record.step_changed)
         self.active: set[Node] = set()
         self.waiting: dict[str, Node] = {}
         self.parked: dict[str, Node] = {}
@@ -71,10 +73,6 @@ class Engine:
         self._on_failure = on_failure
         self.slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._facts = {
-            "input": request.input,
-            "run": {"id": run, "process": request.process, "started_by": request.started_by},
-        }
 
     # Starting and ending
 
@@ -141,32 +139,6 @@ class Engine:
     def touch(self) -> None:
         """Something changed that readers of the run want to see."""
         self.changes += 1
-
-    # Expressions
-
-    def evaluate(self, node: Node, value: Json, **names: Json) -> Json:
-        return expressions.evaluate(value, self._names(node.scope, names), lambda name: _look_up(node.scope, name))
-
-    def holds(self, node: Node, condition: str | bool, **names: Json) -> bool:
-        return expressions.truth(condition, self._names(node.scope, names), lambda name: _look_up(node.scope, name))
-
-    def evaluate_output(self) -> Json:
-        root = self.plan.root
-        return expressions.evaluate(
-            self.definition.process.output, self._names(root, {}), lambda name: _look_up(root, name)
-        )
-
-    def names_for(self, node: Node, used: Iterable[str]) -> dict[str, Json]:
-        """The values of these names as a step sees them now."""
-        names = self._names(node.scope, {})
-        return {name: names[name] for name in sorted(used) if name in names}
-
-    def views(self, node: Node, steps: Iterable[str]) -> dict[str, Json]:
-        """What `steps.ID` of each is now."""
-        return {name: _look_up(node.scope, name) for name in sorted(steps)}
-
-    def _names(self, scope: Scope, names: Mapping[str, Json]) -> dict[str, Any]:
-        return {**self._facts, "state": self.state.values(), **scope.visible_names(), **names}
 
     # One step
 
@@ -383,6 +355,7 @@ class Engine:
             state=self.state.entries,
             generation=self.generation + 1,
             warned=tuple(sorted(self.warned)),
+            record=self.record.state(),
         )
 
 
@@ -391,8 +364,3 @@ def _close(node: Node) -> None:
     for inner in node.all_inside():
         if not inner.is_settled and not inner.is_at_work:
             inner.update(status="cancelled")
-
-
-def _look_up(scope: Scope, name: str) -> Json:
-    node = scope.find(name)
-    return node.view() if node else {"output": None, "status": "pending"}

@@ -6,7 +6,7 @@ size of the plan.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -14,16 +14,21 @@ from typing import Any, Literal
 
 from contracts.approval import Approval
 from contracts.asks import Ask
+from contracts.ballot import ApprovalState
 from contracts.base import Json
 from contracts.decisions import Repair
 from contracts.errors import ErrorInfo
 from contracts.process import ApprovalStep, Fallback, GoalStep, GroupStep, Step
-from contracts.run import IDLE, SETTLED, ApprovalState, StepRecord
+from contracts.run import IDLE, SETTLED, StepRecord
 
 ASKS_PEOPLE = ApprovalStep(
     approval=Approval.model_validate({"title": "what an agent asks", "from": [{"any_of": ["starter"]}]})
 )
 """The step of every ask; who decides and what is shown is in the ask."""
+
+
+OnChange = Callable[[StepRecord | None, StepRecord], None]
+"""Told of every step that comes to another status: what it was, None when it had not begun, and what it is."""
 
 
 @dataclass(eq=False)
@@ -97,6 +102,7 @@ class Node:
     task: asyncio.Task[None] | None = None
     interruptible: bool = True
     rows: tuple[StepRecord, str] | None = None
+    on_change: OnChange | None = None
 
     # Made when first asked for: a plan of ten thousand nodes is made in one workflow task.
     @property
@@ -175,7 +181,10 @@ class Node:
         return self.record.approval
 
     def update(self, **changes: Any) -> None:
+        before = self.saved
         self.saved = self.record.model_copy(update=changes)
+        if self.on_change is not None and self.saved.status != (before.status if before else "pending"):
+            self.on_change(before, self.saved)
 
     def start_afresh(self, **changes: Any) -> None:
         """Back to where it has not begun: its deadline and its waits begin again. What holds others stays open."""
@@ -232,8 +241,11 @@ class Node:
 class Plan:
     """All nodes of a run by id, growing as groups, plans, items and rounds open."""
 
-    def __init__(self, steps: Mapping[str, Step], records: Mapping[str, StepRecord]) -> None:
+    def __init__(
+        self, steps: Mapping[str, Step], records: Mapping[str, StepRecord], on_change: OnChange | None = None
+    ) -> None:
         self.nodes: dict[str, Node] = {}
+        self._on_change = on_change
         self._records = records
         self._first: tuple[int, list[Node]] = (0, [])
         self.root = Scope(prefix="")
@@ -347,6 +359,7 @@ class Plan:
     ) -> Node:
         saved = self._records.get(node_id)
         node = Node(id=node_id, step=step, scope=scope, saved=saved, role=role, holder=holder or scope)
+        node.on_change = self._on_change
         if holder is not None:
             holder.nodes[node_id] = node
         self.nodes[node_id] = node

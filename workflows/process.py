@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,38 +14,22 @@ with workflow.unsafe.imports_passed_through():
     import workflows.failures as failures
     import workflows.gauges as gauges
     import workflows.messages as messages
-    import workflows.steps.asks as asks
-    import workflows.steps.budget as budget
-    import workflows.steps.goal as goal
     import workflows.view as view
     from contracts.activities import LOAD_PROCESS, LoadProcess
-    from contracts.asks import Ask, Withdrawal
     from contracts.base import Json, format_duration
-    from contracts.decisions import Cancel, Decision, Receipt, Repair
-    from contracts.errors import Cancelled, ErrorInfo, ExpressionFailed, InputInvalid, LimitReached, Refused, StepError
-    from contracts.events import Delivery
+    from contracts.errors import Cancelled, ErrorInfo, ExpressionFailed, InputInvalid, LimitReached, StepError
     from contracts.names import (
-        ASK_SIGNAL,
-        CANCEL,
-        DECIDE,
-        EVENT_SIGNAL,
-        LEASE_SIGNAL,
         PROCESS_ATTRIBUTE,
         PROCESS_WORKFLOW,
-        PUT_STATE,
-        REPAIR,
-        STATE_QUERY,
         STATUS_ATTRIBUTE,
-        VIEW_QUERY,
         WAITS_FOR_ATTRIBUTE,
-        WITHDRAW_SIGNAL,
     )
-    from contracts.run import Cost, Definition, Page, RunRequest, RunResult, RunStatus, RunView
-    from contracts.state import PutState, StateValue
+    from contracts.run import Cost, Definition, RunRequest, RunResult, RunStatus
     from language.schema import violations
     from workflows.calls import Call, call_engine
     from workflows.ends import Ending
     from workflows.engine import Engine
+    from workflows.inbox import Inbox
     from workflows.steps.actions import ACTIONS
     from workflows.taint import has_read, is_output_tainted
     from workflows.undo import undo_by_parent, undo_run
@@ -57,24 +41,12 @@ had then, it starts nothing more until that is so. The server suggests at 4,096 
 MAX_MESSAGES = 1_500
 """Updates of one run id after which it does not wait any longer; the server takes 2,000."""
 
-MAX_REFUSED = 20
-"""Refused signals the view remembers."""
-
 
 @workflow.defn(name=PROCESS_WORKFLOW)
-class ProcessWorkflow:
-    """Payloads are taken as plain JSON, however many, and read here: what cannot be read is then refused with what is
-    wrong in it, where a typed handler would fail the workflow task for ever."""
-
+class ProcessWorkflow(Inbox):
     def __init__(self) -> None:
-        self._engine: Engine | None = None
-        self._refused: tuple[str, ...] = ()
-        self._status: RunStatus = "running"
-        self._output: Json = None
-        self._error: ErrorInfo | None = None
-        self._ended: datetime | None = None
+        super().__init__()
         self._is_cancelled_by_temporal = False
-        self._not_started: str | None = None
 
     @workflow.run
     async def run(self, *payload: Json) -> RunResult:
@@ -106,140 +78,6 @@ class ProcessWorkflow:
             undo=undo_by_parent(engine) if workflow.info().parent else (),
             tainted=is_output_tainted(engine),
         )
-
-    # What people ask and say
-
-    @workflow.query(name=VIEW_QUERY)
-    def view(self, *payload: Json) -> RunView:
-        try:
-            page = messages.parse(Page, payload) if payload else Page()
-        except Refused as error:
-            raise _refusal(error) from error
-        if self._engine is None:
-            loading = "the run is still loading its process; ask again in a moment"
-            raise ApplicationError(self._not_started or loading, type="Loading")
-        status = self._status if self._ended else view.live_status(self._engine)
-        return view.run_view(
-            self._engine,
-            status,
-            output=self._output,
-            error=self._error,
-            ended=self._ended,
-            refused=self._refused,
-            page=page,
-        )
-
-    @workflow.update(name=DECIDE)
-    async def decide(self, *payload: Json) -> Receipt:
-        return await self._receipt(Decision, payload)
-
-    @decide.validator
-    def _validate_decide(self, *payload: Json) -> None:
-        self._check(Decision, payload)
-
-    @workflow.update(name=REPAIR)
-    async def repair(self, *payload: Json) -> Receipt:
-        return await self._receipt(Repair, payload)
-
-    @repair.validator
-    def _validate_repair(self, *payload: Json) -> None:
-        self._check(Repair, payload)
-
-    @workflow.update(name=CANCEL)
-    async def cancel(self, *payload: Json) -> Receipt:
-        return await self._receipt(Cancel, payload)
-
-    @cancel.validator
-    def _validate_cancel(self, *payload: Json) -> None:
-        self._check(Cancel, payload)
-
-    @workflow.signal(name=DECIDE)
-    async def decide_by_signal(self, *payload: Json) -> None:
-        await self._take_signal(Decision, payload)
-
-    @workflow.signal(name=REPAIR)
-    async def repair_by_signal(self, *payload: Json) -> None:
-        await self._take_signal(Repair, payload)
-
-    @workflow.signal(name=CANCEL)
-    async def cancel_by_signal(self, *payload: Json) -> None:
-        await self._take_signal(Cancel, payload)
-
-    @workflow.update(name=PUT_STATE)
-    async def put_state(self, *payload: Json) -> StateValue:
-        taken = await self._take(PutState, payload)
-        if isinstance(taken, Receipt):
-            raise _refusal(Refused("this id was used for a decision already; give the write one of its own"))
-        return taken
-
-    @put_state.validator
-    def _validate_put_state(self, *payload: Json) -> None:
-        self._check(PutState, payload)
-
-    @workflow.query(name=STATE_QUERY)
-    def state(self, key: str) -> StateValue:
-        if self._engine is None:
-            raise ApplicationError("the run is still loading its process; ask again in a moment", type="Loading")
-        return self._engine.state.read(key)
-
-    @workflow.signal(name=EVENT_SIGNAL)
-    async def event(self, *payload: Json) -> None:
-        if (delivery := messages.readable(Delivery, payload)) is not None:
-            messages.deliver(await self._loaded(), delivery)
-
-    @workflow.signal(name=LEASE_SIGNAL)
-    async def lease(self, *payload: Json) -> None:
-        await budget.take(await self._loaded(), payload)
-
-    @workflow.signal(name=ASK_SIGNAL)
-    async def ask(self, *payload: Json) -> None:
-        if (ask := messages.readable(Ask, payload)) is not None:
-            asks.open_ask(await self._loaded(), ask)
-
-    @workflow.signal(name=WITHDRAW_SIGNAL)
-    async def withdraw(self, *payload: Json) -> None:
-        if (withdrawal := messages.readable(Withdrawal, payload)) is not None:
-            asks.withdraw(await self._loaded(), withdrawal)
-
-    def _check(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
-        try:
-            message = messages.parse(model, payload)
-            if self._engine is not None:
-                messages.check(self._engine, message)
-        except Refused as error:
-            raise _refusal(error) from error
-
-    async def _take(self, model: type[messages.M], payload: tuple[Json, ...]) -> Receipt | StateValue:
-        try:
-            message = messages.parse(model, payload)
-            engine = await self._loaded()
-            messages.check(engine, message)
-            if isinstance(message, Decision):
-                await goal.check_edits(engine, message)
-                messages.check(engine, message)
-            return messages.take(engine, message)
-        except Refused as error:
-            raise _refusal(error) from error
-        except StepError as error:
-            raise ApplicationError(str(error), error.detail, type=error.type_name(), non_retryable=True) from error
-
-    async def _receipt(self, model: type[messages.M], payload: tuple[Json, ...]) -> Receipt:
-        taken = await self._take(model, payload)
-        if isinstance(taken, StateValue):
-            raise _refusal(Refused("this id was used for a write to the state already; use another"))
-        return taken
-
-    async def _take_signal(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
-        try:
-            await self._take(model, payload)
-        except ApplicationError as error:
-            workflow.logger.warning("signal refused: %s", error.message)
-            self._refused = (*self._refused, f"{workflow.now():%Y-%m-%d %H:%M:%S} {error.message}")[-MAX_REFUSED:]
-
-    async def _loaded(self) -> Engine:
-        while self._engine is None:
-            await workflow.wait_condition(lambda: self._engine is not None)
-        return self._engine
 
     # From start to end
 
@@ -368,10 +206,6 @@ async def _despite_cancel(work: Coroutine[Any, Any, None]) -> None:
 
 def _invalid(message: str) -> ApplicationError:
     return ApplicationError(message, type=InputInvalid.type_name(), non_retryable=True)
-
-
-def _refusal(error: Refused) -> ApplicationError:
-    return ApplicationError(str(error), type=Refused.type_name(), non_retryable=True)
 
 
 def _time_left(engine: Engine) -> timedelta | None:

@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
     from contracts.effects import UndoCall
     from contracts.errors import ErrorInfo, ExpressionFailed
+    from contracts.incidents import Incident
     from contracts.model import Usage
     from contracts.names import OPERATOR
     from contracts.process import (
@@ -27,7 +28,6 @@ with workflow.unsafe.imports_passed_through():
     )
     from contracts.run import (
         Cost,
-        Incident,
         Page,
         RunStatus,
         RunView,
@@ -39,8 +39,8 @@ with workflow.unsafe.imports_passed_through():
     from language.expressions import as_text
     from workflows.engine import Engine
     from workflows.gauges import history
-    from workflows.messages import can_replan
     from workflows.plan import Node
+    from workflows.repairing import can_replan
     from workflows.undo import undo_calls
 
 _FIRST = Page()

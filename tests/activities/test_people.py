@@ -5,7 +5,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.people import resolve_people_activity
-from contracts.activities import ResolvePeople
+from contracts.people import ResolvePeople
 
 DIRECTORY = """
 users:

@@ -5,12 +5,14 @@ from datetime import timedelta
 from cli.marks import UNICODE
 from cli.panels import run_screen
 from contracts.agent import AgentView, ChildRecord, HistoryGauge, Note, WindowGauge
+from contracts.ballot import Vote
 from contracts.effects import UndoCall
 from contracts.errors import ErrorInfo
+from contracts.incidents import Incident
 from contracts.model import Usage
 from contracts.plans import Revision
 from contracts.process import Limits
-from contracts.run import Cost, Incident, Saved, Vote, Waiting
+from contracts.run import Cost, Saved, Waiting
 from contracts.state import StateEntry
 from runtime.watch import Observation
 from tests.cli.test_tree import drawn

@@ -27,11 +27,10 @@ from contracts.activities import (
     LOAD_PROCESS,
     RESOLVE_PEOPLE,
     LoadProcess,
-    People,
-    ResolvePeople,
 )
 from contracts.decisions import Receipt
 from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
+from contracts.people import People, ResolvePeople
 from contracts.run import Definition, RunRequest, RunResult, RunView
 from contracts.settings import ModelAlias
 from contracts.state import state_tools

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.approval import Stage
+from contracts.ballot import ApprovalState
 from contracts.decisions import Decision
 from contracts.errors import StepError
-from contracts.run import ApprovalState
 from workflows.approvals import candidates, count, deciders, missing, open_stages, refusal
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -9,13 +9,14 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     import workflows.approvals as approvals
-    from contracts.activities import RESOLVE_PEOPLE, ResolvePeople
+    from contracts.activities import RESOLVE_PEOPLE
     from contracts.approval import Approve
+    from contracts.ballot import ApprovalState, Vote
     from contracts.base import Json
     from contracts.decisions import subject_hash
     from contracts.errors import ErrorInfo, Rejected, StepError
+    from contracts.people import ResolvePeople
     from contracts.process import ApprovalStep
-    from contracts.run import ApprovalState, Vote
     from language.expressions import as_text
     from workflows.calls import Call, call_engine, summary
     from workflows.ends import Ending
