@@ -52,6 +52,7 @@ class Engine(Evaluating):
         self.generation = snapshot.generation
         self.completions = snapshot.completions
         self.seen: dict[str, Receipt | StateValue] = dict(snapshot.seen)
+        self.said = dict(snapshot.said)
         self.state = SharedState(definition.process.state, snapshot.state)
         self.record = Record(run, snapshot.record)
         records = {record.id: record for record in snapshot.records}
@@ -352,6 +353,7 @@ class Engine(Evaluating):
             records=tuple(node.record for node in self.plan.walk() if not node.is_untouched),
             completions=self.completions,
             seen=self.seen,
+            said=self.said,
             state=self.state.entries,
             generation=self.generation + 1,
             warned=tuple(sorted(self.warned)),

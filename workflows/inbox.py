@@ -6,6 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.deciding as deciding
     import workflows.messages as messages
     import workflows.steps.asks as asks
     import workflows.steps.budget as budget
@@ -156,6 +157,7 @@ class Inbox:
             messages.check(engine, message)
             if isinstance(message, Decision):
                 await goal.check_edits(engine, message)
+                await deciding.check_person(engine, message)
                 messages.check(engine, message)
             return messages.take(engine, message)
         except Refused as error:
