@@ -52,8 +52,8 @@ class Engine(Evaluating):
         self.generation = snapshot.generation
         self.completions = snapshot.completions
         self.seen: dict[str, Receipt | StateValue] = dict(snapshot.seen)
-        self.state = SharedState(definition.process.state, snapshot.state)
         self.record = Record(run, workflow.info().first_execution_run_id, definition.process.process, snapshot.record)
+        self.state = SharedState(definition.process.state, snapshot.state, self.record.state_written)
         records = {record.id: record for record in snapshot.records}
         self.plan = Plan(definition.process.steps, records, self.record.step_changed)
         self.active: set[Node] = set()

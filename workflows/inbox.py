@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.asks import Ask, Withdrawal
     from contracts.base import Json
     from contracts.decisions import Cancel, Decision, Receipt, Repair
-    from contracts.errors import ErrorInfo, Refused, StepError
+    from contracts.errors import ErrorInfo, Refused, StepError, SurefootError
     from contracts.events import Delivery
     from contracts.names import (
         ASK_SIGNAL,
@@ -173,6 +173,7 @@ class Inbox:
             self._record_refusal(model, payload, error)
             raise _refusal(error) from error
         except StepError as error:
+            self._record_refusal(model, payload, error)
             raise ApplicationError(str(error), error.detail, type=error.type_name(), non_retryable=True) from error
 
     async def _receipt(self, model: type[messages.M], payload: tuple[Json, ...]) -> Receipt:
@@ -195,7 +196,7 @@ class Inbox:
         if self._ended is not None:
             raise Refused(f"the run has ended already: it is {self._status}")
 
-    def _record_refusal(self, model: type[messages.M], payload: tuple[Json, ...], error: Refused) -> None:
+    def _record_refusal(self, model: type[messages.M], payload: tuple[Json, ...], error: SurefootError) -> None:
         """What was sent and did not hold. What a validator refuses never reaches the run, so this is of signals."""
         if self._engine is not None and self._ended is None:
             said = payload[0] if payload and isinstance(payload[0], dict) else {}

@@ -4,6 +4,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
+    from contracts.plans import Revision
     from contracts.record import ENGINE as BY_ITSELF
     from contracts.record import (
         MAX_REASON,
@@ -19,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
         link,
     )
     from contracts.run import SETTLED, StepRecord, StepStatus
+    from contracts.state import StateValue
 
 BATCH = 300
 """Events in one write. As many as that are at most 64 kB of most runs, from where a payload is kept outside."""
@@ -89,6 +91,17 @@ class Record:
             return
         reason = after.error.message if after.error and after.status in _WITH_REASON else ""
         self.add(kind, by=by, step=after.id, reason=reason, **_facts(self._run, after))
+
+    def plan_changed(self, step: str, revision: Revision) -> None:
+        """A goal has a plan, or another one."""
+        changes = revision.model_dump(mode="json", exclude_defaults=True, exclude={"at", "by", "reason"})
+        kind: EventKind = "plan.made" if revision.number == 1 else "plan.changed"
+        self.add(kind, by=revision.by, step=step, reason=revision.reason, **changes)
+
+    def state_written(self, value: StateValue, operation: str, by: str) -> None:
+        """A key of the shared state was written."""
+        held = digest(value.value)
+        self.add("state.written", by=by, key=value.key, version=value.version, operation=operation, value=held)
 
     @property
     def is_written(self) -> bool:
