@@ -7,6 +7,7 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     import workflows.messages as messages
+    import workflows.operators as operators
     import workflows.steps.asks as asks
     import workflows.steps.budget as budget
     import workflows.steps.goal as goal
@@ -153,9 +154,9 @@ class Inbox:
     def _check(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
         try:
             message = messages.parse(model, payload)
-            self._check_open()
+            operators.check_actor(message)
             if self._engine is not None:
-                messages.check(self._engine, message)
+                self._check_now(self._engine, message)
         except Refused as error:
             raise _refusal(error) from error
 
@@ -163,11 +164,13 @@ class Inbox:
         try:
             message = messages.parse(model, payload)
             engine = await self._loaded()
-            self._check_open()
-            messages.check(engine, message)
+            self._check_now(engine, message)
             if isinstance(message, Decision):
                 await goal.check_edits(engine, message)
-                messages.check(engine, message)
+                self._check_now(engine, message)
+            if isinstance(message, Repair | Cancel):
+                await operators.authorise(engine, message)
+                self._check_now(engine, message)  # again: the run went on while the directory was asked
             return messages.take(engine, message)
         except Refused as error:
             self._record_refusal(model, payload, error)
@@ -189,12 +192,13 @@ class Inbox:
             workflow.logger.warning("signal refused: %s", error.message)
             self._refused = (*self._refused, f"{workflow.now():%Y-%m-%d %H:%M:%S} {error.message}")[-MAX_REFUSED:]
 
-    def _check_open(self) -> None:
+    def _check_now(self, engine: Engine, message: messages.Message) -> None:
         """Raises:
-        Refused: the run has ended, and only writes the last events of its record.
+        Refused: the message does not hold as the run stands; it has ended, and writes its record's last events.
         """
         if self._ended is not None:
-            raise Refused(f"the run has ended already: it is {self._status}")
+            raise Refused(f"the run has ended: it is {self._status}")
+        messages.check(engine, message)
 
     def _record_refusal(self, model: type[messages.M], payload: tuple[Json, ...], error: SurefootError) -> None:
         """What was sent and did not hold. What a validator refuses never reaches the run, so this is of signals."""
