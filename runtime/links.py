@@ -127,4 +127,6 @@ def _kept_key(file: Path) -> bytes:
     try:
         return _key(file.read_text(), str(file))
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsInvalid(f"{file}: the key of links cannot be read: {error}; mend it, or set links.keys") from error
+        raise SettingsInvalid(
+            f"{file}: the key of links cannot be read: {error}; mend it, or set links.keys"
+        ) from error
