@@ -117,6 +117,7 @@ def run_view(
         },
         refused=refused,
         history=history(),
+        record=engine.record.mark,
     )
 
 
