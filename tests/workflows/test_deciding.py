@@ -32,10 +32,12 @@ PAY = """
 """
 
 
-async def ask(office: Office, amount: int = 500, *, started_by: str = "user:sam", **approval: Any) -> Run:
-    """A run that waits for its approval, `approval` in place of, or besides, what it says."""
+async def ask(
+    office: Office, amount: int = 500, *, started_by: str = "user:sam", rows: Any = None, **approval: Any
+) -> Run:
+    """A run that waits for its approval, with these rows, and `approval` besides what it says."""
     process = yaml.safe_load(PAY)
-    process["steps"]["ok"]["approval"].update(approval)
+    process["steps"]["ok"]["approval"].update(approval, **({"from": rows} if rows else {}))
     run = await office.start(yaml.safe_dump(process), {"amount": amount}, started_by=started_by)
     await run.waiting("ok")
     return run
@@ -61,7 +63,7 @@ async def test_the_first_matching_row_decides_and_stages_follow_each_other(offic
 
 
 async def test_the_starter_cannot_approve(office: Office) -> None:
-    run = await ask(office, started_by="user:alice", **{"from": [{"any_of": ["group:finance"]}]})
+    run = await ask(office, started_by="user:alice", rows=[{"any_of": ["group:finance"]}])
     assert (await waiting(run)).barred == ("user:alice",)
     assert "may not decide here" in await run.refused("ok", "approve", "alice")
     await run.decide("ok", "approve", "bob")
@@ -88,7 +90,7 @@ async def test_a_run_that_says_not_by_starter_is_not_started_unless_it_says_who_
     "where",
     [
         "steps: {g: {steps: {w: {tool: do.work, approve: APPROVAL}}}}",
-        "agents: {a: {instructions: H, tools: [do.work], approve: [{tools: [do.work], CALLS}]}}\nsteps: {s: {wait: 1h}}",
+        "agents: {a: {instructions: X, tools: [do.*], approve: [{tools: [do.work], CALLS}]}}\nsteps: {s: {wait: 1h}}",
         "agents: {a: {instructions: Hi., limits: {turns: 2, at_limit: {ask: APPROVAL}}}}\nsteps: {s: {wait: 1h}}",
         "steps: {g: {goal: Go., tools: [do.work], review: APPROVAL}}",
     ],
@@ -183,9 +185,8 @@ async def test_search_attributes_say_what_a_run_waits_for(office: Office) -> Non
 
 
 async def test_what_does_not_count_is_refused_with_what_holds_instead(office: Office) -> None:
-    run = await ask(
-        office, started_by="user:carol", **{"from": [{"any_of": ["group:finance", "user:carol"], "count": 2}]}
-    )
+    rows = [{"any_of": ["group:finance", "user:carol"], "count": 2}]
+    run = await ask(office, started_by="user:carol", rows=rows)
     first = await waiting(run)
     await run.decide("ok", "approve", "bob", edits={"amount": 400})
     now = (await waiting(run)).hash or ""
@@ -223,7 +224,7 @@ async def test_once_decided_or_ended_it_is_refused_with_the_outcome(office: Offi
 
 async def test_stages_side_by_side_show_who_has_approved_each(office: Office) -> None:
     stages = [{"any_of": ["group:finance"]}, {"all_of": ["user:cfo"]}]
-    run = await ask(office, **{"from": [{"stages": stages, "side_by_side": True}]})
+    run = await ask(office, rows=[{"stages": stages, "side_by_side": True}])
     await run.decide("ok", "approve", "cfo")
     seen = await waiting(run)
     assert [(stage.status, stage.approved) for stage in seen.stages] == [("open", ()), ("done", ("user:cfo",))]
@@ -233,7 +234,7 @@ async def test_stages_side_by_side_show_who_has_approved_each(office: Office) ->
 
 
 async def test_a_claim_keeps_the_decision_and_comments_are_seen(office: Office) -> None:
-    run = await ask(office, claim="2h", **{"from": [{"any_of": ["group:finance"]}]})
+    run = await ask(office, claim="2h", rows=[{"any_of": ["group:finance"]}])
     said = await run.decide("ok", "claim", "alice")
     assert "ok is kept for user:alice until" in said.outcome
     seen = await waiting(run)
@@ -249,7 +250,7 @@ async def test_a_claim_keeps_the_decision_and_comments_are_seen(office: Office) 
 
 async def test_a_say_is_handed_only_to_whom_the_directory_knows(office: Office) -> None:
     office.strangers.add("user:nobody")
-    run = await ask(office, **{"from": [{"any_of": ["user:alice"]}]})
+    run = await ask(office, rows=[{"any_of": ["user:alice"]}])
     assert "cannot be handed to user:nobody: " in await run.refused("ok", "delegate", "alice", to="nobody")
     said = await run.decide("ok", "delegate", "alice", to="dan", comment="you know them")
     assert said.outcome == "user:dan decides ok in the place of user:alice"
@@ -266,7 +267,7 @@ async def test_a_deputy_decides_in_the_place_of_somebody_who_is_away_but_never_f
         "user:alice": (Deputy(user="user:dan", why="away"),),
         "user:bob": (Deputy(user="user:eve", why="away"),),
     }
-    run = await ask(office, started_by="user:bob", **{"from": [{"any_of": ["group:finance"]}]})
+    run = await ask(office, started_by="user:bob", rows=[{"any_of": ["group:finance"]}])
     seen = await waiting(run)
     assert (seen.people, seen.deputies) == (("user:alice", "user:dan"), {"user:dan": ("user:alice",)})
     assert "in the place of user:bob, who may not decide here" in await run.refused("ok", "approve", "eve")
