@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cli.approvals import deciding, in_whose_place, since_and_until
@@ -127,9 +126,9 @@ async def _show_inbox(output: Output, who: str | None) -> Exit:
         found, silent = await waiting_for(connection.client, person)
     now = datetime.now(UTC)
     marks = marks_of(output)
-    shown: RenderableType = Text(f"nothing waits for {person}")
-    if found:
-        shown = Group(*(part for each in found for part in (_block(each, person, marks, now), Text())))
+    shown = Text("\n\n", no_wrap=True, overflow="ignore").join(_block(each, person, marks, now) for each in found)
+    if not found:
+        shown = Text(f"nothing waits for {person}")
     output.show(shown, {"for": person, "approvals": [each.model_dump(mode="json") for each in found], "silent": silent})
     if silent:
         output.say(f"{len(silent)} runs did not answer, {silent[0]} first; is a worker running?")
@@ -138,9 +137,7 @@ async def _show_inbox(output: Output, who: str | None) -> Exit:
 
 def _block(found: OpenApproval, person: str, marks: Marks, now: datetime) -> Text:
     waiting = found.waiting
-    text = Text.assemble(
-        (f"{marks.icon('waiting')} ", "waiting"), (waiting.title, "bold"), no_wrap=True, overflow="ignore"
-    )
+    text = Text.assemble((f"{marks.icon('waiting')} ", "waiting"), (waiting.title, "bold"))
     text.append(f"\n  {found.run}  {waiting.step}  {since_and_until(waiting, now)}", style="faint")
     if place := in_whose_place(waiting, person):
         text.append(f"\n  {place}")
