@@ -22,6 +22,7 @@ from activities.model.speech import LIVE_SECONDS
 from activities.people import resolve_people_activity
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity, load_process_activity
+from activities.retries import retry_now_activity
 from activities.tools.declared import Connectors
 from activities.tools.results import keep_result_activity
 from activities.tools.runner import tool_activities
@@ -127,6 +128,7 @@ def activities(
         await_process_activity(connection.client),
         keep_result_activity(conversations),
         check_plan_activity(),
+        retry_now_activity(connection.client),
         *event_activities(Topics(connection.client, settings.task_queue)),
     ]
 

@@ -7,6 +7,8 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     import workflows.messages as messages
+    import workflows.remarks as remarks
+    import workflows.repairing as repairing
     import workflows.steps.asks as asks
     import workflows.steps.budget as budget
     import workflows.steps.goal as goal
@@ -22,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
         DECIDE,
         EVENT_SIGNAL,
         LEASE_SIGNAL,
+        PREVIEW_QUERY,
         PUT_STATE,
         REPAIR,
         STATE_QUERY,
@@ -31,6 +34,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.run import Page, RunStatus, RunView
     from contracts.state import PutState, StateValue
     from workflows.engine import Engine
+
+LOADING = "the run is still loading its process; ask again in a moment"
 
 MAX_REFUSED = 20
 """Refused signals the view remembers."""
@@ -56,8 +61,7 @@ class Inbox:
         except Refused as error:
             raise _refusal(error) from error
         if self._engine is None:
-            loading = "the run is still loading its process; ask again in a moment"
-            raise ApplicationError(self._not_started or loading, type="Loading")
+            raise ApplicationError(self._not_started or LOADING, type="Loading")
         status = self._status if self._ended else view.live_status(self._engine)
         return view.run_view(
             self._engine,
@@ -68,6 +72,15 @@ class Inbox:
             refused=self._refused,
             page=page,
         )
+
+    @workflow.query(name=PREVIEW_QUERY)
+    def preview(self, *payload: Json) -> Receipt:
+        if self._engine is None:
+            raise ApplicationError(self._not_started or LOADING, type="Loading")
+        try:
+            return messages.preview(self._engine, messages.parse(Repair, payload))
+        except Refused as error:
+            raise _refusal(error) from error
 
     @workflow.update(name=DECIDE)
     async def decide(self, *payload: Json) -> Receipt:
@@ -119,7 +132,7 @@ class Inbox:
     @workflow.query(name=STATE_QUERY)
     def state(self, key: str) -> StateValue:
         if self._engine is None:
-            raise ApplicationError("the run is still loading its process; ask again in a moment", type="Loading")
+            raise ApplicationError(LOADING, type="Loading")
         return self._engine.state.read(key)
 
     @workflow.signal(name=EVENT_SIGNAL)
@@ -154,10 +167,14 @@ class Inbox:
             message = messages.parse(model, payload)
             engine = await self._loaded()
             messages.check(engine, message)
-            if isinstance(message, Decision):
-                await goal.check_edits(engine, message)
+            if isinstance(message, Decision | Repair):
+                await _prepare(engine, message)
                 messages.check(engine, message)
-            return messages.take(engine, message)
+            is_new = not messages.is_known(engine, message)
+            taken = messages.take(engine, message)
+            if is_new and isinstance(message, Repair) and message.action in ("pause", "resume"):
+                await remarks.pass_on(engine, message)
+            return taken
         except Refused as error:
             raise _refusal(error) from error
         except StepError as error:
@@ -180,6 +197,20 @@ class Inbox:
         while self._engine is None:
             await workflow.wait_condition(lambda: self._engine is not None)
         return self._engine
+
+
+async def _prepare(engine: Engine, message: Decision | Repair) -> None:
+    """What a message that `check` let through needs from outside before it is taken.
+
+    Raises:
+        Refused: it does not hold after all.
+    """
+    if messages.is_known(engine, message):
+        return
+    if isinstance(message, Decision):
+        await goal.check_edits(engine, message)
+    else:
+        await repairing.prepare(engine, message)
 
 
 def _refusal(error: Refused) -> ApplicationError:

@@ -11,8 +11,8 @@ from contracts.errors import ErrorInfo
 from contracts.incidents import Incident
 from contracts.model import Usage
 from contracts.plans import Revision
-from contracts.process import Limits
-from contracts.run import Cost, Saved, Waiting
+from contracts.process import Limits, Saved
+from contracts.run import Cost, Waiting
 from contracts.state import StateEntry
 from runtime.watch import Observation
 from tests.cli.test_tree import drawn
