@@ -172,7 +172,7 @@ class Inbox:
                 messages.check(engine, message)
             is_new = not messages.is_known(engine, message)
             taken = messages.take(engine, message)
-            if is_new and isinstance(message, Repair) and message.action in ("pause", "resume"):
+            if is_new:
                 await remarks.pass_on(engine, message)
             return taken
         except Refused as error:

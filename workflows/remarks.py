@@ -4,6 +4,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from contracts.base import Contract
     from contracts.decisions import Receipt, Repair
     from contracts.errors import Refused
     from contracts.incidents import MAX_REMARKS, Paused, Remark
@@ -55,9 +56,11 @@ def take(engine: Engine, said: Repair) -> None:
         engine.record.add("run.note", by=said.by, step=step, reason=said.reason)
 
 
-async def pass_on(engine: Engine, said: Repair) -> None:
+async def pass_on(engine: Engine, message: Contract) -> None:
     """Tell the sub-processes at work that the run is paused, or goes on: they are parts of it. Agents at work go on to
     the end of their step, as tools do."""
+    if not isinstance(message, Repair) or message.action not in ("pause", "resume"):
+        return
     children = [
         node.record.child
         for node in engine.plan.walk()
@@ -65,9 +68,9 @@ async def pass_on(engine: Engine, said: Repair) -> None:
     ]
     for child in children:
         try:
-            await workflow.get_external_workflow_handle(child).signal(REPAIR, said.model_copy(update={"id": None}))
+            await workflow.get_external_workflow_handle(child).signal(REPAIR, message.model_copy(update={"id": None}))
         except ApplicationError:
-            workflow.logger.warning("%s has ended before it was told to %s", child, said.action)
+            workflow.logger.warning("%s has ended before it was told to %s", child, message.action)
 
 
 def _check_note(engine: Engine, said: Repair) -> None:
