@@ -25,6 +25,7 @@ from activities.processes import await_process_activity, load_process_activity
 from activities.records.opening import open_records as records_of
 from activities.records.store import Records
 from activities.records.writing import write_record_activity
+from activities.retries import retry_now_activity
 from activities.tools.declared import Connectors
 from activities.tools.results import keep_result_activity
 from activities.tools.runner import tool_activities
@@ -147,6 +148,7 @@ def activities(
         keep_result_activity(conversations),
         write_record_activity(records),
         check_plan_activity(),
+        retry_now_activity(connection.client),
         *event_activities(Topics(connection.client, settings.task_queue)),
     ]
 

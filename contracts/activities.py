@@ -56,6 +56,21 @@ class Kept(Contract):
     part: Part | None = None
 
 
+class RetryNow(Contract):
+    """Have the server make the next try of an activity at once, with all its attempts ahead."""
+
+    workflow_id: str
+    run_id: str
+    activity_id: str
+
+
+class RetriedNow(Contract):
+    """`attempt`: the last one; None when there is no such activity. `was_waiting`: it was between two tries."""
+
+    attempt: int | None = None
+    was_waiting: bool = False
+
+
 LOAD_PROCESS: Final = ActivityStub("surefoot.load_process", LoadProcess, Definition)
 RESOLVE_PEOPLE: Final = ActivityStub("surefoot.resolve_people", ResolvePeople, People)
 CALL_MODEL: Final = ActivityStub("surefoot.call_model", ModelRequest, ModelReply)
@@ -65,3 +80,4 @@ CHECK_PLAN: Final = ActivityStub("surefoot.check_plan", CheckPlan, CheckedPlan)
 PUBLISH_EVENT: Final = ActivityStub("surefoot.publish_event", PublishEvent, Published)
 SUBSCRIBE_STEP: Final = ActivityStub("surefoot.subscribe", Subscription, Subscribed)
 WRITE_RECORD: Final = ActivityStub("surefoot.write_record", WriteRecord, Written)
+RETRY_NOW: Final = ActivityStub("surefoot.retry_now", RetryNow, RetriedNow)

@@ -9,14 +9,14 @@ from contracts.agent import ChildRecord, HistoryGauge, Note
 from contracts.asks import Ask
 from contracts.ballot import ApprovalState, Vote
 from contracts.base import Contract, Json
-from contracts.decisions import Receipt
+from contracts.decisions import AgentChange, Receipt
 from contracts.effects import UndoCall
 from contracts.errors import ErrorInfo
 from contracts.events import Event
-from contracts.incidents import Incident
+from contracts.incidents import Incident, Paused, Remark, Repaired, Tried
 from contracts.model import Usage
 from contracts.plans import PlanRecord, Revision
-from contracts.process import Budget, Process
+from contracts.process import Budget, Process, Saved
 from contracts.record import RecordMark, RecordState
 from contracts.state import StateEntry, StateValue
 from contracts.tools import ToolSpec
@@ -88,6 +88,10 @@ class StepRecord(Contract):
     ask: Ask | None = Field(default=None, description="what an agent asks; `ID/ask-N` inside the agent's step")
     notes: tuple[Note, ...] = Field(default=(), description="what its agent left to know, the last ones")
     children: tuple[ChildRecord, ...] = Field(default=(), description="who worked for its agent, the last ones")
+    tried: tuple[Tried, ...] = Field(default=(), description="what it came to each time it stopped for an operator")
+    repaired: Repaired | None = Field(default=None, description="what an operator did about it last")
+    agent: AgentChange | None = Field(default=None, description="what an operator changed for its agent")
+    fallback: str | None = Field(default=None, description="the step that an operator has stand in for it")
 
     def key(self, run: str) -> str:
         """The idempotency key of its effect: other arguments are another effect, so an amended call has its own."""
@@ -105,6 +109,8 @@ class Snapshot(Contract):
     generation: int = 1
     warned: tuple[str, ...] = Field(default=(), description="budgets and limits whose warning was given")
     record: RecordState = RecordState()
+    paused: Paused | None = None
+    remarks: tuple[Remark, ...] = ()
 
 
 class Waiting(Contract):
@@ -169,14 +175,6 @@ class Cost(Contract):
         )
 
 
-class Saved(Contract):
-    """What a run saved against its manual baseline; `money` in `currency`."""
-
-    minutes: float
-    money: float
-    currency: str
-
-
 class Page(Contract):
     """The argument of query `view`, which may be left out: some of the steps, or one alone with its whole output."""
 
@@ -208,6 +206,8 @@ class RunView(Contract):
     next: int | None = Field(default=None, description="offset of the next page, when there are more steps")
     waiting: tuple[Waiting, ...] = ()
     incidents: tuple[Incident, ...] = ()
+    paused: Paused | None = None
+    remarks: tuple[Remark, ...] = Field(default=(), description="the last notes that people left")
     state: dict[str, StateEntry] = {}
     refused: tuple[str, ...] = Field(default=(), description="the last signals that did not hold, and why")
     history: HistoryGauge | None = None

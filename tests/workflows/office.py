@@ -23,6 +23,7 @@ from activities.plans import check_plan_activity
 from activities.processes import await_process_activity
 from activities.records.store import Records
 from activities.records.writing import write_record_activity
+from activities.retries import retry_now_activity
 from activities.tools.results import keep_result_activity
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
@@ -32,7 +33,7 @@ from contracts.activities import (
     LoadProcess,
 )
 from contracts.decisions import Receipt
-from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
+from contracts.names import CANCEL, DECIDE, PREVIEW_QUERY, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
 from contracts.people import People, ResolvePeople
 from contracts.run import Definition, RunRequest, RunResult, RunView
 from contracts.settings import ModelAlias
@@ -199,6 +200,11 @@ class Run:
     async def repair(self, step: str, action: str, **more: Any) -> Receipt:
         return await self._say(REPAIR, {"step": step, "action": action, "by": "user:op", **more})
 
+    async def preview(self, step: str, action: str, **more: Any) -> Receipt:
+        said = {"step": step, "action": action, "by": "user:op", **more}
+        receipt: Receipt = await self.handle.query(PREVIEW_QUERY, said, result_type=Receipt)
+        return receipt
+
     async def cancel(self, **more: Any) -> Receipt:
         return await self._say(CANCEL, {"by": "user:op", **more})
 
@@ -242,6 +248,7 @@ async def open_office(
         await_process_activity(client),
         check_plan_activity(),
         write_record_activity(office.records),
+        retry_now_activity(client),
         *event_activities(office.topics),
     ]
     async with AsyncExitStack() as stack:
