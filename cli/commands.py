@@ -9,7 +9,6 @@ from rich.text import Text
 from temporalio.client import Client
 
 from cli.connection import connected
-from cli.decide import decision_on, new_id, send
 from cli.files import check_files, graph_of_run
 from cli.follow import follow, marks_of, print_run, screen_for
 from cli.live import print_events
@@ -25,6 +24,7 @@ from contracts.run import Definition, RunStatus
 from contracts.state import BUILT_IN
 from language.graph import mermaid
 from runtime.catalog import Catalog
+from runtime.deciding import decision_on, new_id, send
 from runtime.live import Follower
 from runtime.runs import Listed, list_runs
 from runtime.settings import Settings, load_settings
@@ -49,10 +49,10 @@ async def run(
     value = {} if given is None else read_value(given, "--input")
     check_input(definition, value, process_file(process) or catalog.files.get(name))
     workflow_id = run_id(name, key)
-    actor = actor_of(by, settings)
+    who = actor_of(by, settings)
     async with connected(settings) as connection:
         client = connection.client
-        await start(client, settings.task_queue, definition, value, run=workflow_id, by=actor, priority=priority)
+        await start(client, settings.task_queue, definition, value, run=workflow_id, by=who, priority=priority)
         await _warn(output, client, settings, catalog, definition)
         link = connection.link(workflow_id)
         if wait:

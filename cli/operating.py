@@ -1,16 +1,18 @@
-"""The commands of operators as they are typed: repair, pause, resume, note, cancel."""
+"""The commands of operators as they are typed: repair, incidents, pause, resume, note, cancel."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast, get_args
 
 import typer
 
-from cli import repairs
+from cli import many, repairs
 from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Output
-from cli.values import read_text, read_value
+from cli.values import actor_of, read_text, read_value
 from contracts.base import Json
-from contracts.decisions import AgentChange
+from contracts.decisions import AgentChange, Repair
 from contracts.errors import CallerError
+from runtime.deciding import new_id
+from runtime.settings import load_settings
 
 app = typer.Typer()
 
@@ -19,9 +21,11 @@ Action = Literal["retry", "amend", "skip", "complete", "fallback", "replan", "ab
 
 @app.command("repair")
 def _repair(
-    run: Run,
-    step: Annotated[str, typer.Argument(metavar="STEP", help="The step with the incident.")],
-    action: Annotated[Action, typer.Argument(help="What to do about it.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="The run's id; with --where the ACTION, which is then all.")
+    ],
+    step: Annotated[str | None, typer.Argument(metavar="STEP", help="The step with the incident.")] = None,
+    action: Annotated[Action | None, typer.Argument(help="What to do about it.")] = None,
     *,
     value: Annotated[
         str | None,
@@ -30,7 +34,7 @@ def _repair(
         ),
     ] = None,
     task: Annotated[
-        str | None, typer.Option("--task", metavar="TEXT", help="amend: another task for its agent.")
+        str | None, typer.Option("--task", metavar="TEXT", help="amend: another task for its agent; @FILE reads it.")
     ] = None,
     instructions: Annotated[
         str | None, typer.Option("--instructions", metavar="TEXT", help="amend: other instructions; @FILE reads them.")
@@ -41,14 +45,40 @@ def _repair(
     reason: Reason = "",
     by: By = None,
     no_undo: Annotated[bool, typer.Option("--no-undo", help="abort: leave the effects as they are.")] = False,
+    where: Annotated[
+        str | None, typer.Option("--where", metavar="CEL", help="Every open incident of which this holds.")
+    ] = None,
+    process: Annotated[str | None, typer.Option("--process", help="With --where: only its runs.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="With --where: the oldest so many.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would change; do nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --where: do not ask.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Repair a step that is parked as an incident, or amend one that is still to start; nothing is done again."""
+    """Repair a step that is parked, or amend one that is still to start; nothing is done again. Or many: --where."""
+    if where is not None:
+        if step is not None or run not in get_args(Action):
+            raise CallerError("with --where say only what to do: repair --where \"error.type == 'ToolFailed'\" retry")
+        action = cast("Action", run)
+    elif step is None or action is None:
+        raise CallerError("say which: repair RUN STEP ACTION, or repair --where EXPRESSION ACTION")
     change = _change(action, task, instructions, model)
     said = _value(action, value, no_undo=no_undo, has_change=change is not None)
-    output = Output.standard(as_json=as_json)
-    return carry_out(repairs.repair(output, run, step, action, by, reason, said, change, dry_run=dry_run))
+    output, settings = Output.standard(as_json=as_json), load_settings()
+    who = actor_of(by, settings)
+    if where is not None:
+        order = many.Order(where, action, who, reason, said, process, limit, change)
+        return carry_out(many.repair_where(output, settings, order, dry_run=dry_run, yes=yes))
+    message = Repair(step=step or "", action=action, by=who, reason=reason, value=said, agent=change, id=new_id())
+    return carry_out(repairs.repair(output, settings, run, message, dry_run=dry_run))
+
+
+@app.command("incidents")
+def _incidents(
+    process: Annotated[str | None, typer.Option("--process", help="Only of its runs.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """What is broken over all runs, by cause: how often, where, since when."""
+    return carry_out(many.show_incidents(Output.standard(as_json=as_json), load_settings(), process))
 
 
 @app.command("pause")

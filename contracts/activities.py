@@ -11,6 +11,7 @@ from contracts.events import Published, PublishEvent, Subscribed, Subscription
 from contracts.model import ModelReply, ModelRequest
 from contracts.people import People, ResolvePeople
 from contracts.plans import CheckedPlan, CheckPlan
+from contracts.record import WriteRecord, Written
 from contracts.run import Definition, RunResult
 from contracts.tools import Part
 
@@ -79,3 +80,4 @@ CHECK_PLAN: Final = ActivityStub("surefoot.check_plan", CheckPlan, CheckedPlan)
 PUBLISH_EVENT: Final = ActivityStub("surefoot.publish_event", PublishEvent, Published)
 SUBSCRIBE_STEP: Final = ActivityStub("surefoot.subscribe", Subscription, Subscribed)
 RETRY_NOW: Final = ActivityStub("surefoot.retry_now", RetryNow, RetriedNow)
+WRITE_RECORD: Final = ActivityStub("surefoot.write_record", WriteRecord, Written)

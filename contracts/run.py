@@ -17,7 +17,7 @@ from contracts.incidents import Incident, Paused, Remark, Repaired, Tried
 from contracts.model import Usage
 from contracts.plans import PlanRecord, Revision
 from contracts.process import Budget, Process, Saved
-from contracts.record import RecordState
+from contracts.record import RecordMark, RecordState
 from contracts.state import StateEntry, StateValue
 from contracts.tools import ToolSpec
 
@@ -92,6 +92,10 @@ class StepRecord(Contract):
     repaired: Repaired | None = Field(default=None, description="what an operator did about it last")
     agent: AgentChange | None = Field(default=None, description="what an operator changed for its agent")
     fallback: str | None = Field(default=None, description="the step that an operator has stand in for it")
+
+    def key(self, run: str) -> str:
+        """The idempotency key of its effect: other arguments are another effect, so an amended call has its own."""
+        return f"{run}/{self.id}" + (f"~{self.amended}" if self.amended else "")
 
 
 class Snapshot(Contract):
@@ -207,6 +211,7 @@ class RunView(Contract):
     state: dict[str, StateEntry] = {}
     refused: tuple[str, ...] = Field(default=(), description="the last signals that did not hold, and why")
     history: HistoryGauge | None = None
+    record: RecordMark | None = Field(default=None, description="how far the run's record goes")
 
 
 class RunResult(Contract):
@@ -218,3 +223,4 @@ class RunResult(Contract):
     usage: Usage
     undo: tuple[UndoCall, ...] = ()
     tainted: bool = Field(default=False, description="whether the output may hold text from outside")
+    record: RecordMark | None = Field(default=None, description="how far its record goes")

@@ -7,6 +7,7 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     import workflows.messages as messages
+    import workflows.operators as operators
     import workflows.remarks as remarks
     import workflows.repairing as repairing
     import workflows.steps.asks as asks
@@ -16,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.asks import Ask, Withdrawal
     from contracts.base import Json
     from contracts.decisions import Cancel, Decision, Receipt, Repair
-    from contracts.errors import ErrorInfo, Refused, StepError
+    from contracts.errors import ErrorInfo, Refused, StepError, SurefootError
     from contracts.events import Delivery
     from contracts.names import (
         ASK_SIGNAL,
@@ -24,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
         DECIDE,
         EVENT_SIGNAL,
         LEASE_SIGNAL,
+        LOG_QUERY,
         PREVIEW_QUERY,
         PUT_STATE,
         REPAIR,
@@ -31,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
         VIEW_QUERY,
         WITHDRAW_SIGNAL,
     )
+    from contracts.record import RecordTail
     from contracts.run import Page, RunStatus, RunView
     from contracts.state import PutState, StateValue
     from workflows.engine import Engine
@@ -135,6 +138,13 @@ class Inbox:
             raise ApplicationError(LOADING, type="Loading")
         return self._engine.state.read(key)
 
+    @workflow.query(name=LOG_QUERY)
+    def log(self, *payload: Json) -> RecordTail:
+        """What of the record is not written yet. Takes nothing; whatever is sent is not looked at."""
+        if self._engine is None:
+            raise ApplicationError(self._not_started or LOADING, type="Loading")
+        return self._engine.record.tail()
+
     @workflow.signal(name=EVENT_SIGNAL)
     async def event(self, *payload: Json) -> None:
         if (delivery := messages.readable(Delivery, payload)) is not None:
@@ -157,8 +167,9 @@ class Inbox:
     def _check(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
         try:
             message = messages.parse(model, payload)
+            operators.check_actor(message)
             if self._engine is not None:
-                messages.check(self._engine, message)
+                self._check_now(self._engine, message)
         except Refused as error:
             raise _refusal(error) from error
 
@@ -166,18 +177,23 @@ class Inbox:
         try:
             message = messages.parse(model, payload)
             engine = await self._loaded()
-            messages.check(engine, message)
+            self._check_now(engine, message)
+            if isinstance(message, Repair | Cancel):
+                await operators.authorise(engine, message)
+                self._check_now(engine, message)  # again: the run went on while the directory was asked
             if isinstance(message, Decision | Repair):
                 await _prepare(engine, message)
-                messages.check(engine, message)
+                self._check_now(engine, message)
             is_new = not messages.is_known(engine, message)
             taken = messages.take(engine, message)
             if is_new:
                 await remarks.pass_on(engine, message)
             return taken
         except Refused as error:
+            self._record_refusal(model, payload, error)
             raise _refusal(error) from error
         except StepError as error:
+            self._record_refusal(model, payload, error)
             raise ApplicationError(str(error), error.detail, type=error.type_name(), non_retryable=True) from error
 
     async def _receipt(self, model: type[messages.M], payload: tuple[Json, ...]) -> Receipt:
@@ -192,6 +208,24 @@ class Inbox:
         except ApplicationError as error:
             workflow.logger.warning("signal refused: %s", error.message)
             self._refused = (*self._refused, f"{workflow.now():%Y-%m-%d %H:%M:%S} {error.message}")[-MAX_REFUSED:]
+
+    def _check_now(self, engine: Engine, message: messages.Message) -> None:
+        """Raises:
+        Refused: the message does not hold as the run stands; it has ended, and writes its record's last events.
+        """
+        if self._ended is not None:
+            raise Refused(f"the run has ended: it is {self._status}")
+        messages.check(engine, message)
+
+    def _record_refusal(self, model: type[messages.M], payload: tuple[Json, ...], error: SurefootError) -> None:
+        """What was sent and did not hold. What a validator refuses never reaches the run, so this is of signals."""
+        if self._engine is not None and self._ended is None:
+            said = payload[0] if payload and isinstance(payload[0], dict) else {}
+            by, step = (value if isinstance(value := said.get(name), str) else None for name in ("by", "step"))
+            kind = model.__name__.lower()
+            self._engine.record.add(
+                "message.refused", by=by or "system:unknown", step=step or None, reason=str(error), message=kind
+            )
 
     async def _loaded(self) -> Engine:
         while self._engine is None:

@@ -99,6 +99,7 @@ def run_view(
         },
         refused=refused,
         history=history(),
+        record=engine.record.mark,
     )
 
 

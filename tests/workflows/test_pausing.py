@@ -82,7 +82,7 @@ async def test_sub_processes_at_work_are_paused_with_it(office: Office) -> None:
     child = office.run_of(f"{run.id}/sub")
     view = await child.until(lambda view: view.paused is not None)
     assert view.paused is not None
-    assert (view.paused.by, view.paused.reason) == ("user:op", "wait")
+    assert (view.paused.by, view.paused.reason) == ("system:parent", f"user:op said so of {run.id}: wait")
     office.gates["x"].set()
     await child.until(lambda view: statuses(view)["x"] == "completed")
     await child.until(lambda view: view.status == "waiting")
