@@ -18,14 +18,27 @@ WIDTH = 104
 
 def save_picture(seen: Observation, header: RenderableType, question: str, path: Path) -> None:
     """Draw the moment at which the demo asks: header, plan, what is decided on, the prompt."""
-    console = Console(
-        file=io.StringIO(), record=True, width=WIDTH, theme=THEME, highlight=False, color_system="truecolor"
-    )
+    console = _recorder()
     now = datetime.now(UTC)
     plan = seen.without_waiting()
     console.print(header, run_screen(plan, UNICODE, now, width=WIDTH), sep="\n")
     for waiting in seen.view.waiting:
         console.print("", approval(seen.view, waiting, UNICODE, now, commands=False), "", sep="\n")
     console.print(Text(question, style="bold"))
+    _save(console, "make demo", path)
+
+
+def save_screen(seen: Observation, path: Path) -> None:
+    """Draw a run as `starter.py status` shows it."""
+    console = _recorder()
+    console.print(run_screen(seen, UNICODE, datetime.now(UTC), width=WIDTH))
+    _save(console, "starter.py status", path)
+
+
+def _recorder() -> Console:
+    return Console(file=io.StringIO(), record=True, width=WIDTH, theme=THEME, highlight=False, color_system="truecolor")
+
+
+def _save(console: Console, title: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    console.save_svg(str(path), title="make demo", unique_id="surefoot")
+    console.save_svg(str(path), title=title, unique_id="surefoot")
