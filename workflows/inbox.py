@@ -6,6 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.deciding as deciding
     import workflows.messages as messages
     import workflows.operators as operators
     import workflows.remarks as remarks
