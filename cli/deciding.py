@@ -125,10 +125,15 @@ async def _show_inbox(output: Output, who: str | None) -> Exit:
         found, silent = await waiting_for(connection.client, person)
     now = datetime.now(UTC)
     marks = marks_of(output)
-    shown = Text("\n\n", no_wrap=True, overflow="ignore").join(_block(each, person, marks, now) for each in found)
+    shown = Text("\n\n").join(_block(each, person, marks, now) for each in found)
     if not found:
         shown = Text(f"nothing waits for {person}")
-    output.show(shown, {"for": person, "approvals": [each.model_dump(mode="json") for each in found], "silent": silent})
+    if output.as_json:
+        output.document(
+            {"for": person, "approvals": [each.model_dump(mode="json") for each in found], "silent": silent}
+        )
+    else:
+        output.out.print(shown, soft_wrap=True)
     if silent:
         output.say(f"{len(silent)} runs did not answer, {silent[0]} first; is a worker running?")
     return Exit.HOLDS
