@@ -29,12 +29,12 @@ class Business:
     worker: "subprocess.Popen[bytes] | None" = None
     logs: list[Any] = field(default_factory=list)
 
-    def start_worker(self) -> None:
+    def start_worker(self, program: Path = PROJECT / "worker.py", **settings: str) -> None:
         log = (self.home / f"worker-{len(self.logs)}.log").open("wb")
         self.logs.append(log)
-        environment = {**os.environ, "SUREFOOT_HOME": str(self.home), "SUREFOOT_PACE": "0.4"}
+        environment = {**os.environ, "SUREFOOT_HOME": str(self.home), "SUREFOOT_PACE": "0.4", **settings}
         self.worker = subprocess.Popen(
-            [sys.executable, str(PROJECT / "worker.py")],
+            [sys.executable, str(program)],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
