@@ -1,4 +1,4 @@
-"""kill -9 while a record is written, and a database that goes away: no event is lost, none is double, the chain holds."""
+"""kill -9 while a record is written, and a database that goes away: no event is lost or double, the chain holds."""
 
 import asyncio
 import json
