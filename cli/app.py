@@ -3,15 +3,16 @@
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, cast
+from typing import Annotated, NoReturn, cast
 
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, demo, log, models
+from cli import commands, demo, log, models, operating
 from cli import tools as tool_files
+from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Exit, Output, status_of
 from cli.parts import Parts
 from cli.values import read_value
@@ -31,13 +32,6 @@ app = typer.Typer(
 )
 
 
-Action = Literal["retry", "amend", "skip", "complete", "replan", "abort"]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
-By = Annotated[str | None, typer.Option("--by", metavar="WHO", help="Who says so; else SUREFOOT_USER, the login name.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
-
-
 @app.command("demo")
 def _demo(
     context: typer.Context,
@@ -48,7 +42,7 @@ def _demo(
 ) -> int:
     """Server, worker and console in one process: a sample run, its approval at the prompt."""
     output = Output.standard(as_json=as_json)
-    return _do(demo.demo(output, cast("Parts", context.obj).worker, process, yes=yes, svg=svg))
+    return carry_out(demo.demo(output, cast("Parts", context.obj).worker, process, yes=yes, svg=svg))
 
 
 @app.command("run")
@@ -66,7 +60,7 @@ def _run(
     as_json: AsJson = False,
 ) -> int:
     """Start a run."""
-    return _do(commands.run(Output.standard(as_json=as_json), process, given, key, by, priority, wait=wait))
+    return carry_out(commands.run(Output.standard(as_json=as_json), process, given, key, by, priority, wait=wait))
 
 
 @app.command("status")
@@ -76,7 +70,7 @@ def _status(
     as_json: AsJson = False,
 ) -> int:
     """Show a run: its steps, what it waits for, what is broken, how it ended."""
-    return _do(commands.status(Output.standard(as_json=as_json), run, watch=watch))
+    return carry_out(commands.status(Output.standard(as_json=as_json), run, watch=watch))
 
 
 @app.command("list")
@@ -87,7 +81,7 @@ def _list(
     as_json: AsJson = False,
 ) -> int:
     """List runs, newest first, ended ones too."""
-    return _do(commands.show_list(Output.standard(as_json=as_json), status, process, limit))
+    return carry_out(commands.show_list(Output.standard(as_json=as_json), status, process, limit))
 
 
 @app.command("log")
@@ -133,8 +127,8 @@ def _log(
         raise CallerError("--head goes with --verify")
     wanted = log.Wanted(run, execution, process, since, step, kind, by, limit)
     if verify:
-        return _do(log.verify(output, records, wanted, head))
-    return _do(log.show_log(output, records, wanted, jsonl=jsonl, export=export, follow=follow))
+        return carry_out(log.verify(output, records, wanted, head))
+    return carry_out(log.show_log(output, records, wanted, jsonl=jsonl, export=export, follow=follow))
 
 
 Step = Annotated[str | None, typer.Argument(metavar="[STEP]", help="The step; may be left out when only one waits.")]
@@ -151,7 +145,7 @@ def _approve(
     as_json: AsJson = False,
 ) -> int:
     """Approve what a run waits for."""
-    return _do(commands.decide(Output.standard(as_json=as_json), "approve", run, step, by, comment, edit))
+    return carry_out(commands.decide(Output.standard(as_json=as_json), "approve", run, step, by, comment, edit))
 
 
 @app.command("reject")
@@ -163,44 +157,10 @@ def _reject(
     as_json: AsJson = False,
 ) -> int:
     """Reject what a run waits for."""
-    return _do(commands.decide(Output.standard(as_json=as_json), "reject", run, step, by, comment, None))
+    return carry_out(commands.decide(Output.standard(as_json=as_json), "reject", run, step, by, comment, None))
 
 
-@app.command("repair")
-def _repair(
-    run: Run,
-    step: Annotated[str, typer.Argument(metavar="STEP", help="The step with the incident.")],
-    action: Annotated[Action, typer.Argument(help="What to do about it.")],
-    value: Annotated[
-        str | None, typer.Option("--value", metavar="JSON", help="amend: the arguments; complete: the output.")
-    ] = None,
-    reason: Reason = "",
-    by: By = None,
-    no_undo: Annotated[bool, typer.Option("--no-undo", help="abort: leave the effects as they are.")] = False,
-    as_json: AsJson = False,
-) -> int:
-    """Repair a step that is parked as an incident; the rest of the run is not done again."""
-    needs_value = action in ("amend", "complete")
-    if needs_value != (value is not None):
-        raise CallerError(
-            f"{action} needs --value JSON" if needs_value else f"--value goes with amend and complete, not {action}"
-        )
-    if no_undo and action != "abort":
-        raise CallerError(f"--no-undo goes with abort, not {action}")
-    said = {"undo": False} if no_undo else None if value is None else read_value(value, "--value")
-    return _do(commands.repair(Output.standard(as_json=as_json), run, step, action, by, reason, said))
-
-
-@app.command("cancel")
-def _cancel(
-    run: Run,
-    no_undo: Annotated[bool, typer.Option("--no-undo", help="Leave the effects as they are.")] = False,
-    reason: Reason = "",
-    by: By = None,
-    as_json: AsJson = False,
-) -> int:
-    """Stop a run and take its effects back."""
-    return _do(commands.cancel(Output.standard(as_json=as_json), run, by, reason, undo=not no_undo))
+app.add_typer(operating.app)
 
 
 @app.command("event")
@@ -217,7 +177,9 @@ def _event(
     as_json: AsJson = False,
 ) -> int:
     """Publish an event: for steps that wait for it, and for processes it starts."""
-    return _do(commands.event(Output.standard(as_json=as_json), topic, read_value(data, "JSON"), key, event_id, by))
+    return carry_out(
+        commands.event(Output.standard(as_json=as_json), topic, read_value(data, "JSON"), key, event_id, by)
+    )
 
 
 @app.command("codec")
@@ -233,7 +195,7 @@ def _codec(
     """Serve the codec endpoint, by which Temporal Web and the Temporal CLI show what is encrypted."""
     from cli import codec  # no other command needs a web server's start-up time
 
-    return _do(codec.serve(Output.standard(as_json=False), host, port, origin or ()))
+    return carry_out(codec.serve(Output.standard(as_json=False), host, port, origin or ()))
 
 
 @app.command("validate")
@@ -242,7 +204,7 @@ def _validate(
     as_json: AsJson = False,
 ) -> int:
     """Check process files: every mistake at once, each with its place."""
-    return _do(commands.validate(Output.standard(as_json=as_json), files))
+    return carry_out(commands.validate(Output.standard(as_json=as_json), files))
 
 
 @app.command("graph")
@@ -251,7 +213,7 @@ def _graph(
     as_json: AsJson = False,
 ) -> int:
     """Print a process or a run as a Mermaid graph."""
-    return _do(commands.graph(Output.standard(as_json=as_json), word))
+    return carry_out(commands.graph(Output.standard(as_json=as_json), word))
 
 
 @app.command("models")
@@ -269,10 +231,10 @@ def _models(
     board = cast("Parts", context.obj).board
     output = Output.standard(as_json=as_json)
     if alias is None:
-        return _do(models.show_models(output, board))
+        return carry_out(models.show_models(output, board))
     if state is None:
         raise CallerError(f"say what to do with {alias}: open, close or auto; without an alias all are shown")
-    return _do(models.force_model(output, board, alias, state, by, reason))
+    return carry_out(models.force_model(output, board, alias, state, by, reason))
 
 
 @app.command("tools")
@@ -286,7 +248,7 @@ def _tools(
 ) -> int:
     """Tools that tools.yaml files declare, and the pins of MCP servers."""
     output = Output.standard(as_json=as_json)
-    return _do(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
+    return carry_out(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
 
 
 def call(arguments: Sequence[str], parts: Parts) -> int:
@@ -326,7 +288,3 @@ def main(parts: Parts) -> NoReturn:
             continue
     # The Temporal client's threads can crash an interpreter that is shutting down (temporalio/sdk-python#300).
     os._exit(status)
-
-
-def _do(work: Coroutine[Any, Any, Exit]) -> int:
-    return asyncio.run(work)
