@@ -70,13 +70,13 @@ async def died(business: Business) -> None:
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_worker_that_dies_of_a_write_leaves_a_whole_record(home: Business, moment: str) -> None:
     """Once when it waits for people, and once more at its end."""
-    home.start_worker(DYING, DIES=moment)
+    home.start_worker(DYING, {"DIES": moment})
     handle = await start(home)
     await died(home)
     home.start_worker()
     await approve(handle)
     home.kill_worker()
-    home.start_worker(DYING, DIES=moment)
+    home.start_worker(DYING, {"DIES": moment})
     await died(home)
     home.start_worker()
     assert (await result(handle)).status == "completed"
@@ -102,7 +102,7 @@ async def test_postgresql_restarted_in_the_middle_loses_nothing(home: Business, 
         "SUREFOOT_RECORDS__PASSWORD": "env:RECORDS_PASSWORD",
         "RECORDS_PASSWORD": postgres.password,
     }
-    home.start_worker(**settings)
+    home.start_worker(settings=settings)
     handle = await start(home)
     await asyncio.to_thread(postgres.restart)
     await approve(handle)

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
@@ -57,7 +57,10 @@ async def completed(office: Office) -> Run:
 
 
 async def do(records: Records, statement: str) -> None:
-    await records.database.write(lambda connection: connection.execute(text(statement)) and None)
+    def change(connection: Connection) -> None:
+        connection.execute(text(statement))
+
+    await records.database.write(change)
 
 
 def kinds(record: RunRecord) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from activities.records.opening import open_records
 from activities.records.store import Records
@@ -31,7 +31,10 @@ class BackEnd:
         return made
 
     async def do(self, statement: str, **values: Any) -> None:
-        await self.open().database.write(lambda connection: connection.execute(text(statement), values) and None)
+        def change(connection: Connection) -> None:
+            connection.execute(text(statement), values)
+
+        await self.open().database.write(change)
 
 
 @pytest.fixture
