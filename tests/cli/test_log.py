@@ -12,6 +12,10 @@ from runtime.settings import Settings
 from tests.cli.conftest import Answer, Starter, until_waiting
 
 
+BUMPED = """UPDATE surefoot_events SET event = replace(event, '"version":2', '"version":3') WHERE number = 1"""
+PUT_BACK = """UPDATE surefoot_events SET event = replace(event, '"version":3', '"version":2') WHERE number = 1"""
+
+
 @pytest.fixture
 def run_id(topic: str) -> str:
     return f"flaky-{topic.rpartition('.')[2]}"
@@ -91,9 +95,9 @@ async def test_an_export_holds_by_itself_and_shows_what_was_changed(
 async def test_what_somebody_did_to_the_database_shows(starter: Starter, run_id: str, settings: Settings) -> None:
     await completed(starter, run_id)
     assert (await verified(starter, run_id))["holds"]
-    change(settings, "UPDATE surefoot_events SET event = replace(event, 'user:sam', 'user:eve') WHERE number = 1")
+    change(settings, BUMPED)
     assert "event 1 was changed" in (await verified(starter, run_id))["problem"]
-    change(settings, "UPDATE surefoot_events SET event = replace(event, 'user:eve', 'user:sam') WHERE number = 1")
+    change(settings, PUT_BACK)
     assert (await verified(starter, run_id))["holds"]
     change(settings, "DELETE FROM surefoot_events WHERE number = (SELECT max(number) FROM surefoot_events)")
     assert "is missing, with all that follows" in (await verified(starter, run_id))["problem"]
