@@ -53,6 +53,7 @@ def _repair(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would change; do nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --where: do not ask.")] = False,
     as_json: AsJson = False,
+    svg: Annotated[str | None, typer.Option("--svg", hidden=True, help="Save what is shown.")] = None,
 ) -> int:
     """Repair a step that is parked, or amend one that is still to start; nothing is done again. Or many: --where."""
     if where is not None:
@@ -69,7 +70,7 @@ def _repair(
         order = many.Order(where, action, who, reason, said, process, limit, change)
         return carry_out(many.repair_where(output, settings, order, dry_run=dry_run, yes=yes))
     message = Repair(step=step or "", action=action, by=who, reason=reason, value=said, agent=change, id=new_id())
-    return carry_out(repairs.repair(output, settings, run, message, dry_run=dry_run))
+    return carry_out(repairs.repair(output, settings, run, message, dry_run=dry_run, svg=svg))
 
 
 @app.command("incidents")
