@@ -21,7 +21,7 @@ from activities.model.call import ModelCall
 from activities.model.speech import LIVE_SECONDS
 from activities.people import resolve_people_activity
 from activities.plans import check_plan_activity
-from activities.processes import await_process_activity, load_process_activity
+from activities.processes import await_process_activity, load_process_activity, load_run_activity
 from activities.records.opening import open_records as records_of
 from activities.records.store import Records
 from activities.records.writing import write_record_activity
@@ -145,6 +145,7 @@ def activities(
         load_process_activity(catalog.definition),
         resolve_people_activity(settings.people),
         await_process_activity(connection.client),
+        load_run_activity(connection.client),
         keep_result_activity(conversations),
         write_record_activity(records),
         check_plan_activity(),

@@ -51,10 +51,10 @@ async def run(
     value = {} if given is None else read_value(given, "--input")
     check_input(definition, value, process_file(process) or catalog.files.get(name))
     workflow_id = run_id(name, key)
-    who = actor_of(by, settings)
+    actor = actor_of(by, settings)
     async with connected(settings) as connection:
         client = connection.client
-        await start(client, settings.task_queue, definition, value, run=workflow_id, by=who, priority=priority)
+        await start(client, settings.task_queue, definition, value, run=workflow_id, by=actor, priority=priority)
         await _warn(output, client, settings, catalog, definition)
         link = connection.link(workflow_id)
         if wait:

@@ -1,4 +1,4 @@
-"""The commands of operators as they are typed: repair, incidents, pause, resume, note, cancel."""
+"""The commands of operators as they are typed: repair, pause, resume, note, cancel."""
 
 from typing import Annotated, Literal, cast, get_args
 
@@ -21,9 +21,7 @@ Action = Literal["retry", "amend", "skip", "complete", "fallback", "replan", "ab
 
 @app.command("repair")
 def _repair(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="The run's id; with --where the ACTION, which is then all.")
-    ],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id; with --where the ACTION, which is all.")],
     step: Annotated[str | None, typer.Argument(metavar="STEP", help="The step with the incident.")] = None,
     action: Annotated[Action | None, typer.Argument(help="What to do about it.")] = None,
     *,
@@ -45,17 +43,21 @@ def _repair(
     reason: Reason = "",
     by: By = None,
     no_undo: Annotated[bool, typer.Option("--no-undo", help="abort: leave the effects as they are.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would change; do nothing.")] = False,
     where: Annotated[
-        str | None, typer.Option("--where", metavar="CEL", help="Every open incident of which this holds.")
+        str | None,
+        typer.Option("--where", metavar="CEL", help="Instead of RUN STEP: every incident of which it holds."),
     ] = None,
     process: Annotated[str | None, typer.Option("--process", help="With --where: only its runs.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="With --where: the oldest so many.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would change; do nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --where: do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --where: do not ask first.")] = False,
     as_json: AsJson = False,
     svg: Annotated[str | None, typer.Option("--svg", hidden=True, help="Save what is shown.")] = None,
 ) -> int:
-    """Repair a step that is parked, or amend one that is still to start; nothing is done again. Or many: --where."""
+    """Repair a step that is parked as an incident, or amend one that is still to start; nothing is done again.
+
+    With --where, repair the incidents of many runs: starter.py repair --where "error.type == 'ToolFailed'" retry
+    """
     if where is not None:
         if step is not None or run not in get_args(Action):
             raise CallerError("with --where say only what to do: repair --where \"error.type == 'ToolFailed'\" retry")
@@ -64,12 +66,22 @@ def _repair(
         raise CallerError("say which: repair RUN STEP ACTION, or repair --where EXPRESSION ACTION")
     change = _change(action, task, instructions, model)
     said = _value(action, value, no_undo=no_undo, has_change=change is not None)
-    output, settings = Output.standard(as_json=as_json), load_settings()
-    who = actor_of(by, settings)
+    output = Output.standard(as_json=as_json)
     if where is not None:
-        order = many.Order(where, action, who, reason, said, process, limit, change)
-        return carry_out(many.repair_where(output, settings, order, dry_run=dry_run, yes=yes))
-    message = Repair(step=step or "", action=action, by=who, reason=reason, value=said, agent=change, id=new_id())
+        order = many.Order(where, action, by, reason, said, change, process, limit)
+        return carry_out(many.repair_where(output, order, dry_run=dry_run, yes=yes))
+    if process is not None or limit is not None or yes:
+        raise CallerError("--process, --limit and --yes go with --where")
+    settings = load_settings()
+    message = Repair(
+        step=step or "",
+        action=action,
+        by=actor_of(by, settings),
+        reason=reason,
+        value=said,
+        agent=change,
+        id=new_id(),
+    )
     return carry_out(repairs.repair(output, settings, run, message, dry_run=dry_run, svg=svg))
 
 
@@ -78,8 +90,8 @@ def _incidents(
     process: Annotated[str | None, typer.Option("--process", help="Only of its runs.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """What is broken over all runs, by cause: how often, where, since when."""
-    return carry_out(many.show_incidents(Output.standard(as_json=as_json), load_settings(), process))
+    """What is broken over all runs, by cause: how often, where, since when, what it is worth."""
+    return carry_out(many.show_incidents(Output.standard(as_json=as_json), process))
 
 
 @app.command("pause")

@@ -12,7 +12,7 @@ from contracts.model import ModelReply, ModelRequest
 from contracts.people import People, ResolvePeople
 from contracts.plans import CheckedPlan, CheckPlan
 from contracts.record import WriteRecord, Written
-from contracts.run import Definition, RunResult
+from contracts.run import Definition, RunRequest, RunResult
 from contracts.tools import Part
 
 A = TypeVar("A", bound=Contract)
@@ -42,6 +42,21 @@ class AwaitRun(Contract):
     """Wait for a sub-process or agent that was started before its parent continued as new."""
 
     workflow_id: str
+
+
+class LoadRun(Contract):
+    """What is left of a run that ended, for one that goes on with it. Fails with `Refused` for one that has not ended,
+    that never began or that Temporal does not keep any more; none of them is retried."""
+
+    run: str
+
+
+class EndedRun(Contract):
+    """`request`: the run as it would have gone on. `part_of`: its parent."""
+
+    request: RunRequest
+    is_completed: bool
+    part_of: str | None = None
 
 
 class KeepResult(Contract):
@@ -75,9 +90,10 @@ LOAD_PROCESS: Final = ActivityStub("surefoot.load_process", LoadProcess, Definit
 RESOLVE_PEOPLE: Final = ActivityStub("surefoot.resolve_people", ResolvePeople, People)
 CALL_MODEL: Final = ActivityStub("surefoot.call_model", ModelRequest, ModelReply)
 AWAIT_PROCESS: Final = ActivityStub("surefoot.await_process", AwaitRun, RunResult)
+LOAD_RUN: Final = ActivityStub("surefoot.load_run", LoadRun, EndedRun)
 KEEP_RESULT: Final = ActivityStub("surefoot.keep_result", KeepResult, Kept)
 CHECK_PLAN: Final = ActivityStub("surefoot.check_plan", CheckPlan, CheckedPlan)
 PUBLISH_EVENT: Final = ActivityStub("surefoot.publish_event", PublishEvent, Published)
 SUBSCRIBE_STEP: Final = ActivityStub("surefoot.subscribe", Subscription, Subscribed)
-RETRY_NOW: Final = ActivityStub("surefoot.retry_now", RetryNow, RetriedNow)
 WRITE_RECORD: Final = ActivityStub("surefoot.write_record", WriteRecord, Written)
+RETRY_NOW: Final = ActivityStub("surefoot.retry_now", RetryNow, RetriedNow)

@@ -9,7 +9,7 @@ from contracts.agent import ChildRecord, HistoryGauge, Note
 from contracts.asks import Ask
 from contracts.ballot import ApprovalState, Vote
 from contracts.base import Contract, Json
-from contracts.decisions import AgentChange, Receipt
+from contracts.decisions import Actor, AgentChange, Receipt
 from contracts.effects import UndoCall
 from contracts.errors import ErrorInfo
 from contracts.events import Event
@@ -45,8 +45,20 @@ class Definition(Contract):
     hash: str
 
 
+class Rerun(Contract):
+    """An ended run is started again from where it stood. `from`: a step that starts again, and all that needs it,
+    though it had completed. `redo`: effects that were not taken back may be made once more."""
+
+    of: str = Field(description="the run that ended")
+    by: Actor
+    reason: str = ""
+    from_: Annotated[str | None, Field(alias="from")] = None
+    redo: bool = False
+
+
 class RunRequest(Contract):
-    """The input of workflow `Process`. `process` and `input` are enough: the definition is then loaded by name."""
+    """The input of workflow `Process`. `process` and `input` are enough: the definition is then loaded by name. With
+    `rerun`, which the run of the number after that of the ended one has, all is loaded from the ended one."""
 
     process: str
     input: Json = None
@@ -55,6 +67,9 @@ class RunRequest(Contract):
     priority: Annotated[int, Field(ge=1, le=5)] | None = None
     granted: Budget = Field(default=Budget(), description="what an agent gives the run out of what it has left")
     definition: Definition | None = None
+    rerun: Rerun | None = None
+    origin: str | None = Field(default=None, description="the first run of a chain of reruns; keys of effects are its")
+    number: int = Field(default=1, description="place in that chain")
     snapshot: "Snapshot | None" = Field(default=None, description="set by continue-as-new only")
 
 
@@ -93,9 +108,16 @@ class StepRecord(Contract):
     agent: AgentChange | None = Field(default=None, description="what an operator changed for its agent")
     fallback: str | None = Field(default=None, description="the step that an operator has stand in for it")
 
-    def key(self, run: str) -> str:
+    redone: int = Field(default=0, description="how often a rerun had its effect made anew, since it was taken back")
+    resumes: str | None = Field(default=None, description="the sub-process that is to go on, after a rerun")
+
+    def effect(self, origin: str) -> str:
+        """What its effect is known by: the first run of the chain, and the step; once more when it was taken back."""
+        return f"{origin}/{self.id}" + (f"^{self.redone}" if self.redone else "")
+
+    def key(self, origin: str) -> str:
         """The idempotency key of its effect: other arguments are another effect, so an amended call has its own."""
-        return f"{run}/{self.id}" + (f"~{self.amended}" if self.amended else "")
+        return self.effect(origin) + (f"~{self.amended}" if self.amended else "")
 
 
 class Snapshot(Contract):
@@ -202,6 +224,7 @@ class RunView(Contract):
     started: datetime
     ended: datetime | None = None
     started_by: str | None = None
+    rerun_of: str | None = Field(default=None, description="the ended run that this one goes on with")
     steps: tuple[StepView, ...]
     next: int | None = Field(default=None, description="offset of the next page, when there are more steps")
     waiting: tuple[Waiting, ...] = ()

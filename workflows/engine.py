@@ -56,7 +56,8 @@ class Engine(Evaluating, Pausing):
         self.generation = snapshot.generation
         self.completions = snapshot.completions
         self.seen: dict[str, Receipt | StateValue] = dict(snapshot.seen)
-        self.record = Record(run, workflow.info().first_execution_run_id, definition.process.process, snapshot.record)
+        execution, process = workflow.info().first_execution_run_id, definition.process.process
+        self.record = Record(run, execution, process, snapshot.record, self.origin)
         self.state = SharedState(definition.process.state, snapshot.state, self.record.state_written)
         records = {record.id: record for record in snapshot.records}
         self.plan = Plan(definition.process.steps, records, self.record.step_changed)
@@ -266,7 +267,7 @@ class Engine(Evaluating, Pausing):
             changes["order"] = self.completions
         if by is not None:
             changes["by"] = by
-        if node.is_leaf:
+        if node.is_leaf and not node.record.amended:  # What a person put there is kept, for a rerun.
             changes["input"] = None
         node.update(**changes)
         if node.record.tainted and node.holder.owner is not None:
@@ -371,11 +372,18 @@ class Engine(Evaluating, Pausing):
     def is_drained(self) -> bool:
         return self.drainable == 0
 
+    def as_request(self) -> RunRequest:
+        """The run as it would go on from here."""
+        return self.request.model_copy(update={"definition": self.definition, "snapshot": self.snapshot()})
+
     def snapshot(self) -> Snapshot:
         """Everything a fresh start of the same run needs, besides its request."""
         return Snapshot(
             started=self.started,
-            records=tuple(node.record for node in self.plan.walk() if not node.is_untouched),
+            records=(
+                *(node.record for node in self.plan.walk() if not node.is_untouched),
+                *self.plan.unopened(),
+            ),
             completions=self.completions,
             seen=self.seen,
             state=self.state.entries,

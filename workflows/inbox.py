@@ -29,12 +29,13 @@ with workflow.unsafe.imports_passed_through():
         PREVIEW_QUERY,
         PUT_STATE,
         REPAIR,
+        SNAPSHOT_QUERY,
         STATE_QUERY,
         VIEW_QUERY,
         WITHDRAW_SIGNAL,
     )
     from contracts.record import RecordTail
-    from contracts.run import Page, RunStatus, RunView
+    from contracts.run import Page, RunRequest, RunStatus, RunView
     from contracts.state import PutState, StateValue
     from workflows.engine import Engine
 
@@ -75,6 +76,13 @@ class Inbox:
             refused=self._refused,
             page=page,
         )
+
+    @workflow.query(name=SNAPSHOT_QUERY)
+    def snapshot(self, *payload: Json) -> RunRequest:
+        """What a rerun begins with. Takes nothing; whatever is sent is not looked at."""
+        if self._engine is None:
+            raise ApplicationError(self._not_started or LOADING, type="Loading")
+        return self._engine.as_request()
 
     @workflow.query(name=PREVIEW_QUERY)
     def preview(self, *payload: Json) -> Receipt:

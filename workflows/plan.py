@@ -139,7 +139,8 @@ class Node:
         if record is None:
             return True
         changed = record.amended or record.tries or record.called or record.asked or record.ask or record.repaired
-        return record.status == "pending" and not changed
+        is_of_rerun = record.redone > 0 or record.resumes is not None
+        return record.status == "pending" and not changed and not is_of_rerun
 
     @property
     def is_pending(self) -> bool:
@@ -335,6 +336,10 @@ class Plan:
         for node in self.root.nodes.values():
             yield node
             yield from node.all_inside()
+
+    def unopened(self) -> Iterator[StepRecord]:
+        """What a rerun knows of steps inside of what has not begun again."""
+        yield from (record for name, record in self._records.items() if record.redone and name not in self.nodes)
 
     def first(self, count: int) -> list[Node]:
         """The first so many of `walk`, of which a page is made at every step."""

@@ -41,7 +41,7 @@ def undo_calls(engine: Engine, node: Node) -> tuple[UndoCall, ...]:
 
 
 def _key(engine: Engine, node: Node) -> str:
-    return f"{engine.run}/{node.id}/undo"
+    return f"{node.record.effect(engine.origin)}/undo"
 
 
 def undo_by_parent(engine: Engine) -> tuple[UndoCall, ...]:

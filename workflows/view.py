@@ -87,6 +87,7 @@ def run_view(
         started=engine.started,
         ended=ended,
         started_by=engine.request.started_by,
+        rerun_of=engine.request.rerun.of if engine.request.rerun else None,
         steps=steps,
         next=page.offset + len(steps) if more else None,
         waiting=waiting,

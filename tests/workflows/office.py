@@ -3,14 +3,14 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 from temporalio import activity
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 from uuid_utils import uuid7
@@ -20,7 +20,7 @@ from activities.conversations import ConversationStore, SqliteConversations
 from activities.events import event_activities
 from activities.model.call import ModelCall
 from activities.plans import check_plan_activity
-from activities.processes import await_process_activity, load_process_activity
+from activities.processes import await_process_activity, load_process_activity, load_run_activity
 from activities.records.store import Records
 from activities.records.writing import write_record_activity
 from activities.retries import retry_now_activity
@@ -51,11 +51,12 @@ GROUPS = {"group:finance": ("user:alice", "user:bob"), "group:controllers": ("us
 
 @dataclass
 class Office:
-    """`ledger`: every call that took effect, in order. `gates`: what a `held` call waits for."""
+    """`ledger`: every call that took effect, in order; `keys`: theirs. `gates`: what a `held` call waits for."""
 
     client: Client
     queue: str
     ledger: list[tuple[str, str, Any]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
     calls: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     gates: defaultdict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     started: defaultdict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
@@ -79,6 +80,7 @@ class Office:
             if fails or ctx.step in self.broken:
                 raise ToolError(f"{ctx.step} is broken", retry=False)
             self.ledger.append(("do", ctx.step, what))
+            self.keys.append(ctx.idempotency_key)
             return {"id": ctx.step, "what": what, "key": ctx.idempotency_key}
 
         @tool(name="do.undo", effect="write", idempotent=True)
@@ -87,6 +89,7 @@ class Office:
             if f"undo {ctx.step}" in self.broken:
                 raise ToolError("cannot be undone now", retry=False)
             self.ledger.append(("undo", ctx.step, of))
+            self.keys.append(ctx.idempotency_key)
 
         @tool(name="do.held", effect="write", idempotent=True)
         async def held(ctx: ToolContext) -> dict[str, str]:
@@ -180,9 +183,11 @@ class Run:
     async def until(self, holds: Callable[[RunView], bool]) -> RunView:
         """The first view of which this holds, within 20 seconds."""
         async with asyncio.timeout(20):
-            while not holds(seen := await self.view()):
+            while True:
+                with suppress(WorkflowQueryFailedError):  # it still loads its process, or the run that it goes on with
+                    if holds(seen := await self.view()):
+                        return seen
                 await asyncio.sleep(0.02)
-            return seen
 
     async def status_of(self, step: str) -> str:
         return next(found.status for found in (await self.view()).steps if found.id == step)
@@ -241,9 +246,10 @@ async def open_office(
         resolve,
         load_process_activity(office.children.__getitem__),
         await_process_activity(client),
+        load_run_activity(client),
         check_plan_activity(),
-        retry_now_activity(client),
         write_record_activity(office.records),
+        retry_now_activity(client),
         *event_activities(office.topics),
     ]
     async with AsyncExitStack() as stack:

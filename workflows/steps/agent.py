@@ -42,7 +42,7 @@ async def run_agent(engine: Engine, node: Node) -> Json:
         engine,
         node,
         step.agent,
-        child=f"{engine.run}/{node.id}",
+        child=node.record.effect(engine.origin),
         task=task,
         context={**args, **_of_goal(engine, node)} or None,
         output=step.output,
