@@ -68,9 +68,10 @@ def _status(
     run: Run,
     watch: Annotated[bool, typer.Option("--watch", help="Until it ends; with --json a line for each event.")] = False,
     as_json: AsJson = False,
+    svg: Annotated[str | None, typer.Option("--svg", hidden=True, help="Save the screen.")] = None,
 ) -> int:
     """Show a run: its steps, what it waits for, what is broken, how it ended."""
-    return carry_out(commands.status(Output.standard(as_json=as_json), run, watch=watch))
+    return carry_out(commands.status(Output.standard(as_json=as_json), run, watch=watch, svg=svg))
 
 
 @app.command("list")
