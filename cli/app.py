@@ -4,12 +4,13 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, NoReturn, cast
 
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, demo, models, operating
+from cli import commands, demo, log, models, operating
 from cli import tools as tool_files
 from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Exit, Output, status_of
@@ -81,6 +82,53 @@ def _list(
 ) -> int:
     """List runs, newest first, ended ones too."""
     return carry_out(commands.show_list(Output.standard(as_json=as_json), status, process, limit))
+
+
+@app.command("log")
+def _log(
+    context: typer.Context,
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="The run's id; left out: events of all runs.")
+    ] = None,
+    *,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hold the record to its hashes; of an exported file too, in place of RUN.")
+    ] = False,
+    head: Annotated[
+        str | None,
+        typer.Option("--head", metavar="HASH", help="With --verify: a hash kept elsewhere; it has to be there."),
+    ] = None,
+    step: Annotated[str | None, typer.Option("--step", help="Only of this step and what is inside it.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", metavar="KIND", help="Only these, such as 'approval.*'.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="WHO", help="Only what they did, such as user:alice.")
+    ] = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Only from then: 7d, or a time.")] = None,
+    process: Annotated[str | None, typer.Option("--process", help="Without RUN: only of its runs.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Without RUN: the newest so many.")] = 1_000,
+    execution: Annotated[
+        str | None,
+        typer.Option("--execution", metavar="ID", help="An earlier execution of a run whose id was used again."),
+    ] = None,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print JSON Lines: an exact event in each.")] = False,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE", dir_okay=False, help="Write JSON Lines to a file.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until the run ends.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Show a run's record: everything that happened, by whom and why; or check that nobody changed it."""
+    output, records = Output.standard(as_json=as_json), cast("Parts", context.obj).records
+    if run is None and (verify or follow or execution):
+        raise CallerError("--verify, --follow and --execution are of one run; give its id")
+    if head is not None and not verify:
+        raise CallerError("--head goes with --verify")
+    wanted = log.Wanted(run, execution, process, since, step, kind, by, limit)
+    if verify:
+        return carry_out(log.verify(output, records, wanted, head))
+    return carry_out(log.show_log(output, records, wanted, jsonl=jsonl, export=export, follow=follow))
 
 
 Step = Annotated[str | None, typer.Argument(metavar="[STEP]", help="The step; may be left out when only one waits.")]

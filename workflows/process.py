@@ -197,7 +197,7 @@ class ProcessWorkflow(Inbox):
 
     def _end_record(self, engine: Engine) -> None:
         facts: dict[str, Json] = {"error": self._error.type} if self._error else {"output": digest(self._output)}
-        if engine.usage.calls:
+        if engine.usage.tokens:
             facts |= {"cost": engine.usage.cost, "tokens": engine.usage.tokens}
         engine.record.add(
             END_KINDS[self._status],

@@ -167,7 +167,7 @@ def _facts(origin: str, record: StepRecord) -> dict[str, Json]:
         facts["attempts"] = record.attempts
     if record.child is not None:
         facts["child"] = record.child
-    if record.usage is not None:
+    if record.usage is not None and record.usage.tokens:
         facts["cost"] = record.usage.cost
         facts["tokens"] = record.usage.tokens
     return facts
