@@ -90,6 +90,20 @@ async def onboarding_cancelled(client: Client) -> list[str]:
     return ["onboarding-cancelled"]
 
 
+async def started_again(client: Client) -> list[str]:
+    """A run that is cancelled by an operator, takes its effects back, and is started again from where it stood."""
+    run = "onboarding-stopped"
+    stopped = await start(client, "employee-onboarding", run)
+    await until_waiting(stopped)
+    await stopped.execute_update(CANCEL, {"by": "user:tom", "reason": "the wrong laptop"})
+    await failed(stopped)
+    payload = {"process": "employee-onboarding", "rerun": {"of": run, "by": "user:hanna", "reason": "the right one"}}
+    again = await client.start_workflow(PROCESS_WORKFLOW, payload, id=f"{run}~2", task_queue=TASK_QUEUE)
+    await decided(again, "hardware_approval", "user:mia")
+    await again.result()
+    return [run, f"{run}~2"]
+
+
 async def delegated(client: Client) -> list[str]:
     """A plan that is reviewed, fails in a step, is changed and reviewed again."""
     handle = await start(client, "supplier-onboarding", "delegated")
@@ -170,6 +184,7 @@ PATHS: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     onboarding_approved,
     onboarding_rejected,
     onboarding_cancelled,
+    started_again,
     invoice_two_people,
     delegated,
     agreed_by_equals,
