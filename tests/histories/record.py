@@ -91,17 +91,17 @@ async def onboarding_cancelled(client: Client) -> list[str]:
 
 
 async def started_again(client: Client) -> list[str]:
-    """A run that is cancelled by an operator, takes its effects back, and is started again from where it stood."""
-    run = "onboarding-stopped"
-    stopped = await start(client, "employee-onboarding", run)
-    await until_waiting(stopped)
-    await stopped.execute_update(CANCEL, {"by": "user:tom", "reason": "the wrong laptop"})
-    await failed(stopped)
-    payload = {"process": "employee-onboarding", "rerun": {"of": run, "by": "user:hanna", "reason": "the right one"}}
-    again = await client.start_workflow(PROCESS_WORKFLOW, payload, id=f"{run}~2", task_queue=TASK_QUEUE)
-    await decided(again, "hardware_approval", "user:mia")
+    """A run that an operator cancels takes its effect back, and is started again from where it stood."""
+    payload: dict[str, Any] = {"process": "stopped", "input": {}, "started_by": "user:hanna"}
+    run = await client.start_workflow(PROCESS_WORKFLOW, payload, id="stopped", task_queue=TASK_QUEUE)
+    await until_waiting(run)
+    await run.execute_update(CANCEL, {"by": "user:tom", "reason": "the wrong day"})
+    await failed(run)
+    payload = {"process": "stopped", "rerun": {"of": "stopped", "by": "user:hanna", "reason": "the right one"}}
+    again = await client.start_workflow(PROCESS_WORKFLOW, payload, id="stopped~2", task_queue=TASK_QUEUE)
+    await decided(again, "agree", "user:mia")
     await again.result()
-    return [run, f"{run}~2"]
+    return ["stopped", "stopped~2"]
 
 
 async def delegated(client: Client) -> list[str]:
