@@ -7,6 +7,7 @@ from cli.app import main
 from cli.parts import Parts
 from contracts.board import BoardStore
 from contracts.connections import McpServer, Pins
+from contracts.directory import PeopleDirectory
 from contracts.egress import Egress
 from runtime.catalog import Catalog
 from runtime.client import Connection
@@ -27,6 +28,13 @@ def board(settings: Settings) -> AbstractAsyncContextManager[BoardStore]:
     return open_board(settings)
 
 
+def people(settings: Settings) -> AbstractAsyncContextManager[PeopleDirectory]:
+    """The directory of people of `worker.py`."""
+    from worker import open_people
+
+    return open_people(settings)
+
+
 async def offers(servers: Mapping[str, tuple[McpServer, str]], egress: Egress) -> Pins:
     """What MCP servers offer, asked with the secrets that tools get."""
     from activities.tools.context import environment_secrets
@@ -35,7 +43,7 @@ async def offers(servers: Mapping[str, tuple[McpServer, str]], egress: Egress) -
     return await describe(servers, environment_secrets, egress)
 
 
-PARTS = Parts(worker=worker, board=board, offers=offers)
+PARTS = Parts(worker=worker, board=board, offers=offers, people=people)
 
 if __name__ == "__main__":
     main(PARTS)

@@ -19,7 +19,8 @@ from activities.conversations.opening import open_conversations
 from activities.events import event_activities
 from activities.model.call import ModelCall
 from activities.model.speech import LIVE_SECONDS
-from activities.people import resolve_people_activity
+from activities.people.opening import open_directory
+from activities.people.resolving import resolve_people_activity
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity, load_process_activity
 from activities.tools.declared import Connectors
@@ -27,6 +28,7 @@ from activities.tools.results import keep_result_activity
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
 from contracts.board import BoardStore
+from contracts.directory import PeopleDirectory
 from contracts.errors import ServerUnreachable, SurefootError
 from contracts.settings import describe_model
 from contracts.state import state_tools
@@ -56,10 +58,14 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
     """A worker at work for the length of the block; then it drains.
 
     Raises:
-        SettingsInvalid: search attributes are missing on the server and we may not add them.
+        SettingsInvalid: search attributes are missing on the server and we may not add them; the directory of people
+            does not hold.
     """
     # Tools find the folder there too, wherever it was set.
     os.environ["SUREFOOT_HOME"] = str(settings.home)
+    directory = open_directory(settings.people, os.environ, settings.egress.proxy)
+    if settings.people.file is not None:
+        await directory.everyone()  # a mistake in the file is told now, not by the first approval
     await ensure_search_attributes(connection.client)
     processes = [catalog.definition(name).process for name in sorted(catalog.names)]
     topics = Topics(connection.client, settings.task_queue)
@@ -81,7 +87,7 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
             connection.client,
             task_queue=settings.task_queue,
             workflows=WORKFLOWS,
-            activities=activities(settings, connection, catalog, conversations, models, connectors),
+            activities=activities(settings, connection, catalog, conversations, models, connectors, directory),
             workflow_runner=workflow_runner(),
             max_concurrent_activities=MAX_ACTIVITIES,
             max_eager_activity_reservations_per_workflow_task=MAX_ACTIVITIES,
@@ -91,10 +97,21 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
         async with patient(worker):
             yield worker
     finally:
+        await directory.close()
         await connectors.close()
         await models.close()
         await board.close()
         await conversations.close()
+
+
+@asynccontextmanager
+async def open_people(settings: Settings) -> AsyncIterator[PeopleDirectory]:
+    """The directory that approvals ask, for the length of the block."""
+    directory = open_directory(settings.people, os.environ, settings.egress.proxy)
+    try:
+        yield directory
+    finally:
+        await directory.close()
 
 
 @asynccontextmanager
@@ -114,6 +131,7 @@ def activities(
     conversations: ConversationStore,
     models: ModelCall,
     connectors: Connectors,
+    directory: PeopleDirectory,
 ) -> list[Callable[..., Any]]:
     """Everything the workflows call, with its clients put in."""
     declared = connectors.tools(catalog.declared.values())
@@ -123,7 +141,7 @@ def activities(
         ),
         models.activity(),
         load_process_activity(catalog.definition),
-        resolve_people_activity(settings.people),
+        resolve_people_activity(directory),
         await_process_activity(connection.client),
         keep_result_activity(conversations),
         check_plan_activity(),

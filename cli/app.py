@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NoReturn, cast
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, demo, models
+from cli import commands, demo, models, people
 from cli import tools as tool_files
 from cli.output import Exit, Output, status_of
 from cli.parts import Parts
@@ -225,6 +225,12 @@ def _models(
     if state is None:
         raise CallerError(f"say what to do with {alias}: open, close or auto; without an alias all are shown")
     return _do(models.force_model(output, board, alias, state, by, reason))
+
+
+@app.command("people")
+def _people(context: typer.Context, as_json: AsJson = False) -> int:
+    """Check the directory of people, and show it: users, groups, roles, who is away and who acts for them."""
+    return _do(people.show_people(Output.standard(as_json=as_json), cast("Parts", context.obj).people))
 
 
 @app.command("tools")

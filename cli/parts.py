@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from contracts.board import BoardStore
 from contracts.connections import McpServer, Pins
+from contracts.directory import PeopleDirectory
 from contracts.egress import Egress
 from runtime.catalog import Catalog
 from runtime.client import Connection
@@ -16,6 +17,8 @@ RunWorker = Callable[[Settings, Connection, Catalog], AbstractAsyncContextManage
 
 OpenBoard = Callable[[Settings], AbstractAsyncContextManager[BoardStore]]
 """Opens the board for the length of a block."""
+OpenPeople = Callable[[Settings], AbstractAsyncContextManager[PeopleDirectory]]
+"""Opens the directory of people for the length of a block."""
 Offers = Callable[[Mapping[str, tuple[McpServer, str]], Egress], Awaitable[Pins]]
 """What MCP servers offer now, by group with the folder of its file. Raises CallerError for one that cannot be asked."""
 
@@ -25,3 +28,4 @@ class Parts:
     worker: RunWorker
     board: OpenBoard
     offers: Offers
+    people: OpenPeople

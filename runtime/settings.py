@@ -20,6 +20,7 @@ from contracts.base import Contract
 from contracts.egress import Egress
 from contracts.errors import SettingsInvalid
 from contracts.names import TASK_QUEUE
+from contracts.people_settings import PeopleSettings
 from contracts.secrets import SecretRef
 from contracts.settings import ModelAlias, ModelApi
 from contracts.stores import ConversationSettings
@@ -93,7 +94,8 @@ class Settings(BaseSettings):
     """Server file, records, conversations, sample business systems."""
     processes: Annotated[tuple[Path, ...], NoDecode] = ()
     """Folders with processes, besides the project's own; in a variable separated by `:`."""
-    people: Path = PROJECT / "processes" / "people.yaml"
+    people: Annotated[PeopleSettings, NoDecode] = PeopleSettings(file=PROJECT / "processes" / "people.yaml")
+    """A directory of people: a YAML file by its path, or a SCIM server."""
     task_queue: str = Field(default=TASK_QUEUE, min_length=1)
     user: str | None = None
     models: dict[str, ModelAlias] = {}
@@ -113,7 +115,12 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(Path(part) for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("home", "people", mode="after")
+    @field_validator("people", mode="before")
+    @classmethod
+    def _file(cls, value: Any) -> Any:
+        return {"file": value} if isinstance(value, str | Path) else value
+
+    @field_validator("home", mode="after")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
@@ -165,8 +172,9 @@ _SECTIONS: dict[str, type[Contract]] = {
     "storage": StorageSettings,
     "conversations": ConversationSettings,
     "encryption": EncryptionSettings,
+    "people": PeopleSettings,
 }
-_UNSHOWN = {"password", "keys", "codec_token", "key_env"}
+_UNSHOWN = {"password", "keys", "codec_token", "key_env", "token"}
 """Settings that refer to secrets. Somebody may have pasted the secret itself."""
 _PASSWORD = re.compile(r"(?P<user>://[^/\s:@]*:)[^/\s@]+(?=@)|(?<=password=)[^&\s'\"]+")
 

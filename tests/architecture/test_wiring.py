@@ -13,6 +13,7 @@ import contracts.names
 import worker
 from activities.conversations import SqliteConversations
 from activities.model.call import ModelCall
+from activities.people.opening import open_directory
 from activities.tools.declared import Connectors
 from contracts.activities import ActivityStub
 from contracts.results import RESULT_READ
@@ -38,7 +39,10 @@ def registered(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Defi
     store = SqliteConversations(home / "conversations.db")
     models = ModelCall(store, catalog.rehearsal, settings.models)
     connectors = Connectors()
-    callables: list[Callable[..., Any]] = worker.activities(settings, connection, catalog, store, models, connectors)
+    directory = open_directory(settings.people, {}, None)
+    callables: list[Callable[..., Any]] = worker.activities(
+        settings, connection, catalog, store, models, connectors, directory
+    )
     definitions = [activity._Definition.must_from_callable(each) for each in callables]
     names = [definition.name or "" for definition in definitions]
     assert sorted(names) == sorted(set(names)), "two activities have one name"

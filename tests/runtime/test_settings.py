@@ -17,7 +17,7 @@ def test_everything_has_a_default() -> None:
     settings = load_settings()
     assert settings.home == PROJECT / ".surefoot"
     assert settings.folders == (PROJECT / "processes",)
-    assert settings.people == PROJECT / "processes" / "people.yaml"
+    assert settings.people.file == PROJECT / "processes" / "people.yaml"
     assert settings.task_queue == "surefoot"
 
 
