@@ -85,14 +85,14 @@ class User(Contract):
 
     name: str = ""
     email: str = ""
-    slack: str = Field(default="", description="the member id, to mention them by")
+    slack: Annotated[str, Field(pattern=r"^[A-Z0-9]*$", description="the member id, to mention them by")] = ""
     away: Periods = ()
     deputies: tuple[Name, ...] = ()
     proxies: tuple[Name, ...] = ()
 
 
 class Directory(Contract):
-    """All people, or those who were asked for. `groups`: users, and `group:NAME` for all of another one. `roles`: users,
+    """All people, or those who were asked for. `groups`: users, and `group:NAME` for another one. `roles`: users,
     `group:NAME`, `starter`, `anyone`; with no roles at all, each is anyone's."""
 
     users: dict[Name, User] = {}

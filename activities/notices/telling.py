@@ -1,0 +1,31 @@
+"""The activity that sends a notice."""
+
+from collections.abc import Awaitable, Callable
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.notices.sending import Notifier
+from contracts.activities import NOTIFY
+from contracts.directory import DirectoryUnavailable
+from contracts.errors import SettingsInvalid
+from contracts.notices import UNDELIVERED, SendNotice, Sent, Undelivered
+
+
+def notify_activity(notifier: Notifier) -> Callable[[SendNotice], Awaitable[Sent]]:
+    """`surefoot.notify`."""
+
+    @activity.defn(name=NOTIFY.name)
+    async def notify(notice: SendNotice) -> Sent:
+        try:
+            return await notifier.send(notice)
+        except Undelivered as error:
+            raise ApplicationError(
+                str(error), type=UNDELIVERED, non_retryable=error.final, next_retry_delay=error.after
+            ) from error
+        except DirectoryUnavailable as error:
+            raise ApplicationError(str(error), type=error.type_name(), next_retry_delay=error.after) from error
+        except SettingsInvalid as error:
+            raise ApplicationError(str(error), type=error.type_name(), non_retryable=True) from error
+
+    return notify

@@ -1,0 +1,111 @@
+"""Notices: what people are told of a run, by which channel, and what became of it."""
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+
+from pydantic import Field
+
+from contracts.base import Contract, Json
+from contracts.channels import NoticeKind
+from contracts.incidents import Incident
+from contracts.run import Waiting
+
+
+class SendNotice(Contract):
+    """Tell people of event `number` of a run by one channel.
+
+    Args:
+        run, execution: the workflow id, and the id of its first execution, which tells one that is used again apart.
+        by, reason, data: of the event.
+        to: the people concerned: users, groups and roles.
+        title: what the step is about.
+        waiting: of an approval, as the view had it then. incident: of a step that was parked then.
+        last: what fails now is not tried again, and becomes a dead letter.
+    """
+
+    channel: str
+    run: str
+    execution: str
+    process: str
+    number: int
+    kind: NoticeKind
+    at: datetime
+    step: str
+    by: str
+    reason: str = ""
+    data: dict[str, Json] = {}
+    to: tuple[str, ...] = ()
+    title: str
+    waiting: Waiting | None = None
+    incident: Incident | None = None
+    last: bool = False
+
+    def id_for(self, recipient: str) -> str:
+        """The same through retries, restarts and continue-as-new; for another event, channel or person another one."""
+        parts = "\n".join((self.run, self.execution, str(self.number), self.channel, recipient))
+        return f"notice_{hashlib.sha256(parts.encode()).hexdigest()[:32]}"
+
+
+class Sent(Contract):
+    """`told`: who got it, now or before. `unreachable`: people whom the channel has no address of."""
+
+    told: tuple[str, ...] = ()
+    unreachable: tuple[str, ...] = ()
+
+
+UNDELIVERED = "NoticeUndelivered"
+"""The type of the activity's failure that trying again will not mend; what it names is a dead letter."""
+
+
+class Undelivered(Exception):
+    """A message did not get through. `final`: nor will it. `after`: no sooner than then, as the receiver said."""
+
+    def __init__(self, message: str, *, final: bool = False, after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.final = final
+        self.after = after
+
+
+LetterState = Literal["trying", "delivered", "dead"]
+
+
+class Letter(Contract):
+    """A message to one recipient, as the records database has it. `recipient`: a user, an address, or empty for all.
+    `notice`: what it is made of, until it is delivered."""
+
+    id: str
+    channel: str
+    recipient: str
+    run: str
+    number: int
+    kind: str
+    state: LetterState
+    attempts: int = 0
+    error: str = ""
+    changed: datetime
+    notice: SendNotice | None = Field(default=None, exclude=True)
+
+
+class LedgerUnavailable(Exception):
+    """What was delivered cannot be looked up or written down now; the message names the database."""
+
+
+class NoticeLedger(Protocol):
+    """Which messages were delivered, and which are dead letters. All raise LedgerUnavailable."""
+
+    async def begin(self, notice: SendNotice, recipient: str) -> Letter:
+        """The message as it stood before this attempt, which is counted now."""
+        ...
+
+    async def delivered(self, identity: str) -> None: ...
+
+    async def failed(self, identity: str, error: str, *, dead: bool) -> None: ...
+
+    async def letters(self, *, dead: bool = False, run: str | None = None, limit: int = 200) -> list[Letter]:
+        """The last ones, newest first; with `dead` only dead letters."""
+        ...
+
+    async def letter(self, identity: str) -> Letter | None: ...
+
+    async def close(self) -> None: ...
