@@ -12,6 +12,7 @@ from contracts.model import ModelReply, ModelRequest
 from contracts.notices import SendNotice, Sent
 from contracts.people import People, ResolvePeople
 from contracts.plans import CheckedPlan, CheckPlan
+from contracts.record import WriteRecord, Written
 from contracts.run import Definition, RunResult
 from contracts.tools import Part
 
@@ -65,3 +66,4 @@ CHECK_PLAN: Final = ActivityStub("surefoot.check_plan", CheckPlan, CheckedPlan)
 PUBLISH_EVENT: Final = ActivityStub("surefoot.publish_event", PublishEvent, Published)
 SUBSCRIBE_STEP: Final = ActivityStub("surefoot.subscribe", Subscription, Subscribed)
 NOTIFY: Final = ActivityStub("surefoot.notify", SendNotice, Sent)
+WRITE_RECORD: Final = ActivityStub("surefoot.write_record", WriteRecord, Written)

@@ -4,8 +4,6 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-from pydantic import Field
-
 from contracts.base import Contract, Json
 from contracts.channels import NoticeKind
 from contracts.incidents import Incident
@@ -71,8 +69,8 @@ LetterState = Literal["trying", "delivered", "dead"]
 
 
 class Letter(Contract):
-    """A message to one recipient, as the records database has it. `recipient`: a user, an address, or empty for all.
-    `notice`: what it is made of, until it is delivered."""
+    """A message to one recipient, as the records database has it. `recipient`: a user, an address, or empty for
+    whoever reads the channel."""
 
     id: str
     channel: str
@@ -84,28 +82,20 @@ class Letter(Contract):
     attempts: int = 0
     error: str = ""
     changed: datetime
-    notice: SendNotice | None = Field(default=None, exclude=True)
 
 
-class LedgerUnavailable(Exception):
-    """What was delivered cannot be looked up or written down now; the message names the database."""
-
-
-class NoticeLedger(Protocol):
-    """Which messages were delivered, and which are dead letters. All raise LedgerUnavailable."""
-
-    async def begin(self, notice: SendNotice, recipient: str) -> Letter:
-        """The message as it stood before this attempt, which is counted now."""
-        ...
-
-    async def delivered(self, identity: str) -> None: ...
-
-    async def failed(self, identity: str, error: str, *, dead: bool) -> None: ...
+class NoticeDesk(Protocol):
+    """What operators do about messages. All raise RecordsUnavailable."""
 
     async def letters(self, *, dead: bool = False, run: str | None = None, limit: int = 200) -> list[Letter]:
-        """The last ones, newest first; with `dead` only dead letters."""
+        """The last ones, newest first; with `dead` only those that nobody tries to deliver any more."""
         ...
 
-    async def letter(self, identity: str) -> Letter | None: ...
+    async def resend(self, identity: str) -> None:
+        """Try a message again that was not delivered.
 
-    async def close(self) -> None: ...
+        Raises:
+            CallerError: there is no such message, or a setting does not hold.
+            Undelivered: it failed again.
+        """
+        ...

@@ -22,16 +22,19 @@ with workflow.unsafe.imports_passed_through():
         DECIDE,
         EVENT_SIGNAL,
         LEASE_SIGNAL,
+        LOG_QUERY,
         PUT_STATE,
         REPAIR,
         STATE_QUERY,
         VIEW_QUERY,
         WITHDRAW_SIGNAL,
     )
+    from contracts.record import RecordTail
     from contracts.run import Page, RunStatus, RunView
     from contracts.state import PutState, StateValue
     from workflows.engine import Engine
 
+LOADING = "the run is still loading its process; ask again in a moment"
 MAX_REFUSED = 20
 """Refused signals the view remembers."""
 
@@ -56,8 +59,7 @@ class Inbox:
         except Refused as error:
             raise _refusal(error) from error
         if self._engine is None:
-            loading = "the run is still loading its process; ask again in a moment"
-            raise ApplicationError(self._not_started or loading, type="Loading")
+            raise ApplicationError(self._not_started or LOADING, type="Loading")
         status = self._status if self._ended else view.live_status(self._engine)
         return view.run_view(
             self._engine,
@@ -119,8 +121,15 @@ class Inbox:
     @workflow.query(name=STATE_QUERY)
     def state(self, key: str) -> StateValue:
         if self._engine is None:
-            raise ApplicationError("the run is still loading its process; ask again in a moment", type="Loading")
+            raise ApplicationError(LOADING, type="Loading")
         return self._engine.state.read(key)
+
+    @workflow.query(name=LOG_QUERY)
+    def log(self, *payload: Json) -> RecordTail:
+        """What of the record is not written yet. Takes nothing; whatever is sent is not looked at."""
+        if self._engine is None:
+            raise ApplicationError(self._not_started or LOADING, type="Loading")
+        return self._engine.record.tail()
 
     @workflow.signal(name=EVENT_SIGNAL)
     async def event(self, *payload: Json) -> None:
@@ -144,6 +153,7 @@ class Inbox:
     def _check(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
         try:
             message = messages.parse(model, payload)
+            self._check_open()
             if self._engine is not None:
                 messages.check(self._engine, message)
         except Refused as error:
@@ -153,12 +163,14 @@ class Inbox:
         try:
             message = messages.parse(model, payload)
             engine = await self._loaded()
+            self._check_open()
             messages.check(engine, message)
             if isinstance(message, Decision):
                 await goal.check_edits(engine, message)
                 messages.check(engine, message)
             return messages.take(engine, message)
         except Refused as error:
+            self._record_refusal(model, payload, error)
             raise _refusal(error) from error
         except StepError as error:
             raise ApplicationError(str(error), error.detail, type=error.type_name(), non_retryable=True) from error
@@ -175,6 +187,23 @@ class Inbox:
         except ApplicationError as error:
             workflow.logger.warning("signal refused: %s", error.message)
             self._refused = (*self._refused, f"{workflow.now():%Y-%m-%d %H:%M:%S} {error.message}")[-MAX_REFUSED:]
+
+    def _check_open(self) -> None:
+        """Raises:
+        Refused: the run has ended, and only writes the last events of its record.
+        """
+        if self._ended is not None:
+            raise Refused(f"the run has ended already: it is {self._status}")
+
+    def _record_refusal(self, model: type[messages.M], payload: tuple[Json, ...], error: Refused) -> None:
+        """What was sent and did not hold. What a validator refuses never reaches the run, so this is of signals."""
+        if self._engine is not None and self._ended is None:
+            said = payload[0] if payload and isinstance(payload[0], dict) else {}
+            by, step = (value if isinstance(value := said.get(name), str) else None for name in ("by", "step"))
+            kind = model.__name__.lower()
+            self._engine.record.add(
+                "message.refused", by=by or "system:unknown", step=step or None, reason=str(error), message=kind
+            )
 
     async def _loaded(self) -> Engine:
         while self._engine is None:

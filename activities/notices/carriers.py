@@ -33,7 +33,9 @@ class Recipient:
 
 
 class Carrier(Protocol):
-    """One channel. `people`: the users concerned, with what the directory knows of them."""
+    """One channel. `people`: the users concerned, with what the directory knows of them, where it `asks` who they are."""
+
+    asks: bool
 
     def recipients(self, people: Mapping[str, User]) -> Sequence[Recipient]: ...
 
@@ -51,6 +53,8 @@ EVERYBODY = (Recipient(""),)
 
 class WebhookCarrier:
     """Signed as Standard Webhooks 1.0 says: HMAC-SHA256 of id, time and body."""
+
+    asks = False
 
     def __init__(self, channel: WebhookChannel, environment: Mapping[str, str], proxy: str | None) -> None:
         setting = f"notices.{channel.name}"
@@ -91,6 +95,8 @@ _SECRET = "write whsec_ and 24 to 64 random bytes in base64, as in `echo whsec_$
 
 
 class SlackCarrier:
+    asks = True
+
     def __init__(
         self, channel: SlackChannel, environment: Mapping[str, str], proxy: str | None, wording: Wording
     ) -> None:

@@ -22,6 +22,8 @@ _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 
 class MailCarrier:
+    asks = True
+
     def __init__(self, channel: MailChannel, environment: Mapping[str, str], wording: Wording) -> None:
         self._channel = channel
         self._setting = f"notices.{channel.name}"
@@ -54,6 +56,9 @@ class MailCarrier:
                 await server.send_message(message, sender=channel.sender, recipients=[to.address])
         except (aiosmtplib.SMTPException, OSError) as error:
             raise self._meaning(error, to) from error
+
+    async def close(self) -> None:
+        """Nothing is held open."""
 
     def _meaning(self, error: Exception, to: Recipient) -> Undelivered:
         """4yz passes, 5yz stays (RFC 5321, 4.2.1)."""

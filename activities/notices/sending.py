@@ -1,23 +1,34 @@
 """Sends notices: to each person concerned once, however often it is tried, and whoever else cannot be reached."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import jinja2
 
 from activities.notices.carriers import Carrier, Recipient, SlackCarrier, WebhookCarrier
+from activities.notices.ledger import Ledger
 from activities.notices.mail import MailCarrier
 from activities.notices.wording import Wording
 from contracts.channels import Channel, MailChannel, SlackChannel
-from contracts.directory import PeopleDirectory, UnknownName, User
-from contracts.notices import NoticeLedger, SendNotice, Sent, Undelivered
+from contracts.directory import DirectoryUnavailable, PeopleDirectory, UnknownName, User
+from contracts.errors import CallerError, SettingsInvalid
+from contracts.notices import Letter, SendNotice, Sent, Undelivered
 from contracts.people import ANYONE, STARTER
 
 
-class Notifier:
-    """The channels of the settings. What was delivered is in the ledger before it is said to be; a worker that is lost
-    in between leaves the message to be sent again, under the same id."""
+@dataclass(frozen=True)
+class _Addressed:
+    carrier: Carrier
+    people: Mapping[str, User]
+    reached: Sequence[Recipient]
+    unreachable: tuple[str, ...]
 
-    def __init__(self, channels: Mapping[str, Carrier], ledger: NoticeLedger, directory: PeopleDirectory) -> None:
+
+class Notifier:
+    """The channels of the settings, by name. A message is in the ledger as delivered before anybody says so; a worker
+    that is lost between the two leaves it to be sent again, under the same id."""
+
+    def __init__(self, channels: Mapping[str, Carrier], ledger: Ledger, directory: PeopleDirectory) -> None:
         self._channels = channels
         self._ledger = ledger
         self._directory = directory
@@ -29,55 +40,91 @@ class Notifier:
     async def send(self, notice: SendNotice) -> Sent:
         """Raises:
         Undelivered: somebody was not told. Final, when nobody is left for whom trying again would help.
-        LedgerUnavailable, DirectoryUnavailable, SettingsInvalid: nobody else was told.
+        RecordsUnavailable: what was delivered is not known; nobody else was told.
         """
-        carrier = self._channels.get(notice.channel)
-        if carrier is None:
-            known = ", ".join(self._channels) or "none"
-            raise Undelivered(f"there is no channel {notice.channel!r} in `notices` any more; there are {known}", final=True)
-        people = await self._people(notice.to)
-        recipients = carrier.recipients(people)
-        unreachable = tuple(each.key for each in recipients if each.user is not None and not each.address)
-        reached = [each for each in recipients if each.key not in unreachable]
-        if not reached:
-            who = ", ".join(unreachable or notice.to) or "nobody"
-            raise Undelivered(f"notices.{notice.channel} reaches none of those concerned ({who})", final=True)
+        try:
+            addressed = await self._address(notice)
+        except Undelivered as error:
+            letter = await self._ledger.begin(notice, "")
+            await self._ledger.failed(letter.id, str(error), dead=error.final or notice.last)
+            raise
+        return await self._send(notice, addressed)
+
+    async def letters(self, *, dead: bool = False, run: str | None = None, limit: int = 200) -> list[Letter]:
+        return await self._ledger.letters(dead=dead, run=run, limit=limit)
+
+    async def resend(self, identity: str) -> None:
+        try:
+            found = await self._ledger.undelivered(identity)
+        except ValueError as error:
+            raise CallerError(f"notice {identity} cannot be decrypted: {error}") from error
+        if found is None:
+            raise CallerError(f"no notice {identity} waits to be sent; `starter.py notices` lists them")
+        notice, recipient = found
+        notice = notice.model_copy(update={"last": True})
+        addressed = await self._address(notice)
+        if recipient:
+            only = [each for each in addressed.reached if each.key == recipient]
+            if not only:
+                raise Undelivered(f"notices.{notice.channel} has no address of {recipient}", final=True)
+            addressed = _Addressed(addressed.carrier, addressed.people, only, ())
+        await self._send(notice, addressed)
+        await self._ledger.delivered(identity)
+
+    async def _send(self, notice: SendNotice, to: _Addressed) -> Sent:
         told: list[str] = []
         failures: list[Undelivered] = []
-        for recipient in reached:
+        for recipient in to.reached:
             try:
-                await self._once(carrier, notice, recipient, people)
+                await self._once(to, notice, recipient)
                 told.append(recipient.key)
             except Undelivered as error:
                 failures.append(error)
         if failures:
             raise _together(failures)
-        return Sent(told=tuple(key for key in told if key), unreachable=unreachable)
+        return Sent(told=tuple(key for key in told if key), unreachable=to.unreachable)
 
-    async def _once(
-        self, carrier: Carrier, notice: SendNotice, recipient: Recipient, people: Mapping[str, User]
-    ) -> None:
+    async def _once(self, to: _Addressed, notice: SendNotice, recipient: Recipient) -> None:
         letter = await self._ledger.begin(notice, recipient.key)
         if letter.state == "delivered":
             return
         if letter.state == "dead" and not notice.last:
             raise Undelivered(letter.error, final=True)
         try:
-            await carrier.deliver(letter.id, notice, recipient, people)
-        except jinja2.TemplateError as error:
-            failed = Undelivered(f"the template of {notice.kind} does not work: {error}", final=True)
-        except Undelivered as error:
-            failed = error
-        else:
-            await self._ledger.delivered(letter.id)
-            return
-        await self._ledger.failed(letter.id, str(failed), dead=failed.final or notice.last)
-        raise failed
+            await to.carrier.deliver(letter.id, notice, recipient, to.people)
+        except (Undelivered, jinja2.TemplateError) as error:
+            failed = error if isinstance(error, Undelivered) else _of_template(notice, error)
+            await self._ledger.failed(letter.id, str(failed), dead=failed.final or notice.last)
+            raise failed from error
+        await self._ledger.delivered(letter.id)
 
-    async def _people(self, names: Iterable[str]) -> Mapping[str, User]:
+    async def _address(self, notice: SendNotice) -> _Addressed:
+        """Raises:
+        Undelivered: it is not known to whom, or how.
+        """
+        if (carrier := self._channels.get(notice.channel)) is None:
+            known = ", ".join(self._channels) or "none"
+            said = f"there is no channel {notice.channel!r} in the setting notices; there are {known}"
+            raise Undelivered(said, final=True)
+        people = await self._people(notice.to) if carrier.asks else {}
+        recipients = carrier.recipients(people)
+        unreachable = tuple(each.key for each in recipients if each.user is not None and not each.address)
+        reached = [each for each in recipients if each.key not in unreachable]
+        if not reached:
+            who = ", ".join(unreachable or notice.to) or "nobody"
+            place = self._directory.place
+            said = f"notices.{notice.channel} has no address of anybody concerned ({who}); see {place}"
+            raise Undelivered(said, final=True)
+        return _Addressed(carrier, people, reached, unreachable)
+
+    async def _people(self, names: tuple[str, ...]) -> Mapping[str, User]:
         """The users concerned. Whoever left the directory meanwhile is told nothing."""
-        names = tuple(names)
-        directory = await self._directory.find(names)
+        try:
+            directory = await self._directory.find(names)
+        except DirectoryUnavailable as error:
+            raise Undelivered(str(error), after=error.after) from error
+        except SettingsInvalid as error:
+            raise Undelivered(str(error)) from error
         found: dict[str, User] = {}
         for name in names:
             try:
@@ -94,6 +141,10 @@ def _together(failures: list[Undelivered]) -> Undelivered:
     delays = [failure.after for failure in open_ones if failure.after is not None]
     said = "; ".join(dict.fromkeys(str(failure) for failure in failures))
     return Undelivered(said, final=not open_ones, after=max(delays, default=None))
+
+
+def _of_template(notice: SendNotice, error: jinja2.TemplateError) -> Undelivered:
+    return Undelivered(f"a template of {notice.kind} does not work: {error}; mend it in notice_templates", final=True)
 
 
 def carrier_of(channel: Channel, environment: Mapping[str, str], proxy: str | None, wording: Wording) -> Carrier:

@@ -7,9 +7,8 @@ from temporalio.exceptions import ApplicationError
 
 from activities.notices.sending import Notifier
 from contracts.activities import NOTIFY
-from contracts.directory import DirectoryUnavailable
-from contracts.errors import SettingsInvalid
 from contracts.notices import UNDELIVERED, SendNotice, Sent, Undelivered
+from contracts.record import RecordsUnavailable
 
 
 def notify_activity(notifier: Notifier) -> Callable[[SendNotice], Awaitable[Sent]]:
@@ -23,9 +22,7 @@ def notify_activity(notifier: Notifier) -> Callable[[SendNotice], Awaitable[Sent
             raise ApplicationError(
                 str(error), type=UNDELIVERED, non_retryable=error.final, next_retry_delay=error.after
             ) from error
-        except DirectoryUnavailable as error:
-            raise ApplicationError(str(error), type=error.type_name(), next_retry_delay=error.after) from error
-        except SettingsInvalid as error:
-            raise ApplicationError(str(error), type=error.type_name(), non_retryable=True) from error
+        except RecordsUnavailable as error:
+            raise ApplicationError(f"{error}; check records.url", type="RecordsUnavailable") from error
 
     return notify
