@@ -9,6 +9,7 @@ from contracts.board import BoardStore
 from contracts.connections import McpServer, Pins
 from contracts.directory import PeopleDirectory
 from contracts.egress import Egress
+from contracts.notices import NoticeDesk
 from runtime.catalog import Catalog
 from runtime.client import Connection
 from runtime.settings import Settings
@@ -35,6 +36,13 @@ def people(settings: Settings) -> AbstractAsyncContextManager[PeopleDirectory]:
     return open_people(settings)
 
 
+def notices(settings: Settings) -> AbstractAsyncContextManager[NoticeDesk]:
+    """The channels of `worker.py`, and what became of messages."""
+    from worker import open_notices
+
+    return open_notices(settings)
+
+
 async def offers(servers: Mapping[str, tuple[McpServer, str]], egress: Egress) -> Pins:
     """What MCP servers offer, asked with the secrets that tools get."""
     from activities.tools.context import environment_secrets
@@ -43,7 +51,7 @@ async def offers(servers: Mapping[str, tuple[McpServer, str]], egress: Egress) -
     return await describe(servers, environment_secrets, egress)
 
 
-PARTS = Parts(worker=worker, board=board, offers=offers, people=people)
+PARTS = Parts(worker=worker, board=board, offers=offers, people=people, notices=notices)
 
 if __name__ == "__main__":
     main(PARTS)

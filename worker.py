@@ -19,6 +19,10 @@ from activities.conversations.opening import open_conversations
 from activities.events import event_activities
 from activities.model.call import ModelCall
 from activities.model.speech import LIVE_SECONDS
+from activities.notices.opening import open_notifier
+from activities.notices.sending import Notifier
+from activities.notices.telling import notify_activity
+from activities.notices.wording import RunUrl, Wording, no_url
 from activities.people.opening import open_directory
 from activities.people.resolving import resolve_people_activity
 from activities.plans import check_plan_activity
@@ -33,6 +37,7 @@ from activities.tools.state import RunState
 from contracts.board import BoardStore
 from contracts.directory import PeopleDirectory
 from contracts.errors import ServerUnreachable, SurefootError
+from contracts.notices import NoticeDesk
 from contracts.record import RecordStore
 from contracts.settings import describe_model
 from contracts.state import state_tools
@@ -84,6 +89,7 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
     )
     records = records_of(settings.records, settings.home, os.environ, keys)
     await records.prepare()
+    notifier = notifier_of(settings, records, directory, keys, connection.link)
     board = board_of(settings.conversations, settings.home, os.environ)
     models = ModelCall(
         conversations, catalog.rehearsal, settings.models, settings.model_api, board=board, foreign=catalog.foreign
@@ -94,7 +100,7 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
             connection.client,
             task_queue=settings.task_queue,
             workflows=WORKFLOWS,
-            activities=activities(settings, connection, catalog, conversations, records, models, connectors, directory),
+            activities=activities(settings, connection, catalog, conversations, records, models, connectors, notifier),
             workflow_runner=workflow_runner(),
             max_concurrent_activities=MAX_ACTIVITIES,
             max_eager_activity_reservations_per_workflow_task=MAX_ACTIVITIES,
@@ -104,6 +110,7 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
         async with patient(worker):
             yield worker
     finally:
+        await notifier.close()
         await directory.close()
         await connectors.close()
         await models.close()
@@ -120,6 +127,37 @@ async def open_people(settings: Settings) -> AsyncIterator[PeopleDirectory]:
         yield directory
     finally:
         await directory.close()
+
+
+def notifier_of(
+    settings: Settings, records: Records, directory: PeopleDirectory, keys: Keys | None, run_url: RunUrl = no_url
+) -> Notifier:
+    """The channels by which people are told."""
+    return open_notifier(
+        settings.notices,
+        Wording(settings.notice_templates, run_url=run_url),
+        records.database,
+        directory,
+        os.environ,
+        proxy=settings.egress.proxy,
+        cipher=keys,
+    )
+
+
+@asynccontextmanager
+async def open_notices(settings: Settings) -> AsyncIterator[NoticeDesk]:
+    """The channels and what became of messages, for the length of the block."""
+    keys = Keys.read(settings.encryption, os.environ)
+    records = records_of(settings.records, settings.home, os.environ, keys)
+    try:
+        async with open_people(settings) as directory:
+            notifier = notifier_of(settings, records, directory, keys)
+            try:
+                yield notifier
+            finally:
+                await notifier.close()
+    finally:
+        await records.close()
 
 
 @asynccontextmanager
@@ -150,7 +188,7 @@ def activities(
     records: Records,
     models: ModelCall,
     connectors: Connectors,
-    directory: PeopleDirectory,
+    notifier: Notifier,
 ) -> list[Callable[..., Any]]:
     """Everything the workflows call, with its clients put in."""
     declared = connectors.tools(catalog.declared.values())
@@ -160,10 +198,11 @@ def activities(
         ),
         models.activity(),
         load_process_activity(catalog.definition),
-        resolve_people_activity(directory),
+        resolve_people_activity(notifier.directory),
         await_process_activity(connection.client),
         keep_result_activity(conversations),
-        write_record_activity(records),
+        write_record_activity(records, settings.notices),
+        notify_activity(notifier),
         check_plan_activity(),
         *event_activities(Topics(connection.client, settings.task_queue)),
     ]

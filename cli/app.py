@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NoReturn, cast
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, demo, models, people
+from cli import commands, demo, models, notices, people
 from cli import tools as tool_files
 from cli.output import Exit, Output, status_of
 from cli.parts import Parts
@@ -231,6 +231,25 @@ def _models(
 def _people(context: typer.Context, as_json: AsJson = False) -> int:
     """Check the directory of people, and show it: users, groups, roles, who is away and who acts for them."""
     return _do(people.show_people(Output.standard(as_json=as_json), cast("Parts", context.obj).people))
+
+
+@app.command("notices")
+def _notices(
+    context: typer.Context,
+    action: Annotated[Literal["list", "resend"], typer.Argument(help="List them; or send one again.")] = "list",
+    identity: Annotated[str | None, typer.Argument(metavar="[ID]", help="resend: which one.")] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="Only those that nobody tries to deliver any more.")] = False,
+    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Only of this run.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> int:
+    """What people were told, by which channel, and what could not be delivered."""
+    output, desk = Output.standard(as_json=as_json), cast("Parts", context.obj).notices
+    if (action == "resend") != (identity is not None):
+        raise CallerError("say which notice to resend: `starter.py notices resend ID`; `notices --dead` lists them")
+    if identity is not None:
+        return _do(notices.resend(output, desk, identity))
+    return _do(notices.show_notices(output, desk, run, limit, dead=dead))
 
 
 @app.command("tools")

@@ -8,6 +8,7 @@ from contracts.board import BoardStore
 from contracts.connections import McpServer, Pins
 from contracts.directory import PeopleDirectory
 from contracts.egress import Egress
+from contracts.notices import NoticeDesk
 from runtime.catalog import Catalog
 from runtime.client import Connection
 from runtime.settings import Settings
@@ -19,6 +20,8 @@ OpenBoard = Callable[[Settings], AbstractAsyncContextManager[BoardStore]]
 """Opens the board for the length of a block."""
 OpenPeople = Callable[[Settings], AbstractAsyncContextManager[PeopleDirectory]]
 """Opens the directory of people for the length of a block."""
+OpenNotices = Callable[[Settings], AbstractAsyncContextManager[NoticeDesk]]
+"""Opens the channels, and what became of messages, for the length of a block."""
 Offers = Callable[[Mapping[str, tuple[McpServer, str]], Egress], Awaitable[Pins]]
 """What MCP servers offer now, by group with the folder of its file. Raises CallerError for one that cannot be asked."""
 
@@ -29,3 +32,4 @@ class Parts:
     board: OpenBoard
     offers: Offers
     people: OpenPeople
+    notices: OpenNotices

@@ -1,7 +1,8 @@
 """Settings of the channels by which people are told: `[[notices]]` in surefoot.toml."""
 
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -31,6 +32,18 @@ USUAL: Final[tuple[NoticeKind, ...]] = (
 )
 """What a channel tells unless it says otherwise: whatever somebody should do something about."""
 
+_AS: Final[Mapping[str, NoticeKind]] = {
+    **{kind: kind for kind in get_args(NoticeKind)},
+    "approval.approve": "approval.opened",
+}
+"""An approval that opens the next stage asks people too."""
+
+
+def notice_of(event: str) -> NoticeKind | None:
+    """What people may be told when this kind of event happens."""
+    return _AS.get(event)
+
+
 Target = Annotated[
     str,
     Field(
@@ -48,8 +61,9 @@ class _Channel(Contract):
     events: Annotated[tuple[NoticeKind, ...], Field(min_length=1)] = USUAL
     processes: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
 
-    def tells(self, kind: str, process: str) -> bool:
-        return kind in self.events and any(fnmatchcase(process, pattern) for pattern in self.processes)
+    def tells(self, event: str, process: str) -> bool:
+        """Whether this kind of event of this process goes out here."""
+        return notice_of(event) in self.events and any(fnmatchcase(process, pattern) for pattern in self.processes)
 
 
 class WebhookChannel(_Channel):
@@ -91,3 +105,8 @@ class MailChannel(_Channel):
 
 
 Channel = Annotated[WebhookChannel | SlackChannel | MailChannel, Field(discriminator="kind")]
+CHANNEL_KINDS: Final[Mapping[str, type[Contract]]] = {
+    "webhook": WebhookChannel,
+    "slack": SlackChannel,
+    "mail": MailChannel,
+}

@@ -4,10 +4,22 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
+from contracts.ballot import Vote
 from contracts.base import Contract, Json
 from contracts.channels import NoticeKind
 from contracts.incidents import Incident
-from contracts.run import Waiting
+
+
+class Question(Contract):
+    """What people are asked, as it stood then. `who`: as written; `people`: whose decision would count."""
+
+    show: dict[str, Json] = {}
+    hash: str
+    who: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    votes: tuple[Vote, ...] = ()
+    since: datetime
+    until: datetime | None = None
 
 
 class SendNotice(Contract):
@@ -18,7 +30,8 @@ class SendNotice(Contract):
         by, reason, data: of the event.
         to: the people concerned: users, groups and roles.
         title: what the step is about.
-        waiting: of an approval, as the view had it then. incident: of a step that was parked then.
+        started_by: whom `starter` means.
+        question: of an approval. incident: of a step that is parked.
         last: what fails now is not tried again, and becomes a dead letter.
     """
 
@@ -35,7 +48,8 @@ class SendNotice(Contract):
     data: dict[str, Json] = {}
     to: tuple[str, ...] = ()
     title: str
-    waiting: Waiting | None = None
+    started_by: str | None = None
+    question: Question | None = None
     incident: Incident | None = None
     last: bool = False
 

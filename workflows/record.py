@@ -1,5 +1,7 @@
 """A run's record while it runs: the one place where its events are made, numbered and chained."""
 
+from collections.abc import Callable
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -89,6 +91,10 @@ class Record:
             return
         reason = after.error.message if after.error and after.status in _WITH_REASON else ""
         self.add(kind, by=by, step=after.id, reason=reason, **_facts(self._run, after))
+
+    def has_pending(self, holds: Callable[[str], object]) -> bool:
+        """Whether an event of a kind of which this holds is not known to be written."""
+        return any(holds(happening.kind) for happening, _ in self._pending)
 
     @property
     def is_written(self) -> bool:

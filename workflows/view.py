@@ -269,6 +269,11 @@ def _waiting(node: Node, room: "_Room") -> Waiting:
     )
 
 
+def incident(engine: Engine, node: Node) -> Incident:
+    """Of a step that is parked."""
+    return next(each for each in _incidents(engine, _Room()) if each.step == node.id)
+
+
 def _incidents(engine: Engine, room: _Room) -> Iterator[Incident]:
     if not engine.parked:
         return

@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import httpx2
-from markupsafe import Markup
 from pydantic_core import to_json
 from standardwebhooks import Webhook
 
 from activities.notices.http import client, post
-from activities.notices.wording import Wording
+from activities.notices.wording import Mention, Wording
 from contracts.channels import SlackChannel, WebhookChannel
 from contracts.directory import User
 from contracts.errors import SettingsInvalid
@@ -114,7 +113,7 @@ class SlackCarrier:
 
     def _message(self, notice: SendNotice, people: Mapping[str, User]) -> dict[str, Any]:
         """Block Kit, without links to decide by: many read a channel, and a link decides as one of them."""
-        mentions = [Markup(f"<@{person.slack}>") for person in people.values() if person.slack]
+        mentions = [Mention(f"<@{person.slack}>") for person in people.values() if person.slack]
         text = self._wording.text("slack.txt", notice, mentions=mentions)
         blocks: list[dict[str, Any]] = [{"type": "section", "text": {"type": "mrkdwn", "text": _cut(text)}}]
         if url := self._wording.run_url(notice):

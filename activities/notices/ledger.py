@@ -82,7 +82,7 @@ class Ledger:
     async def _set(self, identity: str, state: LetterState, error: str, **more: Any) -> None:
         values = {"state": state, "error": error, "changed": datetime.now(UTC), **more}
         changed = update(notices).where(notices.c.id == identity, notices.c.state != "delivered").values(values)
-        await self._database.write(lambda connection: connection.execute(changed) and None)
+        await self._database.write(lambda connection: connection.execute(changed).rowcount)
 
     def _text(self, row: Row[Any]) -> bytes | str:
         if row.sealed is None:

@@ -1,12 +1,11 @@
 """From settings to the channels by which people are told."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from activities.conversations.encrypted import Cipher
 from activities.notices.ledger import Ledger
 from activities.notices.sending import Notifier, carrier_of
-from activities.notices.wording import LinkFor, RunUrl, Wording, no_link, no_url
+from activities.notices.wording import Wording
 from activities.records.database import Database
 from contracts.channels import Channel
 from contracts.directory import PeopleDirectory
@@ -14,19 +13,16 @@ from contracts.directory import PeopleDirectory
 
 def open_notifier(
     channels: Sequence[Channel],
-    templates: Path | None,
+    wording: Wording,
     database: Database,
     directory: PeopleDirectory,
     environment: Mapping[str, str],
     *,
     proxy: str | None = None,
     cipher: Cipher | None = None,
-    link: LinkFor = no_link,
-    run_url: RunUrl = no_url,
 ) -> Notifier:
     """Raises:
-    SettingsInvalid: a channel's secret is missing or none, or a template is none.
+    SettingsInvalid: a channel's secret is missing or none.
     """
-    wording = Wording(templates, link, run_url)
     carriers = {channel.name: carrier_of(channel, environment, proxy, wording) for channel in channels}
     return Notifier(carriers, Ledger(database, cipher), directory)

@@ -31,7 +31,7 @@ class Notifier:
     def __init__(self, channels: Mapping[str, Carrier], ledger: Ledger, directory: PeopleDirectory) -> None:
         self._channels = channels
         self._ledger = ledger
-        self._directory = directory
+        self.directory = directory
 
     async def close(self) -> None:
         for carrier in self._channels.values():
@@ -106,32 +106,35 @@ class Notifier:
             known = ", ".join(self._channels) or "none"
             said = f"there is no channel {notice.channel!r} in the setting notices; there are {known}"
             raise Undelivered(said, final=True)
-        people = await self._people(notice.to) if carrier.asks else {}
+        people = await self._people(notice) if carrier.asks else {}
         recipients = carrier.recipients(people)
         unreachable = tuple(each.key for each in recipients if each.user is not None and not each.address)
         reached = [each for each in recipients if each.key not in unreachable]
-        if not reached:
+        if notice.to and not reached:
             who = ", ".join(unreachable or notice.to) or "nobody"
-            place = self._directory.place
+            place = self.directory.place
             said = f"notices.{notice.channel} has no address of anybody concerned ({who}); see {place}"
             raise Undelivered(said, final=True)
         return _Addressed(carrier, people, reached, unreachable)
 
-    async def _people(self, names: tuple[str, ...]) -> Mapping[str, User]:
+    async def _people(self, notice: SendNotice) -> Mapping[str, User]:
         """The users concerned. Whoever left the directory meanwhile is told nothing."""
+        starter = (notice.started_by,) if notice.started_by else ()
         try:
-            directory = await self._directory.find(names)
+            directory = await self.directory.find((*notice.to, *starter))
         except DirectoryUnavailable as error:
             raise Undelivered(str(error), after=error.after) from error
         except SettingsInvalid as error:
             raise Undelivered(str(error)) from error
         found: dict[str, User] = {}
-        for name in names:
+        for name in notice.to:
             try:
                 users = directory.users_of(name)
             except UnknownName:
                 continue
-            found.update({user: directory.user(user) or User() for user in users if user not in (ANYONE, STARTER)})
+            for user in users:
+                meant = starter if user == STARTER else () if user == ANYONE else (user,)
+                found.update({each: directory.user(each) or User() for each in meant})
         return found
 
 

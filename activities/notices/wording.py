@@ -1,4 +1,4 @@
-"""What a notice says: templates (Jinja, sandboxed) over the notice, those of a folder of the settings before our own."""
+"""What a notice says: Jinja templates, sandboxed; those of a folder of the settings go before our own."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
-from markupsafe import Markup
 
 from contracts.base import Json
 from contracts.directory import User
@@ -21,8 +20,15 @@ NAMES: Final = ("subject.txt", "mail.txt", "mail.html", "slack.txt")
 
 LinkFor = Callable[[SendNotice, str], str | None]
 """The address at which this user decides what the notice is about; None where there is none."""
-RunUrl = Callable[[str, str], str | None]
-"""Where a run can be looked at, by its id and the id of its first execution."""
+RunUrl = Callable[[str], str | None]
+"""Where a run can be looked at; None where nothing shows runs."""
+
+
+class Mention(str):
+    """How Slack calls somebody; the one thing that is not escaped for it."""
+
+    __slots__ = ()
+
 
 _DECIDABLE: Final = frozenset(
     {"approval.opened", "approval.edited", "approval.delegate", "approval.reminded", "approval.escalated"}
@@ -33,12 +39,12 @@ def no_link(notice: SendNotice, user: str) -> None:
     """Where no page serves decisions."""
 
 
-def no_url(run: str, execution: str) -> None:
+def no_url(run: str) -> None:
     """Where nothing shows runs."""
 
 
 class Wording:
-    """`folder`: templates that go before our own, by the same name; `approval.opened.mail.txt` is of that event alone."""
+    """`folder`: its templates go before our own of the same name; `approval.opened.mail.txt` is of that event alone."""
 
     def __init__(self, folder: Path | None = None, link: LinkFor = no_link, run_url: RunUrl = no_url) -> None:
         self._link = link
@@ -54,9 +60,9 @@ class Wording:
         self, name: str, notice: SendNotice, user: str | None = None, person: User | None = None, **more: Any
     ) -> str:
         """Args:
-            name: of the template.
-            user, person: whom it is for; None: everybody.
-            more: names in its scope besides `notice`, `subject`, `person`, `link`, `commands` and `run_url`.
+        name: of the template.
+        user, person: whom it is for; None: everybody.
+        more: names in its scope besides `notice`, `subject`, `person`, `link`, `commands` and `run_url`.
         """
         environment = self._html if name.endswith(".html") else self._slack if name == "slack.txt" else self._text
         chosen = environment.select_template([f"{notice.kind}.{name}", name])
@@ -77,7 +83,7 @@ class Wording:
 
     def run_url(self, notice: SendNotice) -> str | None:
         """Where the run can be looked at."""
-        return self._run_url(notice.run, notice.execution)
+        return self._run_url(notice.run)
 
     def link(self, notice: SendNotice, user: str | None) -> str | None:
         """For one user only: whoever has the link decides as that user."""
@@ -115,7 +121,7 @@ def _environment(loader: jinja2.BaseLoader, **options: Any) -> SandboxedEnvironm
 
 def _for_slack(value: object) -> object:
     """As Slack wants text escaped: these three and no others. What is marked as markup stays."""
-    if isinstance(value, Markup) or not isinstance(value, str):
+    if isinstance(value, Mention) or not isinstance(value, str):
         return value
     return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 

@@ -1,6 +1,6 @@
 """Activity `surefoot.write_record`: adds a run's events to the records database."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -8,7 +8,7 @@ from temporalio.exceptions import ApplicationError
 from activities.records.store import Records
 from contracts.activities import WRITE_RECORD
 from contracts.channels import Channel
-from contracts.record import RecordsUnavailable, WriteRecord, Written
+from contracts.record import RecordsUnavailable, TellingChannel, WriteRecord, Written
 
 
 def write_record_activity(
@@ -22,12 +22,13 @@ def write_record_activity(
             await records.write(request)
         except RecordsUnavailable as error:
             raise ApplicationError(f"{error}; check records.url", type="RecordsUnavailable") from error
-        told = {
-            number: tuple(channel.name for channel in channels if channel.tells(event.kind, request.process))
-            for number, event in enumerate(request.events, start=request.after + 1)
-        }
-        return Written(
-            through=request.after + len(request.events), notices={number: names for number, names in told.items() if names}
-        )
+        return Written(through=request.after + len(request.events), channels=tuple(_telling(channels, request)))
 
     return write
+
+
+def _telling(channels: Sequence[Channel], request: WriteRecord) -> Iterator[TellingChannel]:
+    for channel in channels:
+        numbered = enumerate(request.events, start=request.after + 1)
+        if events := tuple(number for number, event in numbered if channel.tells(event.kind, request.process)):
+            yield TellingChannel(name=channel.name, events=events)

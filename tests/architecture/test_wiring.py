@@ -41,9 +41,9 @@ def registered(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Defi
     records = open_records(settings.records, home, {})
     models = ModelCall(store, catalog.rehearsal, settings.models)
     connectors = Connectors()
-    directory = open_directory(settings.people, {}, None)
+    notifier = worker.notifier_of(settings, records, open_directory(settings.people, {}, None), None)
     callables: list[Callable[..., Any]] = worker.activities(
-        settings, connection, catalog, store, records, models, connectors, directory
+        settings, connection, catalog, store, records, models, connectors, notifier
     )
     definitions = [activity._Definition.must_from_callable(each) for each in callables]
     names = [definition.name or "" for definition in definitions]
