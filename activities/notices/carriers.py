@@ -1,5 +1,6 @@
 """How a notice goes out by each kind of channel, and to whom."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +33,7 @@ class Recipient:
 
 
 class Carrier(Protocol):
-    """One channel. `people`: the users concerned, with what the directory knows of them, where it `asks` who they are."""
+    """One channel. `people`: the users concerned, with what the directory knows of them; where it `asks` for them."""
 
     asks: bool
 
@@ -58,10 +59,7 @@ class WebhookCarrier:
     def __init__(self, channel: WebhookChannel, environment: Mapping[str, str], proxy: str | None) -> None:
         setting = f"notices.{channel.name}"
         secret = read_secret(channel.secret, environment, f"{setting}.secret")
-        try:
-            self._signer = Webhook(secret)
-        except (ValueError, RuntimeError) as error:  # binascii's among them, and that of an empty one
-            raise SettingsInvalid(f"{setting}.secret is no secret of a webhook: {_SECRET}") from error
+        self._signer = Webhook(_key(secret, f"{setting}.secret"))
         self._url = target(channel.url, environment, f"{setting}.url")
         self._setting = f"{setting}.url"
         self._client = client(proxy)
@@ -90,7 +88,16 @@ class WebhookCarrier:
         await self._client.aclose()
 
 
-_SECRET = "write whsec_ and 24 to 64 random bytes in base64, as in `echo whsec_$(openssl rand -base64 32)`"
+def _key(secret: str, setting: str) -> bytes:
+    """Raises: SettingsInvalid, for what is no secret as the specification has it."""
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not secret.startswith("whsec_") or not 24 <= len(key) <= 64:
+        said = "write whsec_ and 24 to 64 random bytes in base64: `echo whsec_$(openssl rand -base64 32)`"
+        raise SettingsInvalid(f"{setting} is no secret of a webhook; {said}")
+    return key
 
 
 class SlackCarrier:

@@ -71,7 +71,7 @@ class MailCarrier:
             return Undelivered(said, final=error.code >= 500)
         if isinstance(error, aiosmtplib.SMTPResponseException):
             return Undelivered(f"{where}: {_said(error)}", final=error.code >= 500)
-        if isinstance(error, aiosmtplib.SMTPNotSupported):
+        if type(error) in (aiosmtplib.SMTPException, aiosmtplib.SMTPNotSupported):  # no STARTTLS, no AUTH
             return Undelivered(f"{where}: {error}; mend {self._setting}.security", final=True)
         if isinstance(error, ssl.SSLCertVerificationError) or isinstance(error.__cause__, ssl.SSLCertVerificationError):
             return Undelivered(f"{where} has a certificate that does not hold: {error}", final=True)

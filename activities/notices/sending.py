@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import jinja2
-
 from activities.notices.carriers import Carrier, Recipient, SlackCarrier, WebhookCarrier
 from activities.notices.ledger import Ledger
 from activities.notices.mail import MailCarrier
@@ -92,10 +90,9 @@ class Notifier:
             raise Undelivered(letter.error, final=True)
         try:
             await to.carrier.deliver(letter.id, notice, recipient, to.people)
-        except (Undelivered, jinja2.TemplateError) as error:
-            failed = error if isinstance(error, Undelivered) else _of_template(notice, error)
-            await self._ledger.failed(letter.id, str(failed), dead=failed.final or notice.last)
-            raise failed from error
+        except Undelivered as error:
+            await self._ledger.failed(letter.id, str(error), dead=error.final or notice.last)
+            raise
         await self._ledger.delivered(letter.id)
 
     async def _address(self, notice: SendNotice) -> _Addressed:
@@ -144,10 +141,6 @@ def _together(failures: list[Undelivered]) -> Undelivered:
     delays = [failure.after for failure in open_ones if failure.after is not None]
     said = "; ".join(dict.fromkeys(str(failure) for failure in failures))
     return Undelivered(said, final=not open_ones, after=max(delays, default=None))
-
-
-def _of_template(notice: SendNotice, error: jinja2.TemplateError) -> Undelivered:
-    return Undelivered(f"a template of {notice.kind} does not work: {error}; mend it in notice_templates", final=True)
 
 
 def carrier_of(channel: Channel, environment: Mapping[str, str], proxy: str | None, wording: Wording) -> Carrier:

@@ -13,7 +13,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from contracts.base import Json
 from contracts.directory import User
 from contracts.errors import SettingsInvalid
-from contracts.notices import SendNotice
+from contracts.notices import SendNotice, Undelivered
 
 OWN: Final = Path(__file__).with_name("templates")
 NAMES: Final = ("subject.txt", "mail.txt", "mail.html", "slack.txt")
@@ -64,6 +64,13 @@ class Wording:
         user, person: whom it is for; None: everybody.
         more: names in its scope besides `notice`, `subject`, `person`, `link`, `commands` and `run_url`.
         """
+        try:
+            return self._render(name, notice, user, person, **more)
+        except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            said = f"the template {name} of {notice.kind} does not work: {error}; mend it in notice_templates"
+            raise Undelivered(said, final=True) from error
+
+    def _render(self, name: str, notice: SendNotice, user: str | None, person: User | None, **more: Any) -> str:
         environment = self._html if name.endswith(".html") else self._slack if name == "slack.txt" else self._text
         chosen = environment.select_template([f"{notice.kind}.{name}", name])
         if name != "subject.txt":
