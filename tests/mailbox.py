@@ -30,7 +30,7 @@ class Mailbox:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         parsed = message_from_bytes(cast("bytes", envelope.content), policy=policy.default)
-        self.received += [(to, cast("EmailMessage", parsed)) for to in envelope.rcpt_tos]
+        self.received += [(to, parsed) for to in envelope.rcpt_tos]
         return "250 OK"
 
     def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:

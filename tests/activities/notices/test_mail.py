@@ -1,8 +1,7 @@
 """Notices by mail, to a real SMTP server."""
 
-import datetime
 import ssl
-from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -150,11 +149,11 @@ async def test_a_server_without_tls_is_not_spoken_to_in_clear(desk: Desk, mailbo
 
 
 @pytest.fixture
-def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.SSLContext]:
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     """Of a server whose certificate this process trusts."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.now(UTC)
     here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
     made = (
         x509.CertificateBuilder()
@@ -163,7 +162,7 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.SSLCont
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
         .add_extension(here, critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -175,7 +174,7 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.SSLCont
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, secret)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    yield context
+    return context
 
 
 async def test_with_starttls_and_a_password_it_logs_in(desk: Desk, tls: ssl.SSLContext) -> None:
