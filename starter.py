@@ -10,6 +10,7 @@ from contracts.connections import McpServer, Pins
 from contracts.directory import PeopleDirectory
 from contracts.egress import Egress
 from contracts.notices import NoticeDesk
+from contracts.record import RecordStore
 from runtime.catalog import Catalog
 from runtime.client import Connection
 from runtime.settings import Settings
@@ -43,6 +44,13 @@ def notices(settings: Settings) -> AbstractAsyncContextManager[NoticeDesk]:
     return open_notices(settings)
 
 
+def records(settings: Settings) -> AbstractAsyncContextManager[RecordStore]:
+    """The records database of `worker.py`."""
+    from worker import open_records
+
+    return open_records(settings)
+
+
 async def offers(servers: Mapping[str, tuple[McpServer, str]], egress: Egress) -> Pins:
     """What MCP servers offer, asked with the secrets that tools get."""
     from activities.tools.context import environment_secrets
@@ -51,7 +59,7 @@ async def offers(servers: Mapping[str, tuple[McpServer, str]], egress: Egress) -
     return await describe(servers, environment_secrets, egress)
 
 
-PARTS = Parts(worker=worker, board=board, offers=offers, people=people, notices=notices)
+PARTS = Parts(worker=worker, board=board, records=records, offers=offers, people=people, notices=notices)
 
 if __name__ == "__main__":
     main(PARTS)

@@ -26,10 +26,11 @@ from activities.notices.wording import RunUrl, Wording, no_url
 from activities.people.opening import open_directory
 from activities.people.resolving import resolve_people_activity
 from activities.plans import check_plan_activity
-from activities.processes import await_process_activity, load_process_activity
+from activities.processes import await_process_activity, load_process_activity, load_run_activity
 from activities.records.opening import open_records as records_of
 from activities.records.store import Records
 from activities.records.writing import write_record_activity
+from activities.retries import retry_now_activity
 from activities.tools.declared import Connectors
 from activities.tools.results import keep_result_activity
 from activities.tools.runner import tool_activities
@@ -200,10 +201,12 @@ def activities(
         load_process_activity(catalog.definition),
         resolve_people_activity(notifier.directory),
         await_process_activity(connection.client),
+        load_run_activity(connection.client),
         keep_result_activity(conversations),
         write_record_activity(records, settings.notices),
         notify_activity(notifier),
         check_plan_activity(),
+        retry_now_activity(connection.client),
         *event_activities(Topics(connection.client, settings.task_queue)),
     ]
 

@@ -9,22 +9,22 @@ from rich.text import Text
 from temporalio.client import Client
 
 from cli.connection import connected
-from cli.decide import decision_on, new_id, send
 from cli.files import check_files, graph_of_run
 from cli.follow import follow, marks_of, print_run, screen_for
 from cli.live import print_events
 from cli.marks import Marks, took
 from cli.output import Exit, Output, command
+from cli.repairs import received
 from cli.start import check_input, definition_of, process_file, run_id, start, worker_polls
-from cli.values import read_value
+from cli.values import actor_of, read_value
 from contracts.base import Json
-from contracts.decisions import Cancel, Receipt, Repair
 from contracts.errors import CallerError
 from contracts.events import MAX_ID, PublishEvent
 from contracts.run import Definition, RunStatus
 from contracts.state import BUILT_IN
 from language.graph import mermaid
 from runtime.catalog import Catalog
+from runtime.deciding import decision_on, new_id, send
 from runtime.live import Follower
 from runtime.runs import Listed, list_runs
 from runtime.settings import Settings, load_settings
@@ -49,7 +49,7 @@ async def run(
     value = {} if given is None else read_value(given, "--input")
     check_input(definition, value, process_file(process) or catalog.files.get(name))
     workflow_id = run_id(name, key)
-    actor = _actor(by, settings)
+    actor = actor_of(by, settings)
     async with connected(settings) as connection:
         client = connection.client
         await start(client, settings.task_queue, definition, value, run=workflow_id, by=actor, priority=priority)
@@ -97,33 +97,15 @@ async def decide(
     async with connected(settings) as connection:
         client = connection.client
         message = await decision_on(
-            client, workflow_id, step, decision=decision, by=_actor(by, settings), comment=comment, edits=edits
+            client, workflow_id, step, decision=decision, by=actor_of(by, settings), comment=comment, edits=edits
         )
-        return _received(output, workflow_id, message.step, await send(client, workflow_id, message))
-
-
-async def repair(
-    output: Output, workflow_id: str, step: str, action: str, by: str | None, reason: str, value: Json
-) -> Exit:
-    settings = load_settings()
-    message = Repair.model_validate(
-        {"step": step, "action": action, "by": _actor(by, settings), "reason": reason, "value": value, "id": new_id()}
-    )
-    async with connected(settings) as connection:
-        return _received(output, workflow_id, step, await send(connection.client, workflow_id, message))
-
-
-async def cancel(output: Output, workflow_id: str, by: str | None, reason: str, *, undo: bool) -> Exit:
-    settings = load_settings()
-    message = Cancel(by=_actor(by, settings), reason=reason, undo=undo, id=new_id())
-    async with connected(settings) as connection:
-        return _received(output, workflow_id, None, await send(connection.client, workflow_id, message))
+        return received(output, workflow_id, message.step, await send(client, workflow_id, message))
 
 
 async def event(output: Output, topic: str, data: Json, key: str | None, event_id: str | None, by: str | None) -> Exit:
     settings = load_settings()
     try:
-        made = PublishEvent(id=event_id or new_id(), topic=topic, data=data, key=key, by=_actor(by, settings))
+        made = PublishEvent(id=event_id or new_id(), topic=topic, data=data, key=key, by=actor_of(by, settings))
     except ValidationError as error:
         if error.errors()[0]["loc"][0] == "id":
             raise CallerError(f"--id: {len(event_id or '')} characters; write 1 to {MAX_ID}") from error
@@ -184,23 +166,6 @@ async def _warn(output: Output, client: Client, settings: Settings, catalog: Cat
         )
     if not await worker_polls(client, settings.task_queue):
         output.say(f"warning: no worker polls task queue {settings.task_queue!r}; start one with `worker.py`")
-
-
-def _actor(by: str | None, settings: Settings) -> str:
-    """Raises:
-    CallerError: `--by` is no name.
-    """
-    given = by or settings.actor
-    try:
-        return Cancel(by=given).by
-    except ValidationError as error:
-        raise CallerError(f"{given!r} is no name of a person; write alice or user:alice") from error
-
-
-def _received(output: Output, workflow_id: str, step: str | None, receipt: Receipt) -> Exit:
-    said = {"run": workflow_id, **({"step": step} if step else {}), **receipt.model_dump(mode="json")}
-    output.show(Text(receipt.outcome), said)
-    return Exit.HOLDS
 
 
 def _table(runs: list[Listed], marks: Marks) -> Table:

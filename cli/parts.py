@@ -9,6 +9,7 @@ from contracts.connections import McpServer, Pins
 from contracts.directory import PeopleDirectory
 from contracts.egress import Egress
 from contracts.notices import NoticeDesk
+from contracts.record import RecordStore
 from runtime.catalog import Catalog
 from runtime.client import Connection
 from runtime.settings import Settings
@@ -22,6 +23,8 @@ OpenPeople = Callable[[Settings], AbstractAsyncContextManager[PeopleDirectory]]
 """Opens the directory of people for the length of a block."""
 OpenNotices = Callable[[Settings], AbstractAsyncContextManager[NoticeDesk]]
 """Opens the channels, and what became of messages, for the length of a block."""
+OpenRecords = Callable[[Settings], AbstractAsyncContextManager[RecordStore]]
+"""Opens the records of runs for the length of a block."""
 Offers = Callable[[Mapping[str, tuple[McpServer, str]], Egress], Awaitable[Pins]]
 """What MCP servers offer now, by group with the folder of its file. Raises CallerError for one that cannot be asked."""
 
@@ -30,6 +33,7 @@ Offers = Callable[[Mapping[str, tuple[McpServer, str]], Egress], Awaitable[Pins]
 class Parts:
     worker: RunWorker
     board: OpenBoard
+    records: OpenRecords
     offers: Offers
     people: OpenPeople
     notices: OpenNotices

@@ -4,9 +4,13 @@ import json
 import sys
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from contracts.base import Json
+from contracts.decisions import Cancel, is_of_system
 from contracts.errors import CallerError, DefinitionInvalid, InputInvalid
 from language.source import load_yaml
+from runtime.settings import Settings
 
 MAX_SHOWN = 60
 
@@ -37,6 +41,36 @@ def read_value(given: str, option: str) -> Json:
         f"{option} {shown}: there is no such file, and it is no JSON or YAML; give a file, inline JSON such as "
         "'{\"amount\": 5}' (a text in double quotes), or - for standard input"
     )
+
+
+def read_text(given: str, option: str) -> str:
+    """A text, or that of a file when it is `@FILE`.
+
+    Raises:
+        InputInvalid: the file cannot be read.
+    """
+    if not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).expanduser().read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputInvalid(f"{option} {given}: the file cannot be read: {error}") from error
+
+
+def actor_of(by: str | None, settings: Settings) -> str:
+    """Who says something: `--by`, else the settings.
+
+    Raises:
+        CallerError: it is no name.
+    """
+    given = by or settings.actor
+    try:
+        named = Cancel(by=given).by
+    except ValidationError as error:
+        raise CallerError(f"{given!r} is no name of a person; write alice or user:alice") from error
+    if is_of_system(named):
+        raise CallerError(f"{named} is the engine itself, and no person; write alice or user:alice")
+    return named
 
 
 def _parsed(text: str, place: str) -> Json:

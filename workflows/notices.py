@@ -11,7 +11,6 @@ from temporalio.exceptions import ActivityError, ApplicationError, CancelledErro
 
 with workflow.unsafe.imports_passed_through():
     import workflows.approvals as approvals
-    import workflows.view as view
     from contracts.activities import NOTIFY
     from contracts.ballot import ApprovalState
     from contracts.channels import notice_of
@@ -19,8 +18,10 @@ with workflow.unsafe.imports_passed_through():
     from contracts.notices import Question, SendNotice
     from contracts.people import OPERATOR_ROLE
     from contracts.record import Happening, TellingChannel, WriteRecord, bounded
+    from contracts.run import RunRequest
     from workflows.calls import HEARTBEAT_TIMEOUT, summary
     from workflows.engine import Engine
+    from workflows.incidents import incidents
     from workflows.plan import Node
 
 TRIED_FOR = timedelta(days=1)
@@ -43,9 +44,11 @@ class Notices:
         for notice in carried:
             self._start(notice)
 
-    @property
-    def undelivered(self) -> tuple[SendNotice, ...]:
-        return tuple(self._open.values())
+    def carried_by(self, request: RunRequest) -> RunRequest:
+        """The request of a run that goes on, with what is not delivered yet."""
+        assert request.snapshot is not None  # noqa: S101 - the run has begun
+        snapshot = request.snapshot.model_copy(update={"notices": tuple(self._open.values())})
+        return request.model_copy(update={"snapshot": snapshot})
 
     def tell(self, facts: Mapping[int, SendNotice], channels: Iterable[TellingChannel]) -> None:
         """Begin to tell people by each channel of the events it is for. `facts`: by the event's number."""
@@ -55,8 +58,8 @@ class Notices:
                     self._start(notice.model_copy(update={"channel": channel.name}))
 
     async def pause(self) -> None:
-        """Begin no further attempt, and wait for those under way, which take seconds. What is `undelivered` then can
-        be begun again elsewhere."""
+        """Begin no further attempt, and wait for those under way, which take seconds. What is not delivered then
+        can be begun again elsewhere."""
         self._paused = True
         for handle in self._handles.values():
             handle.cancel()
@@ -64,7 +67,7 @@ class Notices:
 
     def resume(self) -> None:
         self._paused = False
-        for notice in self.undelivered:
+        for notice in tuple(self._open.values()):
             self._start(notice)
 
     async def end(self) -> None:
@@ -78,7 +81,7 @@ class Notices:
             )
         except TimeoutError:
             await self.pause()
-            await asyncio.gather(*(self._last(notice) for notice in self.undelivered))
+            await asyncio.gather(*(self._last(notice) for notice in tuple(self._open.values())))
 
     def _start(self, notice: SendNotice) -> None:
         self._open[_key(notice)] = notice
@@ -163,8 +166,8 @@ def _facts(engine: Engine, node: Node, event: Happening) -> dict[str, Any] | Non
     """What kind of notice it is, to whom and about what; None for what nobody is told, or need not be any more."""
     kind, state = notice_of(event.kind), node.record.approval
     if kind == "step.attention" and node.id in engine.parked:
-        incident = _brief(view.incident(engine, node))
-        return {"kind": kind, "to": (OPERATOR_ROLE,), "title": incident.title, "incident": incident}
+        (incident,) = incidents(engine, bounded, only=node.id)
+        return {"kind": kind, "to": (OPERATOR_ROLE,), "title": incident.title, "incident": _brief(incident)}
     if kind in (None, "step.attention") or state is None or not _is_current(state, event):
         return None
     to = tuple(dict.fromkeys(_concerned(engine, state, event)))
@@ -201,7 +204,7 @@ def _users(names: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
 def _brief(incident: Incident) -> Incident:
     """What fits into a message."""
     error = incident.error.model_copy(update={"detail": bounded(incident.error.detail)})
-    return incident.model_copy(update={"input": bounded(incident.input), "error": error})
+    return incident.model_copy(update={"error": error})
 
 
 def _question(node: Node, state: ApprovalState) -> Question:

@@ -6,6 +6,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
+    from contracts.plans import Revision
     from contracts.record import ENGINE as BY_ITSELF
     from contracts.record import (
         MAX_REASON,
@@ -21,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
         link,
     )
     from contracts.run import SETTLED, StepRecord, StepStatus
+    from contracts.state import StateValue
 
 BATCH = 300
 """Events in one write. As many as that are at most 64 kB of most runs, from where a payload is kept outside."""
@@ -45,8 +47,9 @@ _WITH_REASON: frozenset[StepStatus] = frozenset({"attention", "skipped", "failed
 class Record:
     """Events in the order in which they happened. A write takes those that are not known to be written, in batches."""
 
-    def __init__(self, run: str, execution: str, process: str, state: RecordState) -> None:
+    def __init__(self, run: str, execution: str, process: str, state: RecordState, origin: str) -> None:
         self._run = run
+        self._origin = origin
         self._execution = execution
         self._process = process
         self._written = self.mark = RecordMark(events=state.written, head=state.head)
@@ -90,7 +93,18 @@ class Record:
             self.add("step.kept", by=by, step=after.id, reason=left)
             return
         reason = after.error.message if after.error and after.status in _WITH_REASON else ""
-        self.add(kind, by=by, step=after.id, reason=reason, **_facts(self._run, after))
+        self.add(kind, by=by, step=after.id, reason=reason, **_facts(self._origin, after))
+
+    def plan_changed(self, step: str, revision: Revision) -> None:
+        """A goal has a plan, or another one."""
+        changes = revision.model_dump(mode="json", exclude_defaults=True, exclude={"at", "by", "reason"})
+        kind: EventKind = "plan.made" if revision.number == 1 else "plan.changed"
+        self.add(kind, by=revision.by, step=step, reason=revision.reason, **changes)
+
+    def state_written(self, value: StateValue, operation: str, by: str) -> None:
+        """A key of the shared state was written."""
+        held = digest(value.value)
+        self.add("state.written", by=by, key=value.key, version=value.version, operation=operation, value=held)
 
     def has_pending(self, holds: Callable[[str], object]) -> bool:
         """Whether an event of a kind of which this holds is not known to be written."""
@@ -142,7 +156,7 @@ class Record:
         )
 
 
-def _facts(run: str, record: StepRecord) -> dict[str, Json]:
+def _facts(origin: str, record: StepRecord) -> dict[str, Json]:
     """What identifies what a step did: digests, keys, who worked for it, what that took."""
     facts: dict[str, Json] = {}
     if record.status == "waiting" and record.until is not None:
@@ -154,12 +168,12 @@ def _facts(run: str, record: StepRecord) -> dict[str, Json]:
     if record.error is not None:
         facts["error"] = record.error.type
     if record.kind == "tool" and record.attempts:
-        facts["key"] = record.key(run)
+        facts["key"] = record.key(origin)
     if record.attempts > 1:
         facts["attempts"] = record.attempts
     if record.child is not None:
         facts["child"] = record.child
-    if record.usage is not None:
+    if record.usage is not None and record.usage.tokens:
         facts["cost"] = record.usage.cost
         facts["tokens"] = record.usage.tokens
     return facts

@@ -140,7 +140,5 @@ def _commands(notice: SendNotice, user: str | None) -> Sequence[str]:
     if notice.kind in _DECIDABLE:
         return f"starter.py approve {at}{who}", f"starter.py reject {at}{who} --comment WHY"
     if notice.incident is not None:
-        return f"starter.py status {quote(notice.run)}", *(
-            f"starter.py repair {at} {action}" for action in notice.incident.actions[:1]
-        )
+        return f"starter.py status {quote(notice.run)}", *(choice.command for choice in notice.incident.actions)
     return ()

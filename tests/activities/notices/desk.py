@@ -19,7 +19,7 @@ from activities.records.opening import open_records
 from activities.records.store import Records
 from contracts.channels import Channel
 from contracts.errors import ErrorInfo
-from contracts.incidents import Incident
+from contracts.incidents import Choice, Incident, Kept
 from contracts.notices import Question, SendNotice, Sent
 from contracts.stores import RecordSettings
 
@@ -72,7 +72,8 @@ def incident(channel: str, **more: Any) -> SendNotice:
         since=NOW,
         attempts=5,
         blocks=("notify",),
-        done=("order",),
+        done=(Kept(step="order", what="erp.order", at=NOW),),
+        actions=(Choice(action="retry", does="again", command="starter.py repair invoice-7 pay retry"),),
     )
     fields = {"kind": "step.attention", "to": ("role:operator",), "title": parked.title, "step": "pay"}
     return notice(channel, **{**fields, "question": None, "incident": parked, **more})
