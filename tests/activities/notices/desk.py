@@ -86,6 +86,7 @@ class Desk:
         self.file = home / "people.yaml"
         self.file.write_text(PEOPLE)
         self.records: Records = open_records(RecordSettings(), home, {})
+        self.channels: Sequence[Channel] = ()
         self._opened: list[Notifier] = []
 
     def open(
@@ -96,7 +97,7 @@ class Desk:
         link: LinkFor = no_link,
         cipher: Any = None,
     ) -> Notifier:
-        known = TypeAdapter[Sequence[Channel]](tuple[Channel, ...]).validate_python(channels)
+        known = self.channels = TypeAdapter[Sequence[Channel]](tuple[Channel, ...]).validate_python(channels)
         notifier = open_notifier(
             known,
             Wording(templates, link, lambda run: f"https://temporal.example/{run}"),
