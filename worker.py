@@ -22,7 +22,7 @@ from activities.model.speech import LIVE_SECONDS
 from activities.notices.opening import open_notifier
 from activities.notices.sending import Notifier
 from activities.notices.telling import notify_activity
-from activities.notices.wording import RunUrl, Wording, no_url
+from activities.notices.wording import LinkFor, RunUrl, Wording, no_link, no_url
 from activities.people.opening import open_directory
 from activities.people.resolving import resolve_people_activity
 from activities.plans import check_plan_activity
@@ -38,13 +38,14 @@ from activities.tools.state import RunState
 from contracts.board import BoardStore
 from contracts.directory import PeopleDirectory
 from contracts.errors import ServerUnreachable, SurefootError
-from contracts.notices import NoticeDesk
+from contracts.notices import NoticeDesk, SendNotice
 from contracts.record import RecordStore
 from contracts.settings import describe_model
 from contracts.state import state_tools
 from runtime.catalog import Catalog
 from runtime.client import Connection, connect, conversation_retention, ensure_search_attributes, is_configured
 from runtime.keys import Keys
+from runtime.links import Links
 from runtime.logging import configure_logging, log_what_the_sdk_says
 from runtime.redaction import without_shapes
 from runtime.sandbox import patient, workflow_runner
@@ -130,13 +131,26 @@ async def open_people(settings: Settings) -> AsyncIterator[PeopleDirectory]:
         await directory.close()
 
 
+def link_of(settings: Settings) -> LinkFor:
+    """Links to decide by, once the settings say under which address the page is served."""
+    if settings.links.url is None:
+        return no_link
+    links = Links.open(settings, os.environ)
+
+    def link(notice: SendNotice, user: str) -> str | None:
+        asked = notice.question
+        return asked and links.link_for(notice.run, notice.step, asked.hash, user, asked.until)
+
+    return link
+
+
 def notifier_of(
     settings: Settings, records: Records, directory: PeopleDirectory, keys: Keys | None, run_url: RunUrl = no_url
 ) -> Notifier:
     """The channels by which people are told."""
     return open_notifier(
         settings.notices,
-        Wording(settings.notice_templates, run_url=run_url),
+        Wording(settings.notice_templates, link_of(settings), run_url),
         records.database,
         directory,
         os.environ,

@@ -54,8 +54,9 @@ class SendNotice(Contract):
     last: bool = False
 
     def id_for(self, recipient: str) -> str:
-        """The same through retries, restarts and continue-as-new; for another event, channel or person another one."""
-        parts = "\n".join((self.run, self.execution, str(self.number), self.channel, recipient))
+        """The same through retries, restarts and continue-as-new; for another event, channel or person another one.
+        A run that was reset makes other events of the same numbers at other times."""
+        parts = "\n".join((self.run, self.execution, str(self.number), self.at.isoformat(), self.channel, recipient))
         return f"notice_{hashlib.sha256(parts.encode()).hexdigest()[:32]}"
 
 
