@@ -7,10 +7,12 @@ import typer
 from cli import many, repairs
 from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Output
-from cli.values import read_text, read_value
+from cli.values import actor_of, read_text, read_value
 from contracts.base import Json
-from contracts.decisions import AgentChange
+from contracts.decisions import AgentChange, Repair
 from contracts.errors import CallerError
+from runtime.deciding import new_id
+from runtime.settings import load_settings
 
 app = typer.Typer()
 
@@ -69,7 +71,17 @@ def _repair(
         return carry_out(many.repair_where(output, order, dry_run=dry_run, yes=yes))
     if process is not None or limit is not None or yes:
         raise CallerError("--process, --limit and --yes go with --where")
-    return carry_out(repairs.repair(output, run, step or "", action, by, reason, said, change, dry_run=dry_run))
+    settings = load_settings()
+    message = Repair(
+        step=step or "",
+        action=action,
+        by=actor_of(by, settings),
+        reason=reason,
+        value=said,
+        agent=change,
+        id=new_id(),
+    )
+    return carry_out(repairs.repair(output, settings, run, message, dry_run=dry_run))
 
 
 @app.command("incidents")

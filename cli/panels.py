@@ -15,6 +15,7 @@ from cli.marks import Marks, cost_text, dollars, moment, saved_text, took
 from cli.output import command
 from cli.tree import MAX_ROWS, one_line, plan_tree
 from contracts.effects import UndoCall
+from contracts.incidents import Paused
 from contracts.plans import Revision
 from contracts.run import RunView, Waiting
 from contracts.state import StateEntry
@@ -95,17 +96,15 @@ def header(seen: Observation, marks: Marks, now: datetime) -> Text:
         line.append(f"\n{history_text(view.history)}", style="faint")
     if seen.silent:
         line.append(f"\nonly what the server knows: {seen.silent}", style="attention")
-    if view.paused:
-        why = f": {one_line(view.paused.reason)}" if view.paused.reason else ""
-        line.append(f"\npaused by {view.paused.by} since {moment(view.paused.at)}{why}", style="waiting")
-        line.append(f"\n  {command('resume', view.run)}", style="command")
     if seen.waits_for:
         line.append(f"\nwaits for {', '.join(seen.waits_for)}")
     return line
 
 
 def attention(view: RunView, marks: Marks, now: datetime, *, live: bool = False) -> Iterator[RenderableType]:
-    """What the run waits for, then what is broken, then what was refused."""
+    """What the run waits for, then what is broken, what people noted, what was refused."""
+    if view.paused is not None:
+        yield _paused(view, view.paused, marks, live=live)
     for waiting in view.waiting:
         if waiting.kind == "approval":
             yield approval(view, waiting, marks, now, live=live)
@@ -173,6 +172,12 @@ def _retrying(seen: Observation, *, live: bool) -> Iterator[RenderableType]:
     for step, attempt in seen.attempts.items():
         if attempt.failure and not live:
             yield Text(f"{step} is at try {attempt.number} after: {attempt.failure}", style="faint")
+
+
+def _paused(view: RunView, paused: Paused, marks: Marks, *, live: bool) -> RenderableType:
+    why = f": {one_line(paused.reason)}" if paused.reason else ""
+    line = f"{marks.icon('waiting')} paused by {paused.by} since {moment(paused.at)}{why}"
+    return Group(Text(line, style="waiting"), commands_text([(command("resume", view.run), "")], live=live))
 
 
 def _remarks(view: RunView) -> RenderableType:

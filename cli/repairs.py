@@ -8,7 +8,6 @@ from cli.connection import connected
 from cli.differences import shown
 from cli.output import Exit, Output
 from cli.values import actor_of
-from contracts.base import Json
 from contracts.decisions import AgentChange, Cancel, Receipt, Repair, RepairAction
 from contracts.errors import Refused
 from contracts.names import PREVIEW_QUERY
@@ -17,27 +16,12 @@ from runtime.runs import describe
 from runtime.settings import Settings, load_settings
 
 
-async def repair(
-    output: Output,
-    run: str,
-    step: str,
-    action: RepairAction,
-    by: str | None,
-    reason: str,
-    value: Json,
-    change: AgentChange | None,
-    *,
-    dry_run: bool,
-) -> Exit:
-    settings = load_settings()
-    message = Repair(
-        step=step, action=action, by=actor_of(by, settings), reason=reason, value=value, agent=change, id=new_id()
-    )
-    _warn_of_models(output, settings, change)
+async def repair(output: Output, settings: Settings, run: str, message: Repair, *, dry_run: bool) -> Exit:
+    _warn_of_models(output, settings, message.agent)
     async with connected(settings) as connection:
-        if dry_run:
-            return received(output, run, step, await preview(connection.client, run, message), is_done=False)
-        return received(output, run, step, await send(connection.client, run, message))
+        client = connection.client
+        receipt = await (preview(client, run, message) if dry_run else send(client, run, message))
+        return received(output, run, message.step, receipt, is_done=not dry_run)
 
 
 async def say(output: Output, run: str, action: RepairAction, by: str | None, reason: str, step: str = "") -> Exit:

@@ -5,7 +5,7 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from contracts.base import Contract
-    from contracts.decisions import Receipt, Repair
+    from contracts.decisions import PARENT, Receipt, Repair
     from contracts.errors import Refused
     from contracts.incidents import MAX_REMARKS, Paused, Remark
     from contracts.names import REPAIR
@@ -66,9 +66,11 @@ async def pass_on(engine: Engine, message: Contract) -> None:
         for node in engine.plan.walk()
         if node.record.kind == "process" and node.record.status == "running" and node.record.child is not None
     ]
+    why = f"{message.by} said so of {engine.run}" + (f": {message.reason}" if message.reason else "")
+    said = Repair(action=message.action, by=PARENT, reason=why)
     for child in children:
         try:
-            await workflow.get_external_workflow_handle(child).signal(REPAIR, message.model_copy(update={"id": None}))
+            await workflow.get_external_workflow_handle(child).signal(REPAIR, said)
         except ApplicationError:
             workflow.logger.warning("%s has ended before it was told to %s", child, message.action)
 

@@ -175,7 +175,7 @@ def test_a_printed_command_is_one_line_however_narrow_the_terminal() -> None:
 
 
 def test_an_incident_explains_itself_to_who_did_not_write_the_process() -> None:
-    text = screen(Observation(view(step("pay", "attention"), status="attention", incidents=(INCIDENT,))))
+    text = screen(Observation(view(step("pay", "attention"), status="attention", incidents=(INCIDENT,))), 120)
     for words in (
         "pay needs an operator  bank.transfer",
         "ToolFailed: the bank is closed",

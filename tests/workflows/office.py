@@ -22,18 +22,14 @@ from activities.model.call import ModelCall
 from activities.notices.sending import Notifier
 from activities.notices.telling import notify_activity
 from activities.plans import check_plan_activity
-from activities.processes import await_process_activity, load_run_activity
+from activities.processes import await_process_activity, load_process_activity, load_run_activity
 from activities.records.store import Records
 from activities.records.writing import write_record_activity
 from activities.retries import retry_now_activity
 from activities.tools.results import keep_result_activity
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
-from contracts.activities import (
-    LOAD_PROCESS,
-    RESOLVE_PEOPLE,
-    LoadProcess,
-)
+from contracts.activities import RESOLVE_PEOPLE
 from contracts.channels import Channel
 from contracts.decisions import Receipt
 from contracts.names import CANCEL, DECIDE, PREVIEW_QUERY, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
@@ -115,7 +111,7 @@ class Office:
         @tool(name="do.look", effect="read")
         async def look(ctx: ToolContext, fail_times: int = 0) -> int:
             """Fail a few times, then say which attempt it is."""
-            if ctx.attempt <= fail_times:
+            if ctx.attempt <= fail_times or ctx.step in self.broken:
                 raise ConnectionError("no line")
             return ctx.attempt
 
@@ -154,6 +150,9 @@ class Office:
             made = process_tool(name, child.process.description, child.process.input)
             specs[made.name] = made
         return load_process(dedent(text), "test.yaml", tools=specs, processes=self.children)
+
+    def run_of(self, run: str) -> "Run":
+        return Run(self, self.client.get_workflow_handle(run, result_type=RunResult))
 
     async def start(
         self, text: str | Definition, data: Any = None, *, run: str | None = None, started_by: str | None = None
@@ -248,13 +247,9 @@ async def open_office(
         known = {**GROUPS, "role:operator": office.operators}
         return People(users={name: known.get(name, (name,)) for name in request.names})
 
-    @activity.defn(name=LOAD_PROCESS.name)
-    async def load(request: LoadProcess) -> Definition:
-        return office.children[request.process]
-
     activities: list[Callable[..., Any]] = [
         resolve,
-        load,
+        load_process_activity(office.children.__getitem__),
         await_process_activity(client),
         load_run_activity(client),
         check_plan_activity(),
