@@ -5,12 +5,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn, cast
+from typing import Annotated, Literal, NoReturn, cast
 
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, deciding, demo, log, models, operating
+from cli import commands, deciding, demo, log, models, notices, operating, people
 from cli import tools as tool_files
 from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Exit, Output, status_of
@@ -208,6 +208,31 @@ def _models(
     if state is None:
         raise CallerError(f"say what to do with {alias}: open, close or auto; without an alias all are shown")
     return carry_out(models.force_model(output, board, alias, state, by, reason))
+
+
+@app.command("people")
+def _people(context: typer.Context, as_json: AsJson = False) -> int:
+    """Check the directory of people, and show it: users, groups, roles, who is away and who acts for them."""
+    return carry_out(people.show_people(Output.standard(as_json=as_json), cast("Parts", context.obj).people))
+
+
+@app.command("notices")
+def _notices(
+    context: typer.Context,
+    action: Annotated[Literal["list", "resend"], typer.Argument(help="List them; or send one again.")] = "list",
+    identity: Annotated[str | None, typer.Argument(metavar="[ID]", help="resend: which one.")] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="Only those that nobody tries to deliver any more.")] = False,
+    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Only of this run.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> int:
+    """What people were told, by which channel, and what could not be delivered."""
+    output, desk = Output.standard(as_json=as_json), cast("Parts", context.obj).notices
+    if (action == "resend") != (identity is not None):
+        raise CallerError("say which notice to resend: `starter.py notices resend ID`; `notices --dead` lists them")
+    if identity is not None:
+        return carry_out(notices.resend(output, desk, identity))
+    return carry_out(notices.show_notices(output, desk, run, limit, dead=dead))
 
 
 @app.command("tools")

@@ -35,6 +35,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.ends import Ending
     from workflows.engine import Engine
     from workflows.inbox import Inbox
+    from workflows.notices import Notices
     from workflows.steps.actions import ACTIONS
     from workflows.taint import has_read, is_output_tainted
     from workflows.undo import undo_by_parent, undo_run
@@ -68,6 +69,7 @@ class ProcessWorkflow(Inbox):
         self._engine = engine
         publisher = asyncio.create_task(self._publish(engine))
         engine.watch(publisher)
+        self._notices = Notices(engine, request.snapshot.notices if request.snapshot else ())
         recorder = self._record(engine, is_new=is_new)
         engine.begin(engine.plan.root)
         await self._advance(engine)
@@ -138,9 +140,11 @@ class ProcessWorkflow(Inbox):
         )
         engine.draining = True
         await workflow.wait_condition(lambda: engine.is_through() or engine.is_drained)
+        await self._notices.pause()
         await workflow.wait_condition(workflow.all_handlers_finished)
         if not engine.is_through() and engine.is_drained:
-            workflow.continue_as_new(engine.as_request())
+            workflow.continue_as_new(self._notices.carried_by(engine.as_request()))
+        self._notices.resume()
 
     def _try_output(self, engine: Engine) -> None:
         try:
@@ -172,7 +176,7 @@ class ProcessWorkflow(Inbox):
             )
         if not workflow.patched(recording.RECORD_PATCH):
             return None
-        recorder = asyncio.create_task(recording.keep(engine.record, request.priority))
+        recorder = asyncio.create_task(recording.keep(engine, self._notices))
         engine.watch(recorder)
         return recorder
 
@@ -182,6 +186,8 @@ class ProcessWorkflow(Inbox):
         await workflow.wait_condition(workflow.all_handlers_finished)
         publisher.cancel()
         self._show(engine, self._status, [])
+        if recorder is not None:
+            await self._notices.end()
         self._end_record(engine)
         if recorder is not None:
             await recorder
