@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NoReturn, cast
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, demo, models
+from cli import commands, demo, models, releasing
 from cli import tools as tool_files
 from cli.output import Exit, Output, status_of
 from cli.parts import Parts
@@ -239,6 +239,9 @@ def _tools(
     """Tools that tools.yaml files declare, and the pins of MCP servers."""
     output = Output.standard(as_json=as_json)
     return _do(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
+
+
+releasing.add_commands(app)
 
 
 def call(arguments: Sequence[str], parts: Parts) -> int:

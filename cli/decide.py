@@ -11,17 +11,23 @@ from cli.output import command
 from contracts.base import Contract
 from contracts.decisions import Cancel, Decision, Receipt, Repair
 from contracts.errors import CallerError, Refused, ServerUnreachable
-from contracts.names import CANCEL, DECIDE, REPAIR
+from contracts.migration import Migration
+from contracts.names import CANCEL, DECIDE, MIGRATE, REPAIR
 from contracts.run import RunView, Waiting
 from runtime.runs import describe
 from runtime.watch import Watch
 
 ANSWER_TIMEOUT = timedelta(seconds=15)
 
-_UPDATES: dict[type[Contract], str] = {Decision: DECIDE, Repair: REPAIR, Cancel: CANCEL}
+_UPDATES: dict[type[Contract], str] = {
+    Decision: DECIDE,
+    Repair: REPAIR,
+    Cancel: CANCEL,
+    Migration: MIGRATE,
+}
 
 
-async def send(client: Client, run: str, message: Decision | Repair | Cancel) -> Receipt:
+async def send(client: Client, run: str, message: Decision | Repair | Cancel | Migration) -> Receipt:
     """Say it; the run's answer.
 
     Raises:

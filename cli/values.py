@@ -4,9 +4,13 @@ import json
 import sys
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from contracts.base import Json
+from contracts.decisions import Cancel
 from contracts.errors import CallerError, DefinitionInvalid, InputInvalid
 from language.source import load_yaml
+from runtime.settings import Settings
 
 MAX_SHOWN = 60
 
@@ -56,3 +60,16 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError as error:  # a name longer than the file system allows
         raise CallerError(f"{path!s:.60}: {error.strerror}") from error
+
+
+def actor_of(by: str | None, settings: Settings) -> str:
+    """Who speaks: who is named, else whom the settings name.
+
+    Raises:
+        CallerError: `--by` is no name.
+    """
+    given = by or settings.actor
+    try:
+        return Cancel(by=given).by
+    except ValidationError as error:
+        raise CallerError(f"{given!r} is no name of a person; write alice or user:alice") from error

@@ -16,12 +16,14 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import Cancel, Decision, Receipt, Repair
     from contracts.errors import ErrorInfo, Refused, StepError
     from contracts.events import Delivery
+    from contracts.migration import Migration
     from contracts.names import (
         ASK_SIGNAL,
         CANCEL,
         DECIDE,
         EVENT_SIGNAL,
         LEASE_SIGNAL,
+        MIGRATE,
         PUT_STATE,
         REPAIR,
         STATE_QUERY,
@@ -92,6 +94,14 @@ class Inbox:
     @cancel.validator
     def _validate_cancel(self, *payload: Json) -> None:
         self._check(Cancel, payload)
+
+    @workflow.update(name=MIGRATE)
+    async def migrate(self, *payload: Json) -> Receipt:
+        return await self._receipt(Migration, payload)
+
+    @migrate.validator
+    def _validate_migrate(self, *payload: Json) -> None:
+        self._check(Migration, payload)
 
     @workflow.signal(name=DECIDE)
     async def decide_by_signal(self, *payload: Json) -> None:

@@ -10,13 +10,15 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import Cancel, Decision, Receipt, Repair
     from contracts.errors import Refused
     from contracts.events import Delivery
+    from contracts.migration import Migration
     from contracts.state import PutState, StateValue
     from workflows.deciding import check_decision, decide
     from workflows.engine import Engine
+    from workflows.migrating import check_migration, migrate
     from workflows.repairing import cancel, check_repair, repair
 
-Message = Decision | Repair | Cancel | PutState
-M = TypeVar("M", Decision, Repair, Cancel, PutState)
+Message = Decision | Repair | Cancel | Migration | PutState
+M = TypeVar("M", Decision, Repair, Cancel, Migration, PutState)
 P = TypeVar("P", bound=Contract)
 
 
@@ -58,6 +60,8 @@ def check(engine: Engine, message: Contract) -> None:
         check_decision(engine, message)
     elif isinstance(message, Repair):
         check_repair(engine, message)
+    elif isinstance(message, Migration):
+        check_migration(engine, message)
     elif isinstance(message, Cancel) and engine.ending is not None:
         raise Refused(f"the run is ending already: {engine.ending.error.message}")
 
@@ -76,6 +80,8 @@ def take(engine: Engine, message: Message) -> Receipt | StateValue:
         receipt = decide(engine, message)
     elif isinstance(message, Repair):
         receipt = repair(engine, message)
+    elif isinstance(message, Migration):
+        receipt = migrate(engine, message)
     elif isinstance(message, PutState):
         receipt = engine.state.write(
             message.key,

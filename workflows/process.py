@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     import workflows.failures as failures
     import workflows.gauges as gauges
     import workflows.messages as messages
+    import workflows.migrating as migrating
     import workflows.view as view
     from contracts.activities import LOAD_PROCESS, LoadProcess
     from contracts.base import Json, format_duration
@@ -102,7 +103,7 @@ class ProcessWorkflow(Inbox):
             while not engine.is_through():
                 try:
                     await workflow.wait_condition(
-                        lambda: engine.is_through() or gauges.is_suggested(),
+                        lambda: engine.is_through() or gauges.is_suggested() or engine.migration is not None,
                         timeout=_time_left(engine),
                         timeout_summary="the run's limits.time",
                     )
@@ -119,14 +120,23 @@ class ProcessWorkflow(Inbox):
         """In a moment when nothing is on its way. Until that comes by itself, the run goes on as ever."""
         outgrown = gauges.outgrown(OVER)
         await workflow.wait_condition(
-            lambda: engine.is_through() or engine.is_drained or outgrown() or engine.messages > MAX_MESSAGES
+            lambda: (
+                engine.is_through()
+                or engine.is_drained
+                or outgrown()
+                or engine.messages > MAX_MESSAGES
+                or engine.migration is not None
+            )
         )
         engine.draining = True
         await workflow.wait_condition(lambda: engine.is_through() or engine.is_drained)
         await workflow.wait_condition(workflow.all_handlers_finished)
         if not engine.is_through() and engine.is_drained:
-            request = engine.request.model_copy(update={"definition": engine.definition, "snapshot": engine.snapshot()})
-            workflow.continue_as_new(request)
+            definition = migrating.next_definition(engine)
+            request = engine.request.model_copy(update={"definition": definition, "snapshot": engine.snapshot()})
+            workflow.continue_as_new(
+                request, memo=_memo_of(definition), initial_versioning_behavior=gauges.next_release()
+            )
 
     def _try_output(self, engine: Engine) -> None:
         try:
@@ -183,12 +193,21 @@ class ProcessWorkflow(Inbox):
         workflow.set_current_details(details.details(engine, status))
 
 
+def _memo_of(definition: Definition) -> dict[str, Any]:
+    """What a list of runs shows without asking them, as whoever started the run had it."""
+    known = {"version": definition.process.version, "definition": definition.hash}
+    return {name: known.get(name, value) for name, value in workflow.memo().items()}
+
+
 def _read(payload: tuple[Json, ...]) -> RunRequest:
     if len(payload) != 1:
         raise _invalid(f'{len(payload)} inputs instead of one; start a run with {{"process": NAME, "input": {{...}}}}')
     try:
         return RunRequest.model_validate(payload[0])
     except ValidationError as error:
+        if isinstance(payload[0], dict) and payload[0].get("snapshot") is not None:
+            # Of a newer release, from which workers were rolled back: it waits for one that can read it.
+            raise
         raise _invalid(f'{messages.in_words(error)}; start a run with {{"process": NAME, "input": {{...}}}}') from error
 
 
