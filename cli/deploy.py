@@ -94,8 +94,9 @@ async def _drain(output: Output, deployments: Deployments, order: Order) -> Exit
     if order.move:
         for run in await deployments.open_runs(build, PROCESS_WORKFLOW, MOST_SHOWN):
             output.say(await move_to_release(deployments.client, run, deployments.by))
-    while order.wait and (release := _known(await deployments.look(), build)).status != "drained":
+    while order.wait and release.status != "drained":
         await asyncio.sleep(LOOK_SECONDS)
+        release = _known(await deployments.look(), build)
     left = await deployments.open_runs(build, PROCESS_WORKFLOW, MOST_SHOWN)
     text = Text("\n".join([_left(build, release, len(left)), *(f"  {run}" for run in left)]), no_wrap=True)
     output.show(text, {"build_id": build, "status": release.status, "open": release.open, "runs": left})

@@ -84,8 +84,10 @@ async def replay(output: Output, words: Sequence[str], last: int | None) -> Exit
     if runs or last is not None:
         async with connected(settings) as connection:
             client = connection.client
-            async for history in _of_server(client, runs, last):
-                told.append(await _told(output, await replayed(history, history.workflow_id, converter)))
+            told += [
+                await _told(output, await replayed(history, history.workflow_id, converter))
+                async for history in _of_server(client, runs, last)
+            ]
     wrong = [each for each in told if each.problem is not None]
     summary = f"{len(told) - len(wrong)} of {len(told)} histories replay"
     output.show(Text(summary), {"histories": [each.model_dump(mode="json") for each in told]})

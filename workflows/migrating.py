@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.errors import Refused
     from contracts.migration import Migration
     from contracts.process import GroupStep, Process, ProcessStep, Step
-    from contracts.run import Definition
+    from contracts.run import Definition, RunRequest
     from contracts.state import StateEntry
     from language.schema import violations
     from workflows.engine import Engine
@@ -60,24 +60,35 @@ def migrate(engine: Engine, migration: Migration) -> Receipt:
             words += f"; {', '.join(asked)} is asked anew"
         if len(changes) > MAX_SHOWN:
             words += f"; the first {MAX_SHOWN} of {len(changes)} changes are shown"
+    shown = changes[:MAX_SHOWN]
     if migration.dry_run:
-        return Receipt(
-            outcome=f"the run can be moved: it {words}", status="can_migrate", difference=changes[:MAX_SHOWN]
-        )
+        return Receipt(outcome=f"the run can be moved: it {words}", status="can_migrate", difference=shown)
     engine.migration = migration
-    return Receipt(outcome=f"the run {words}", status="migrated", difference=changes[:MAX_SHOWN])
+    return Receipt(outcome=f"the run {words}", status="migrated", difference=shown)
 
 
-def next_definition(engine: Engine) -> Definition:
+def next_request(engine: Engine) -> RunRequest:
     """What the run continues as new with. What began since it was asked to move may keep it where it is."""
     migration, engine.migration = engine.migration, None
-    if migration is None:
-        return engine.definition
-    definition = migration.definition or engine.definition
-    if migration.definition is not None and (wrong := list(_obstacles_of(engine, definition))):
+    definition = (migration.definition if migration else None) or engine.definition
+    if migration is not None and (wrong := list(_obstacles_of(engine, definition))):
         engine.record.add("run.note", by=migration.by, reason=f"not migrated: {'; '.join(wrong)}")
-        return engine.definition
-    before, after = engine.definition, definition
+        definition, migration = engine.definition, None
+    anew: set[str] = set()
+    if migration is not None:
+        anew = {node.id for node in _asked_anew(engine.plan, definition.process)}
+        _put_on_record(engine, migration, definition)
+    snapshot = engine.snapshot()
+    records = tuple(
+        record.model_copy(update={"approval": None, "until": None}) if record.id in anew else record
+        for record in snapshot.records
+    )
+    snapshot = snapshot.model_copy(update={"records": records})
+    return engine.request.model_copy(update={"definition": definition, "snapshot": snapshot})
+
+
+def _put_on_record(engine: Engine, migration: Migration, after: Definition) -> None:
+    before = engine.definition
     engine.record.add(
         "run.migrated",
         by=migration.by,
@@ -86,9 +97,6 @@ def next_definition(engine: Engine) -> Definition:
         after={"version": after.process.version, "hash": after.hash},
         changes=[change.path for change in difference(_as_json(before.process), _as_json(after.process))],
     )
-    for node in _asked_anew(engine.plan, after.process):
-        node.update(approval=None, until=None)
-    return definition
 
 
 def obstacles(

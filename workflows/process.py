@@ -132,11 +132,8 @@ class ProcessWorkflow(Inbox):
         await workflow.wait_condition(lambda: engine.is_through() or engine.is_drained)
         await workflow.wait_condition(workflow.all_handlers_finished)
         if not engine.is_through() and engine.is_drained:
-            definition = migrating.next_definition(engine)
-            request = engine.request.model_copy(update={"definition": definition, "snapshot": engine.snapshot()})
-            workflow.continue_as_new(
-                request, memo=_memo_of(definition), initial_versioning_behavior=gauges.next_release()
-            )
+            request = migrating.next_request(engine)
+            workflow.continue_as_new(request, memo=_memo_of(request), initial_versioning_behavior=gauges.next_release())
 
     def _try_output(self, engine: Engine) -> None:
         try:
@@ -193,9 +190,10 @@ class ProcessWorkflow(Inbox):
         workflow.set_current_details(details.details(engine, status))
 
 
-def _memo_of(definition: Definition) -> dict[str, Any]:
-    """What a list of runs shows without asking them, as whoever started the run had it."""
-    known = {"version": definition.process.version, "definition": definition.hash}
+def _memo_of(request: RunRequest) -> dict[str, Any]:
+    """What the server shows of a run without asking it, as far as whoever started it gave such."""
+    definition = request.definition
+    known = {"version": definition.process.version, "definition": definition.hash} if definition else {}
     return {name: known.get(name, value) for name, value in workflow.memo().items()}
 
 
