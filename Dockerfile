@@ -17,11 +17,12 @@ COPY language language
 COPY workflows workflows
 COPY activities activities
 COPY runtime runtime
+COPY api api
 COPY cli cli
 COPY processes processes
 COPY worker.py starter.py ./
 # Workflows are imported anew for each run, which must not compile them each time.
-RUN python -m compileall -q contracts language workflows activities runtime cli processes worker.py starter.py
+RUN python -m compileall -q contracts language workflows activities runtime api cli processes worker.py starter.py
 ENV PATH=/surefoot/.venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 SUREFOOT_HOME=/data SUREFOOT_LOG=json
 USER surefoot
 VOLUME /data

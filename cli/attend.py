@@ -7,7 +7,6 @@ from pathlib import Path
 from rich.text import Text
 from temporalio.client import Client
 
-from cli.decide import new_id, send
 from cli.follow import follow, marks_of, print_run, screen_for
 from cli.output import Output
 from cli.panels import approval, first_asked
@@ -16,6 +15,7 @@ from cli.prompt import Answer, ask_decision, question
 from contracts.decisions import Decision
 from contracts.errors import Refused
 from contracts.run import RunView, Waiting
+from runtime.deciding import new_id, send
 from runtime.watch import Observation, Watch
 
 PATIENCE = timedelta(seconds=8)

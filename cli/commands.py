@@ -9,7 +9,6 @@ from rich.text import Text
 from temporalio.client import Client
 
 from cli.connection import connected
-from cli.decide import decision_on, new_id, send
 from cli.files import check_files, graph_of_run
 from cli.follow import follow, marks_of, print_run, screen_for
 from cli.live import print_events
@@ -25,6 +24,7 @@ from contracts.run import Definition, RunStatus
 from contracts.state import BUILT_IN
 from language.graph import mermaid
 from runtime.catalog import Catalog
+from runtime.deciding import decision_on, new_id, send
 from runtime.live import Follower
 from runtime.runs import Listed, list_runs
 from runtime.settings import Settings, load_settings

@@ -7,7 +7,6 @@ from rich.text import Text
 from temporalio.client import Client
 
 from cli.connection import connected
-from cli.decide import new_id, send
 from cli.output import Exit, Output
 from cli.start import definition_of
 from cli.values import actor_of
@@ -17,6 +16,7 @@ from contracts.errors import CallerError
 from contracts.migration import Migration
 from contracts.run import Definition
 from runtime.catalog import Catalog
+from runtime.deciding import new_id, send
 from runtime.runs import describe
 from runtime.settings import load_settings
 from runtime.watch import Watch

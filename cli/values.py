@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from contracts.base import Json
-from contracts.decisions import Cancel
+from contracts.decisions import Cancel, is_of_system
 from contracts.errors import CallerError, DefinitionInvalid, InputInvalid
 from language.source import load_yaml
 from runtime.settings import Settings
@@ -70,6 +70,9 @@ def actor_of(by: str | None, settings: Settings) -> str:
     """
     given = by or settings.actor
     try:
-        return Cancel(by=given).by
+        named = Cancel(by=given).by
     except ValidationError as error:
         raise CallerError(f"{given!r} is no name of a person; write alice or user:alice") from error
+    if is_of_system(named):
+        raise CallerError(f"{named} is the engine itself, and no person; write alice or user:alice")
+    return named

@@ -26,6 +26,7 @@ _SHAPES = (
     (re.compile(r"(?i)\b(bearer|basic)(?:\s+|%20)(?:(?=\S*\d)[\w.~+/=-]{8,}|[\w.~+/=-]{24,})"), rf"\1 {REDACTED}"),
     (re.compile(r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{12,}"), REDACTED),
     (re.compile(r"(://[^/\s:@'\"]*):[^/\s@'\"]+@"), rf"\1:{REDACTED}@"),
+    (re.compile(r"(/decide/)[A-Za-z0-9_-]{40,}"), rf"\1{REDACTED}"),
 )
 
 Redactor = Callable[[str], str]
@@ -52,6 +53,7 @@ def without_shapes(text: str) -> str:
 def _known(settings: Settings, environment: Mapping[str, str]) -> set[str]:
     encryption = settings.encryption
     references = [*encryption.keys.values(), encryption.codec_token, settings.conversations.password]
+    references += settings.links.keys
     named = {variable_of(reference) for reference in references if reference}
     named |= {alias.key_env for alias in settings.models.values()}
     named |= {name for name in environment if name.startswith(SECRET_PREFIX)}

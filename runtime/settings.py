@@ -4,6 +4,7 @@ import getpass
 import os
 import re
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,7 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from contracts.base import Contract
+from contracts.base import Contract, Duration
 from contracts.egress import Egress
 from contracts.errors import SettingsInvalid
 from contracts.names import TASK_QUEUE
@@ -82,6 +83,30 @@ class EncryptionSettings(Contract):
         return self.active or next(iter(self.keys), None)
 
 
+class LinkSettings(Contract):
+    """Links by which people decide: what they begin with, what seals them, how long they last."""
+
+    url: str | None = Field(
+        default=None, pattern=r"^https?://[^/\s?#]+(/[^\s?#]*)?$", description="by default this machine, at `port`"
+    )
+    port: int = Field(default=8235, ge=0, le=65_535, description="of `starter.py serve`")
+    keys: tuple[SecretRef, ...] = Field(
+        default=(), description="env:NAME, which holds 32 random bytes in base64; the first seals, each of them opens"
+    )
+    expires: Duration = Field(default=timedelta(days=7), description="the longest that a link lasts")
+
+    @field_validator("expires")
+    @classmethod
+    def _lasts(cls, value: timedelta) -> timedelta:
+        if value <= timedelta(0):
+            raise ValueError("must be more than 0s")
+        return value
+
+    @property
+    def base(self) -> str:
+        return self.url.rstrip("/") if self.url else f"http://127.0.0.1:{self.port}"
+
+
 class Settings(BaseSettings):
     """Everything has a working default. Paths in variables are relative to the working directory."""
 
@@ -111,6 +136,7 @@ class Settings(BaseSettings):
     """Where HTTP tools and MCP servers may be."""
     conversations: ConversationSettings = ConversationSettings()
     encryption: EncryptionSettings = EncryptionSettings()
+    links: LinkSettings = LinkSettings()
 
     @field_validator("processes", mode="before")
     @classmethod
@@ -169,6 +195,7 @@ _SECTIONS: dict[str, type[Contract]] = {
     "storage": StorageSettings,
     "conversations": ConversationSettings,
     "encryption": EncryptionSettings,
+    "links": LinkSettings,
 }
 _UNSHOWN = {"password", "keys", "codec_token", "key_env"}
 """Settings that refer to secrets. Somebody may have pasted the secret itself."""

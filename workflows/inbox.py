@@ -7,6 +7,7 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     import workflows.messages as messages
+    import workflows.operators as operators
     import workflows.steps.asks as asks
     import workflows.steps.budget as budget
     import workflows.steps.goal as goal
@@ -154,6 +155,7 @@ class Inbox:
     def _check(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
         try:
             message = messages.parse(model, payload)
+            operators.check_actor(message)
             if self._engine is not None:
                 messages.check(self._engine, message)
         except Refused as error:
@@ -167,6 +169,9 @@ class Inbox:
             if isinstance(message, Decision):
                 await goal.check_edits(engine, message)
                 messages.check(engine, message)
+            if isinstance(message, Repair | Cancel | Migration):
+                await operators.authorise(engine, message)
+                messages.check(engine, message)  # again: the run went on while the directory was asked
             return messages.take(engine, message)
         except Refused as error:
             raise _refusal(error) from error

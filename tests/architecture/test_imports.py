@@ -30,15 +30,17 @@ def test_every_import_contract_of_pyproject_holds() -> None:
 
 
 def test_an_import_upwards_breaks_a_contract(tmp_path: Path) -> None:
-    for package in ("contracts", "language", "workflows", "activities", "runtime", "cli"):
+    for package in ("contracts", "language", "workflows", "activities", "runtime", "api", "cli"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
     (tmp_path / "contracts" / "leak.py").write_text("import language\n")
     (tmp_path / "workflows" / "leak.py").write_text("import activities\nimport sqlite3\n")
+    (tmp_path / "api" / "leak.py").write_text("import activities\nimport cli\n")
     done = subprocess.run([sys.executable, "-c", LINT], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
-    for leak in ("contracts.leak -> language", "workflows.leak -> activities", "workflows.leak -> sqlite3"):
+    leaks = ("contracts.leak -> language", "workflows.leak -> activities", "workflows.leak -> sqlite3")
+    for leak in (*leaks, "api.leak -> activities", "api.leak -> cli"):
         assert leak in done.stdout
 
 
@@ -49,6 +51,6 @@ def test_nothing_but_an_entry_point_imports_an_entry_point(entry: str) -> None:
 
 
 def test_processes_see_the_contracts_and_nothing_else_of_the_engine() -> None:
-    engine = {"language", "workflows", "activities", "runtime", "cli", "worker", "starter"}
+    engine = {"language", "workflows", "activities", "runtime", "api", "cli", "worker", "starter"}
     leaks = {shown(path): imported(path) & engine for path in modules() if shown(path).startswith("processes/")}
     assert {path: names for path, names in leaks.items() if names} == {}

@@ -11,10 +11,10 @@ from uuid import uuid4
 import pytest
 from temporalio.client import Client
 
-from cli.decide import send
 from contracts.decisions import Decision
 from contracts.errors import Refused, UnknownRun
 from contracts.names import PROCESS_WORKFLOW
+from runtime.deciding import send
 from runtime.settings import PROJECT, Settings
 from tests.cli.conftest import PROCESS, Starter, until_waiting
 

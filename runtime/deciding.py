@@ -7,7 +7,6 @@ from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateR
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from cli.output import command
 from contracts.base import Contract
 from contracts.decisions import Cancel, Decision, Receipt, Repair
 from contracts.errors import CallerError, Refused, ServerUnreachable
@@ -50,7 +49,7 @@ async def send(client: Client, run: str, message: Decision | Repair | Cancel | M
     except WorkflowUpdateRPCTimeoutOrCancelledError as error:
         raise ServerUnreachable(
             f"no worker answered for {run} within {ANSWER_TIMEOUT.seconds} seconds, so it is not known whether this "
-            f"counts; start a worker, then look with `{command('status', run)}` before saying it again"
+            f"counts; start a worker, then look with `starter.py status {run}` before saying it again"
         ) from error
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
