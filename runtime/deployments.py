@@ -9,7 +9,7 @@ from typing import Literal, cast
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import Field
 from temporalio.api.deployment.v1 import WorkerDeploymentInfo
-from temporalio.api.enums.v1 import WorkerDeploymentVersionStatus
+from temporalio.api.enums.v1 import RoutingConfigUpdateState, WorkerDeploymentVersionStatus
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkerDeploymentRequest,
     SetWorkerDeploymentCurrentVersionRequest,
@@ -116,6 +116,7 @@ class Deployments:
         if found.ramping is not None:
             _, token = await self._describe()
             await self._set_ramping("", 0, token)
+            await self._until_known_everywhere()
             return found.current or "workers without a release"
         before = [release for release in found.releases if release.was_current and release.build_id != found.current]
         if not before:
@@ -162,7 +163,8 @@ class Deployments:
         while True:
             try:
                 _, token = await self._describe()
-                return await change(token)
+                await change(token)
+                return await self._until_known_everywhere()
             except RPCError as error:
                 if error.status not in _TOO_EARLY or "amespace" in error.message:
                     raise
@@ -171,6 +173,16 @@ class Deployments:
                         f"build {build_id} of {self.name} cannot be given runs: {error.message}; are its workers up, "
                         "and on the same task queue? `deploy status` shows the builds that are known"
                     ) from error
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _until_known_everywhere(self) -> None:
+        """The server tells its task queues one after the other; until then new runs may go where they went before."""
+        in_progress = RoutingConfigUpdateState.ROUTING_CONFIG_UPDATE_STATE_IN_PROGRESS
+        end = asyncio.get_running_loop().time() + APPEAR_SECONDS
+        while asyncio.get_running_loop().time() < end:
+            info, _ = await self._describe()
+            if info.routing_config_update_state != in_progress:
+                return
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _set_current(self, build_id: str, token: bytes) -> None:

@@ -36,12 +36,10 @@ def outgrown(times: int) -> Callable[[], bool]:
 
 
 def next_release() -> ContinueAsNewVersioningBehavior | None:
-    """Which release a run continues on as new: the one that new runs go to, where that is another by now.
+    """Which release a run continues on as new: the one that new runs get. Workers that are no releases pass over it.
 
     What an agent or a run does for another run stays with that one, whose release must be able to read its result.
     """
-    info = workflow.info()
-    is_part = info.parent is not None and not is_topic(info.parent.workflow_id)
-    if is_part or not info.is_target_worker_deployment_version_changed():
-        return None
-    return ContinueAsNewVersioningBehavior.AUTO_UPGRADE
+    parent = workflow.info().parent
+    is_part = parent is not None and not is_topic(parent.workflow_id)
+    return None if is_part else ContinueAsNewVersioningBehavior.AUTO_UPGRADE

@@ -1,4 +1,4 @@
-"""Who may repair, pause, amend, migrate and cancel a run: the role `operator`, asked of the directory at each of these acts."""
+"""Who may repair, pause, amend, migrate and cancel a run: the role `operator`, asked of the directory each time."""
 
 from temporalio import workflow
 
