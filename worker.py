@@ -32,6 +32,7 @@ from contracts.settings import describe_model
 from contracts.state import state_tools
 from runtime.catalog import Catalog
 from runtime.client import Connection, connect, conversation_retention, ensure_search_attributes, is_configured
+from runtime.health import health, measuring
 from runtime.keys import Keys
 from runtime.logging import configure_logging, log_what_the_sdk_says
 from runtime.redaction import without_shapes
@@ -143,9 +144,10 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         if not is_configured():
             await stack.enter_async_context(embedded_server(settings))
-        connection = await connect(settings)
+        connection = await connect(settings, measuring(settings))
         stack.push_async_callback(connection.close)
         await stack.enter_async_context(running_worker(settings, connection, catalog))
+        await stack.enter_async_context(health(settings, connection.client))
         announce(settings, connection, catalog)
         await stop.wait()
         Console(stderr=True).print("stopping; what is running is finished first", style="dim")
