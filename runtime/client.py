@@ -95,8 +95,8 @@ async def connect(settings: Settings, runtime: Runtime | None = None) -> Connect
     """`runtime`: of the SDK, when it is to measure what it does.
 
     Raises:
-    ServerUnreachable: nothing answers at the address, within 8 seconds; or none is set and no embedded server runs.
-    SettingsInvalid: Temporal's settings cannot be read, or those for large payloads cannot be used.
+        ServerUnreachable: nothing answers at the address, within 8 seconds; or none is set and no embedded server runs.
+        SettingsInvalid: Temporal's settings cannot be read, or those for large payloads cannot be used.
     """
     config = temporal_config()
     address = config.get("target_host")

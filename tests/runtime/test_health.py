@@ -12,7 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from contracts.errors import SettingsInvalid
 from runtime.client import connect
-from runtime.health import health, measuring
+from runtime.health import EVERYWHERE, health, measuring
 from runtime.server import temporal_binary
 from runtime.settings import Settings
 
@@ -61,7 +61,7 @@ async def test_the_sdk_measures_what_a_connection_does(
 
 
 async def test_a_port_that_is_taken_is_named(client: Client) -> None:
-    with socket.create_server(("0.0.0.0", 0)) as taken:
+    with socket.create_server((EVERYWHERE, 0)) as taken:
         port = int(taken.getsockname()[1])
         with pytest.raises(SettingsInvalid, match=f"SUREFOOT_HEALTH_PORT={port}"):
             async with health(Settings(health_port=port), client):
