@@ -3,14 +3,16 @@
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine, Sequence
-from typing import Annotated, Any, Literal, NoReturn, cast
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn, cast
 
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, demo, models, releasing
+from cli import commands, demo, log, models, operating, releasing
 from cli import tools as tool_files
+from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Exit, Output, status_of
 from cli.parts import Parts
 from cli.values import read_value
@@ -30,13 +32,6 @@ app = typer.Typer(
 )
 
 
-Action = Literal["retry", "amend", "skip", "complete", "replan", "abort"]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
-By = Annotated[str | None, typer.Option("--by", metavar="WHO", help="Who says so; else SUREFOOT_USER, the login name.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
-
-
 @app.command("demo")
 def _demo(
     context: typer.Context,
@@ -47,7 +42,7 @@ def _demo(
 ) -> int:
     """Server, worker and console in one process: a sample run, its approval at the prompt."""
     output = Output.standard(as_json=as_json)
-    return _do(demo.demo(output, cast("Parts", context.obj).worker, process, yes=yes, svg=svg))
+    return carry_out(demo.demo(output, cast("Parts", context.obj).worker, process, yes=yes, svg=svg))
 
 
 @app.command("run")
@@ -65,7 +60,7 @@ def _run(
     as_json: AsJson = False,
 ) -> int:
     """Start a run."""
-    return _do(commands.run(Output.standard(as_json=as_json), process, given, key, by, priority, wait=wait))
+    return carry_out(commands.run(Output.standard(as_json=as_json), process, given, key, by, priority, wait=wait))
 
 
 @app.command("status")
@@ -75,7 +70,7 @@ def _status(
     as_json: AsJson = False,
 ) -> int:
     """Show a run: its steps, what it waits for, what is broken, how it ended."""
-    return _do(commands.status(Output.standard(as_json=as_json), run, watch=watch))
+    return carry_out(commands.status(Output.standard(as_json=as_json), run, watch=watch))
 
 
 @app.command("list")
@@ -86,7 +81,54 @@ def _list(
     as_json: AsJson = False,
 ) -> int:
     """List runs, newest first, ended ones too."""
-    return _do(commands.show_list(Output.standard(as_json=as_json), status, process, limit))
+    return carry_out(commands.show_list(Output.standard(as_json=as_json), status, process, limit))
+
+
+@app.command("log")
+def _log(
+    context: typer.Context,
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="The run's id; left out: events of all runs.")
+    ] = None,
+    *,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hold the record to its hashes; of an exported file too, in place of RUN.")
+    ] = False,
+    head: Annotated[
+        str | None,
+        typer.Option("--head", metavar="HASH", help="With --verify: a hash kept elsewhere; it has to be there."),
+    ] = None,
+    step: Annotated[str | None, typer.Option("--step", help="Only of this step and what is inside it.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", metavar="KIND", help="Only these, such as 'approval.*'.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="WHO", help="Only what they did, such as user:alice.")
+    ] = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Only from then: 7d, or a time.")] = None,
+    process: Annotated[str | None, typer.Option("--process", help="Without RUN: only of its runs.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Without RUN: the newest so many.")] = 1_000,
+    execution: Annotated[
+        str | None,
+        typer.Option("--execution", metavar="ID", help="An earlier execution of a run whose id was used again."),
+    ] = None,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print JSON Lines: an exact event in each.")] = False,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE", dir_okay=False, help="Write JSON Lines to a file.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until the run ends.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Show a run's record: everything that happened, by whom and why; or check that nobody changed it."""
+    output, records = Output.standard(as_json=as_json), cast("Parts", context.obj).records
+    if run is None and (verify or follow or execution):
+        raise CallerError("--verify, --follow and --execution are of one run; give its id")
+    if head is not None and not verify:
+        raise CallerError("--head goes with --verify")
+    wanted = log.Wanted(run, execution, process, since, step, kind, by, limit)
+    if verify:
+        return carry_out(log.verify(output, records, wanted, head))
+    return carry_out(log.show_log(output, records, wanted, jsonl=jsonl, export=export, follow=follow))
 
 
 Step = Annotated[str | None, typer.Argument(metavar="[STEP]", help="The step; may be left out when only one waits.")]
@@ -103,7 +145,7 @@ def _approve(
     as_json: AsJson = False,
 ) -> int:
     """Approve what a run waits for."""
-    return _do(commands.decide(Output.standard(as_json=as_json), "approve", run, step, by, comment, edit))
+    return carry_out(commands.decide(Output.standard(as_json=as_json), "approve", run, step, by, comment, edit))
 
 
 @app.command("reject")
@@ -115,44 +157,10 @@ def _reject(
     as_json: AsJson = False,
 ) -> int:
     """Reject what a run waits for."""
-    return _do(commands.decide(Output.standard(as_json=as_json), "reject", run, step, by, comment, None))
+    return carry_out(commands.decide(Output.standard(as_json=as_json), "reject", run, step, by, comment, None))
 
 
-@app.command("repair")
-def _repair(
-    run: Run,
-    step: Annotated[str, typer.Argument(metavar="STEP", help="The step with the incident.")],
-    action: Annotated[Action, typer.Argument(help="What to do about it.")],
-    value: Annotated[
-        str | None, typer.Option("--value", metavar="JSON", help="amend: the arguments; complete: the output.")
-    ] = None,
-    reason: Reason = "",
-    by: By = None,
-    no_undo: Annotated[bool, typer.Option("--no-undo", help="abort: leave the effects as they are.")] = False,
-    as_json: AsJson = False,
-) -> int:
-    """Repair a step that is parked as an incident; the rest of the run is not done again."""
-    needs_value = action in ("amend", "complete")
-    if needs_value != (value is not None):
-        raise CallerError(
-            f"{action} needs --value JSON" if needs_value else f"--value goes with amend and complete, not {action}"
-        )
-    if no_undo and action != "abort":
-        raise CallerError(f"--no-undo goes with abort, not {action}")
-    said = {"undo": False} if no_undo else None if value is None else read_value(value, "--value")
-    return _do(commands.repair(Output.standard(as_json=as_json), run, step, action, by, reason, said))
-
-
-@app.command("cancel")
-def _cancel(
-    run: Run,
-    no_undo: Annotated[bool, typer.Option("--no-undo", help="Leave the effects as they are.")] = False,
-    reason: Reason = "",
-    by: By = None,
-    as_json: AsJson = False,
-) -> int:
-    """Stop a run and take its effects back."""
-    return _do(commands.cancel(Output.standard(as_json=as_json), run, by, reason, undo=not no_undo))
+app.add_typer(operating.app)
 
 
 @app.command("event")
@@ -169,7 +177,9 @@ def _event(
     as_json: AsJson = False,
 ) -> int:
     """Publish an event: for steps that wait for it, and for processes it starts."""
-    return _do(commands.event(Output.standard(as_json=as_json), topic, read_value(data, "JSON"), key, event_id, by))
+    return carry_out(
+        commands.event(Output.standard(as_json=as_json), topic, read_value(data, "JSON"), key, event_id, by)
+    )
 
 
 @app.command("codec")
@@ -185,7 +195,7 @@ def _codec(
     """Serve the codec endpoint, by which Temporal Web and the Temporal CLI show what is encrypted."""
     from cli import codec  # no other command needs a web server's start-up time
 
-    return _do(codec.serve(Output.standard(as_json=False), host, port, origin or ()))
+    return carry_out(codec.serve(Output.standard(as_json=False), host, port, origin or ()))
 
 
 @app.command("validate")
@@ -194,7 +204,7 @@ def _validate(
     as_json: AsJson = False,
 ) -> int:
     """Check process files: every mistake at once, each with its place."""
-    return _do(commands.validate(Output.standard(as_json=as_json), files))
+    return carry_out(commands.validate(Output.standard(as_json=as_json), files))
 
 
 @app.command("graph")
@@ -203,7 +213,7 @@ def _graph(
     as_json: AsJson = False,
 ) -> int:
     """Print a process or a run as a Mermaid graph."""
-    return _do(commands.graph(Output.standard(as_json=as_json), word))
+    return carry_out(commands.graph(Output.standard(as_json=as_json), word))
 
 
 @app.command("models")
@@ -221,10 +231,10 @@ def _models(
     board = cast("Parts", context.obj).board
     output = Output.standard(as_json=as_json)
     if alias is None:
-        return _do(models.show_models(output, board))
+        return carry_out(models.show_models(output, board))
     if state is None:
         raise CallerError(f"say what to do with {alias}: open, close or auto; without an alias all are shown")
-    return _do(models.force_model(output, board, alias, state, by, reason))
+    return carry_out(models.force_model(output, board, alias, state, by, reason))
 
 
 @app.command("tools")
@@ -238,10 +248,10 @@ def _tools(
 ) -> int:
     """Tools that tools.yaml files declare, and the pins of MCP servers."""
     output = Output.standard(as_json=as_json)
-    return _do(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
+    return carry_out(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
 
 
-releasing.add_commands(app)
+app.add_typer(releasing.app)
 
 
 def call(arguments: Sequence[str], parts: Parts) -> int:
@@ -281,7 +291,3 @@ def main(parts: Parts) -> NoReturn:
             continue
     # The Temporal client's threads can crash an interpreter that is shutting down (temporalio/sdk-python#300).
     os._exit(status)
-
-
-def _do(work: Coroutine[Any, Any, Exit]) -> int:
-    return asyncio.run(work)

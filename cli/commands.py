@@ -14,10 +14,10 @@ from cli.follow import follow, marks_of, print_run, screen_for
 from cli.live import print_events
 from cli.marks import Marks, took
 from cli.output import Exit, Output, command
+from cli.repairs import received
 from cli.start import check_input, definition_of, process_file, run_id, start, worker_polls
 from cli.values import actor_of, read_value
 from contracts.base import Json
-from contracts.decisions import Cancel, Receipt, Repair
 from contracts.errors import CallerError
 from contracts.events import MAX_ID, PublishEvent
 from contracts.run import Definition, RunStatus
@@ -99,25 +99,7 @@ async def decide(
         message = await decision_on(
             client, workflow_id, step, decision=decision, by=actor_of(by, settings), comment=comment, edits=edits
         )
-        return _received(output, workflow_id, message.step, await send(client, workflow_id, message))
-
-
-async def repair(
-    output: Output, workflow_id: str, step: str, action: str, by: str | None, reason: str, value: Json
-) -> Exit:
-    settings = load_settings()
-    message = Repair.model_validate(
-        {"step": step, "action": action, "by": actor_of(by, settings), "reason": reason, "value": value, "id": new_id()}
-    )
-    async with connected(settings) as connection:
-        return _received(output, workflow_id, step, await send(connection.client, workflow_id, message))
-
-
-async def cancel(output: Output, workflow_id: str, by: str | None, reason: str, *, undo: bool) -> Exit:
-    settings = load_settings()
-    message = Cancel(by=actor_of(by, settings), reason=reason, undo=undo, id=new_id())
-    async with connected(settings) as connection:
-        return _received(output, workflow_id, None, await send(connection.client, workflow_id, message))
+        return received(output, workflow_id, message.step, await send(client, workflow_id, message))
 
 
 async def event(output: Output, topic: str, data: Json, key: str | None, event_id: str | None, by: str | None) -> Exit:
@@ -184,12 +166,6 @@ async def _warn(output: Output, client: Client, settings: Settings, catalog: Cat
         )
     if not await worker_polls(client, settings.task_queue):
         output.say(f"warning: no worker polls task queue {settings.task_queue!r}; start one with `worker.py`")
-
-
-def _received(output: Output, workflow_id: str, step: str | None, receipt: Receipt) -> Exit:
-    said = {"run": workflow_id, **({"step": step} if step else {}), **receipt.model_dump(mode="json")}
-    output.show(Text(receipt.outcome), said)
-    return Exit.HOLDS
 
 
 def _table(runs: list[Listed], marks: Marks) -> Table:

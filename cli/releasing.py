@@ -1,23 +1,17 @@
 """The commands of releases: which build gets new runs, whether histories replay, moving runs to a newer definition."""
 
-import asyncio
 from typing import Annotated
 
 import typer
 
 from cli import deploy, migrate, replay
+from cli.options import AsJson, By, Reason, carry_out
 from cli.output import Output
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-By = Annotated[str | None, typer.Option("--by", metavar="WHO", help="Who says so; else SUREFOOT_USER, the login name.")]
+app = typer.Typer()
 
 
-def add_commands(app: typer.Typer) -> None:
-    app.command("deploy")(_deploy)
-    app.command("replay")(_replay)
-    app.command("migrate")(_migrate)
-
-
+@app.command("deploy")
 def _deploy(
     action: Annotated[deploy.Action, typer.Argument(help="What to do; without one, show the builds.")] = "status",
     build: Annotated[str | None, typer.Argument(metavar="[BUILD]", help="A build id, of ramp, promote, drain.")] = None,
@@ -31,9 +25,10 @@ def _deploy(
 ) -> int:
     """Releases of workers: give new runs to a build, in part or all, and back; empty an old one."""
     output = Output.standard(as_json=as_json)
-    return asyncio.run(deploy.deploy(output, deploy.Order(action, build, percent, move=move, wait=wait), by))
+    return carry_out(deploy.deploy(output, deploy.Order(action, build, percent, move=move, wait=wait), by))
 
 
+@app.command("replay")
 def _replay(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="[FILE|FOLDER|RUN...]", help="Histories as JSON, or runs by id.")
@@ -45,18 +40,19 @@ def _replay(
     as_json: AsJson = False,
 ) -> int:
     """Replay histories on the code that lies here; exit status 1 when one of them diverges."""
-    return asyncio.run(replay.replay(Output.standard(as_json=as_json), words or [], last))
+    return carry_out(replay.replay(Output.standard(as_json=as_json), words or [], last))
 
 
+@app.command("migrate")
 def _migrate(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="The runs' ids.")],
     to: Annotated[
         str | None, typer.Option("--to", metavar="FILE|PROCESS", help="The definition; else the process of that name.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change, or why it cannot.")] = False,
-    reason: Annotated[str, typer.Option("--reason", help="Why, for the record.")] = "",
+    reason: Reason = "",
     by: By = None,
     as_json: AsJson = False,
 ) -> int:
     """Move runs to a newer definition of their process, where what they have begun allows it."""
-    return asyncio.run(migrate.migrate(Output.standard(as_json=as_json), runs, to, by, reason, dry_run=dry_run))
+    return carry_out(migrate.migrate(Output.standard(as_json=as_json), runs, to, by, reason, dry_run=dry_run))

@@ -43,6 +43,36 @@ def read_value(given: str, option: str) -> Json:
     )
 
 
+def read_text(given: str, option: str) -> str:
+    """A text, or that of a file when it is `@FILE`.
+
+    Raises:
+        InputInvalid: the file cannot be read.
+    """
+    if not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).expanduser().read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputInvalid(f"{option} {given}: the file cannot be read: {error}") from error
+
+
+def actor_of(by: str | None, settings: Settings) -> str:
+    """Who says something: `--by`, else the settings.
+
+    Raises:
+        CallerError: it is no name.
+    """
+    given = by or settings.actor
+    try:
+        named = Cancel(by=given).by
+    except ValidationError as error:
+        raise CallerError(f"{given!r} is no name of a person; write alice or user:alice") from error
+    if is_of_system(named):
+        raise CallerError(f"{named} is the engine itself, and no person; write alice or user:alice")
+    return named
+
+
 def _parsed(text: str, place: str) -> Json:
     if not text.strip():
         raise InputInvalid(f"{place} is empty; write {{}} for an input without values")
@@ -60,19 +90,3 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError as error:  # a name longer than the file system allows
         raise CallerError(f"{path!s:.60}: {error.strerror}") from error
-
-
-def actor_of(by: str | None, settings: Settings) -> str:
-    """Who speaks: who is named, else whom the settings name.
-
-    Raises:
-        CallerError: `--by` is no name.
-    """
-    given = by or settings.actor
-    try:
-        named = Cancel(by=given).by
-    except ValidationError as error:
-        raise CallerError(f"{given!r} is no name of a person; write alice or user:alice") from error
-    if is_of_system(named):
-        raise CallerError(f"{named} is the engine itself, and no person; write alice or user:alice")
-    return named

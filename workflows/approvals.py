@@ -5,6 +5,7 @@ from datetime import datetime
 
 from contracts.approval import Approve, Stage
 from contracts.ballot import ApprovalState, OpenStage, Vote
+from contracts.base import Json
 from contracts.decisions import Decision, subject_hash
 from contracts.errors import StepError
 
@@ -80,9 +81,7 @@ def refusal(state: ApprovalState, decision: Decision) -> str | None:
 def count(state: ApprovalState, decision: Decision, at: datetime) -> ApprovalState:
     """The approval after a decision that `refusal` let through, with its outcome when that settled it."""
     if decision.edits is not None:
-        # What earlier voters agreed to is no longer what is decided on.
-        edited = subject_hash({"was": state.hash, "edits": decision.edits})
-        state = state.model_copy(update={"edits": decision.edits, "hash": edited, "stage": 0, "votes": ()})
+        state = edited(state, decision.edits)
         if not any(decision.by in users for users in deciders(state).values()):
             return state
     vote = Vote(by=decision.by, decision=decision.decision, comment=decision.comment, at=at, stage=state.stage)
@@ -94,6 +93,12 @@ def count(state: ApprovalState, decision: Decision, at: datetime) -> ApprovalSta
             return state.model_copy(update={"outcome": "approved"})
         state = state.model_copy(update={"stage": state.stage + 1})
     return state
+
+
+def edited(state: ApprovalState, edits: Json) -> ApprovalState:
+    """The approval of what was edited: what earlier voters agreed to is no longer what is decided on."""
+    new = subject_hash({"was": state.hash, "edits": edits})
+    return state.model_copy(update={"edits": edits, "hash": new, "stage": 0, "votes": ()})
 
 
 def missing(state: ApprovalState) -> int:

@@ -11,8 +11,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.process import AgentStep, ToolStep
     from language.constraints import refusal
     from language.schema import violations
+    from workflows.amending import check_arguments
     from workflows.engine import Engine
-    from workflows.repairing import check_arguments
 
 
 def check_decision(engine: Engine, decision: Decision) -> None:

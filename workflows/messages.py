@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.repairing as repairing
     from contracts.base import Contract, Json
     from contracts.decisions import Cancel, Decision, Receipt, Repair
     from contracts.errors import Refused
@@ -15,7 +16,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deciding import check_decision, decide
     from workflows.engine import Engine
     from workflows.migrating import check_migration, migrate
-    from workflows.repairing import cancel, check_repair, repair
 
 Message = Decision | Repair | Cancel | Migration | PutState
 M = TypeVar("M", Decision, Repair, Cancel, Migration, PutState)
@@ -54,16 +54,31 @@ def check(engine: Engine, message: Contract) -> None:
     """Raises:
     Refused: the message does not hold; why, and what holds instead.
     """
-    if isinstance(message, Message) and message.id is not None and message.id in engine.seen:
+    if isinstance(message, Message) and is_known(engine, message):
         return
     if isinstance(message, Decision):
         check_decision(engine, message)
     elif isinstance(message, Repair):
-        check_repair(engine, message)
+        repairing.check_repair(engine, message)
     elif isinstance(message, Migration):
         check_migration(engine, message)
     elif isinstance(message, Cancel) and engine.ending is not None:
         raise Refused(f"the run is ending already: {engine.ending.error.message}")
+
+
+def is_known(engine: Engine, message: Message) -> bool:
+    """Whether a message with this id was taken already; it gets the same answer."""
+    return message.id is not None and message.id in engine.seen
+
+
+def preview(engine: Engine, said: Repair) -> Receipt:
+    """What a repair would come to.
+
+    Raises:
+        Refused: it does not hold.
+    """
+    repairing.check_repair(engine, said)
+    return repairing.outcome(engine, said)
 
 
 def take(engine: Engine, message: Message) -> Receipt | StateValue:
@@ -79,7 +94,7 @@ def take(engine: Engine, message: Message) -> Receipt | StateValue:
     if isinstance(message, Decision):
         receipt = decide(engine, message)
     elif isinstance(message, Repair):
-        receipt = repair(engine, message)
+        receipt = repairing.repair(engine, message)
     elif isinstance(message, Migration):
         receipt = migrate(engine, message)
     elif isinstance(message, PutState):
@@ -93,7 +108,7 @@ def take(engine: Engine, message: Message) -> Receipt | StateValue:
             tainted=message.tainted,
         )
     else:
-        receipt = cancel(engine, message)
+        receipt = repairing.cancel(engine, message)
     if message.id is not None:
         engine.seen[message.id] = receipt
     engine.touch()

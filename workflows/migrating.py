@@ -72,7 +72,7 @@ def next_request(engine: Engine) -> RunRequest:
     migration, engine.migration = engine.migration, None
     definition = (migration.definition if migration else None) or engine.definition
     if migration is not None and (wrong := list(_obstacles_of(engine, definition))):
-        engine.record.add("run.note", by=migration.by, reason=f"not migrated: {'; '.join(wrong)}")
+        engine.record.add("message.refused", by=migration.by, reason=f"not migrated: {'; '.join(wrong)}")
         definition, migration = engine.definition, None
     anew: set[str] = set()
     if migration is not None:

@@ -13,6 +13,7 @@ from contracts.names import MIGRATE
 from contracts.process import Process
 from contracts.run import Definition, StepRecord
 from contracts.state import StateEntry
+from contracts.tools import ToolSpec
 from language.source import load_yaml
 from tests.workflows.office import Office, Run, effects
 from workflows.migrating import obstacles
@@ -137,7 +138,9 @@ async def test_a_moved_run_undoes_what_it_did_before(office: Office) -> None:
 def definition(text: str, tools: tuple[str, ...] = ()) -> Definition:
     source = load_yaml(dedent(text), "test.yaml")
     process = Process.model_validate(source.data)
-    return Definition.model_construct(process=process, tools=dict.fromkeys(tools), hash=text)
+    return Definition.model_construct(
+        process=process, tools={name: ToolSpec.model_construct(name=name) for name in tools}, hash=text
+    )
 
 
 OLD = """

@@ -137,7 +137,7 @@ async def _draft(engine: Engine, node: Node, change: dict[str, Json], reason: st
             engine,
             node,
             name,
-            child=f"{engine.run}/{node.id}/plan-{tries}",
+            child=f"{node.record.effect(engine.origin)}/plan-{tries}",
             task=task,
             context=request,
             output=PLAN_SCHEMA,
@@ -250,6 +250,7 @@ def _adopt(engine: Engine, node: Node) -> None:
                 engine.plan.forget(inner)
         engine.plan.add_steps(node.inner, record.draft.steps)
     node.update(plan=revised)
+    engine.record.plan_changed(node.id, revised.revisions[-1])
     engine.touch()
 
 
