@@ -116,7 +116,7 @@ async def test_a_run_that_is_moved_goes_on_with_the_current_build(builds: Builds
 async def test_a_part_of_a_run_stays_on_the_build_of_its_run(builds: Builds) -> None:
     await builds.deployments.promote("v1")
     for office in (builds.v1, builds.v2):
-        office.children = {"releasing": office.definition(STEPS)}
+        office.children["releasing"] = office.definition(STEPS)
     whole = await builds.v1.start("process: whole\nsteps: {part: {process: releasing}}")
     part: Run = Run(builds.v1, builds.client.get_workflow_handle(f"{whole.id}/part"))
     await whole.until(lambda view: any(step.child for step in view.steps))
