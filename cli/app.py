@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NoReturn, cast
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, deciding, demo, log, models, notices, operating, people
+from cli import commands, deciding, demo, log, models, notices, operating, people, releasing
 from cli import tools as tool_files
 from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Exit, Output, status_of
@@ -247,6 +247,9 @@ def _tools(
     """Tools that tools.yaml files declare, and the pins of MCP servers."""
     output = Output.standard(as_json=as_json)
     return carry_out(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
+
+
+app.add_typer(releasing.app)
 
 
 def call(arguments: Sequence[str], parts: Parts) -> int:
