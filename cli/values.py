@@ -1,14 +1,19 @@
-"""Values given on the command line: a file, inline JSON or YAML, or standard input."""
+"""Values given on the command line: a file, inline JSON or YAML, or standard input; people and durations."""
 
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 
-from contracts.base import Json
+from pydantic import TypeAdapter, ValidationError
+
+from contracts.base import Json, parse_duration
+from contracts.decisions import Actor
 from contracts.errors import CallerError, DefinitionInvalid, InputInvalid
 from language.source import load_yaml
 
 MAX_SHOWN = 60
+_PERSON: TypeAdapter[str] = TypeAdapter(Actor)
 
 
 def read_value(given: str, option: str) -> Json:
@@ -37,6 +42,28 @@ def read_value(given: str, option: str) -> Json:
         f"{option} {shown}: there is no such file, and it is no JSON or YAML; give a file, inline JSON such as "
         "'{\"amount\": 5}' (a text in double quotes), or - for standard input"
     )
+
+
+def read_person(given: str, option: str) -> str:
+    """`user:alice`, also of `alice`.
+
+    Raises:
+        CallerError: it is no name.
+    """
+    try:
+        return _PERSON.validate_python(given)
+    except ValidationError as error:
+        raise CallerError(f"{option} {given!r} is no name of a person; write alice or user:alice") from error
+
+
+def read_duration(given: str, option: str) -> timedelta:
+    """Raises:
+    CallerError: it is no duration.
+    """
+    try:
+        return parse_duration(given)
+    except ValueError as error:
+        raise CallerError(f"{option}: {error}") from error
 
 
 def _parsed(text: str, place: str) -> Json:

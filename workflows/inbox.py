@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
         EVENT_SIGNAL,
         LEASE_SIGNAL,
         PUT_STATE,
+        RECEIPT_QUERY,
         REPAIR,
         STATE_QUERY,
         VIEW_QUERY,
@@ -68,6 +69,11 @@ class Inbox:
             refused=self._refused,
             page=page,
         )
+
+    @workflow.query(name=RECEIPT_QUERY)
+    def receipt(self, id: str) -> Receipt | None:  # noqa: A002 - as a decision calls it
+        taken = self._engine.seen.get(id) if self._engine is not None else None
+        return taken if isinstance(taken, Receipt) else None
 
     @workflow.update(name=DECIDE)
     async def decide(self, *payload: Json) -> Receipt:

@@ -81,7 +81,7 @@ def run_view(
 ) -> RunView:
     process = engine.definition.process
     room = _Room()
-    waiting = tuple(_waiting(node, room) for node in islice(engine.waiting.values(), MAX_OPEN))
+    waiting = tuple(_waits(engine, page, room))
     incidents = tuple(_incidents(engine, room))
     steps, more = _steps(engine, page, room)
     return RunView(
@@ -156,6 +156,17 @@ class _Room:
             return {"left_out": f"{size} bytes"}
         self._left -= size
         return value
+
+
+def _waits(engine: Engine, page: Page, room: _Room) -> Iterator[Waiting]:
+    """The first waits; on the page of one step its own, with everything that it shows."""
+    if page.step is None:
+        for node in islice(engine.waiting.values(), MAX_OPEN):
+            made = _waiting(node)
+            yield made.model_copy(update={"show": room.bounded(made.show)})
+    elif (node := engine.waiting.get(page.step)) is not None:
+        approval = node.record.approval
+        yield _waiting(node).model_copy(update={"subject": approval.subject if approval is not None else None})
 
 
 def _steps(engine: Engine, page: Page, room: _Room) -> tuple[tuple[StepView, ...], bool]:
@@ -246,7 +257,7 @@ def _undo(engine: Engine, node: Node) -> tuple[UndoCall, ...]:
         return ()
 
 
-def _waiting(node: Node, room: "_Room") -> Waiting:
+def _waiting(node: Node) -> Waiting:
     state = node.record.approval
     since = node.record.started or workflow.now()
     if state is None or state.outcome is not None:
@@ -263,7 +274,7 @@ def _waiting(node: Node, room: "_Room") -> Waiting:
         needed=approvals.missing(state),
         votes=state.votes,
         reminded=state.reminded,
-        show=room.bounded(state.show),
+        show=state.show,
         hash=state.hash,
     )
 
