@@ -1,9 +1,11 @@
-"""Who people are: users and groups from a YAML file.
+"""Who people are: users, groups and roles from a YAML file.
 
 users:
   alice: {name: Alice Meyer, email: alice@example.com}
 groups:
   finance: [alice, bob]
+roles:
+  operator: [group:finance, user:alice, starter]
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,7 +19,7 @@ from temporalio.exceptions import ApplicationError
 from contracts.activities import RESOLVE_PEOPLE
 from contracts.base import Contract
 from contracts.errors import SettingsInvalid
-from contracts.people import People, ResolvePeople
+from contracts.people import ANYONE, STARTER, People, ResolvePeople
 
 UNKNOWN_PERSON = "UnknownPerson"
 
@@ -28,13 +30,16 @@ class User(Contract):
 
 
 class Directory(Contract):
-    """`groups` maps a group to its members' user names."""
+    """`groups` maps a group to its members' user names; `roles` a role to names of users and groups, `starter` and
+    `anyone`."""
 
     users: dict[str, User] = Field(default={})
     groups: dict[str, tuple[str, ...]] = Field(default={})
+    roles: dict[str, tuple[str, ...]] = Field(default={})
 
     def users_of(self, name: str) -> tuple[str, ...]:
-        """The users that `user:NAME` or `group:NAME` stands for.
+        """The users that `user:NAME`, `group:NAME` or `role:NAME` stands for. A role that is not declared is
+        anyone's.
 
         Raises:
             LookupError: there is no such user or group.
@@ -44,6 +49,10 @@ class Directory(Contract):
             return (name,)
         if kind == "group" and short in self.groups:
             return tuple(f"user:{member}" for member in self.groups[short])
+        if kind == "role":
+            named = self.roles.get(short, (ANYONE,))
+            users = ((each,) if each in (STARTER, ANYONE) else self.users_of(each) for each in named)
+            return tuple(dict.fromkeys(user for found in users for user in found))
         known = self.users if kind == "user" else self.groups
         raise LookupError(f"there is no {kind} {short!r}; there are {', '.join(sorted(known)) or 'none'}")
 

@@ -17,7 +17,7 @@ from cli.output import Exit, Output, command
 from cli.start import check_input, definition_of, process_file, run_id, start, worker_polls
 from cli.values import read_value
 from contracts.base import Json
-from contracts.decisions import Cancel, Receipt, Repair
+from contracts.decisions import Cancel, Receipt, Repair, is_of_system
 from contracts.errors import CallerError
 from contracts.events import MAX_ID, PublishEvent
 from contracts.run import Definition, RunStatus
@@ -192,9 +192,12 @@ def _actor(by: str | None, settings: Settings) -> str:
     """
     given = by or settings.actor
     try:
-        return Cancel(by=given).by
+        named = Cancel(by=given).by
     except ValidationError as error:
         raise CallerError(f"{given!r} is no name of a person; write alice or user:alice") from error
+    if is_of_system(named):
+        raise CallerError(f"{named} is the engine itself, and no person; write alice or user:alice")
+    return named
 
 
 def _received(output: Output, workflow_id: str, step: str | None, receipt: Receipt) -> Exit:

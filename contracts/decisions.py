@@ -14,6 +14,15 @@ def actor(value: object) -> object:
     return f"user:{value}" if isinstance(value, str) and value and ":" not in value else value
 
 
+PARENT = "system:parent"
+"""The run that a sub-process works for, by which it is stopped. Sent as a signal; nobody else is taken for it."""
+
+
+def is_of_system(by: str) -> bool:
+    """Whether this is the engine, which no person may speak as."""
+    return by.startswith("system:")
+
+
 Actor = Annotated[str, BeforeValidator(actor), Field(pattern=r"^[a-z]+:[^\s:]+$", examples=["user:alice"])]
 
 

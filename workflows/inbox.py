@@ -7,6 +7,7 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     import workflows.messages as messages
+    import workflows.operators as operators
     import workflows.steps.asks as asks
     import workflows.steps.budget as budget
     import workflows.steps.goal as goal
@@ -150,6 +151,7 @@ class Inbox:
     def _check(self, model: type[messages.M], payload: tuple[Json, ...]) -> None:
         try:
             message = messages.parse(model, payload)
+            operators.check_actor(message)
             if self._engine is not None:
                 messages.check(self._engine, message)
         except Refused as error:
@@ -163,6 +165,9 @@ class Inbox:
             if isinstance(message, Decision):
                 await goal.check_edits(engine, message)
                 messages.check(engine, message)
+            if isinstance(message, Repair | Cancel):
+                await operators.authorise(engine, message)
+                messages.check(engine, message)  # again: the run went on while the directory was asked
             return messages.take(engine, message)
         except Refused as error:
             raise _refusal(error) from error

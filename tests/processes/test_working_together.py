@@ -197,7 +197,7 @@ class Run:
         await self._handle.execute_update(DECIDE, payload)
 
     async def abort(self, step: str) -> None:
-        await self._handle.execute_update(REPAIR, {"step": step, "action": "abort", "by": "user:op"})
+        await self._handle.execute_update(REPAIR, {"step": step, "action": "abort", "by": "user:tom"})
 
     async def ended(self) -> View:
         with suppress(WorkflowFailureError):  # what became of it is in the view

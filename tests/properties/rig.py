@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from temporalio import activity
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
@@ -16,7 +17,9 @@ from temporalio.worker import Worker, WorkflowRunner
 from uuid_utils import uuid7
 
 from activities.tools.runner import tool_activities
+from contracts.activities import RESOLVE_PEOPLE
 from contracts.names import CANCEL, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
+from contracts.people import ANYONE, People, ResolvePeople
 from contracts.run import RunRequest, RunResult, RunView
 from contracts.tools import Tool, ToolContext, ToolError, tool
 from language.load import load_process
@@ -99,10 +102,7 @@ class Performance:
             case EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
                 self._deciding = False
             case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
-                scheduled = event.activity_task_scheduled_event_attributes
-                kind = scheduled.activity_type.name.removeprefix("do.").replace("work", "do")
-                self._scheduled += 1
-                self._under_way[event.event_id] = (kind, json.loads(scheduled.input.payloads[0].data)["step"])
+                self._is_called(event)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
                 self._ended(event.activity_task_completed_event_attributes.scheduled_event_id)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED:
@@ -118,7 +118,17 @@ class Performance:
             case _:
                 pass
 
+    def _is_called(self, event: HistoryEvent) -> None:
+        scheduled = event.activity_task_scheduled_event_attributes
+        if scheduled.activity_type.name == RESOLVE_PEOPLE.name:
+            return
+        kind = scheduled.activity_type.name.removeprefix("do.").replace("work", "do")
+        self._scheduled += 1
+        self._under_way[event.event_id] = (kind, json.loads(scheduled.input.payloads[0].data)["step"])
+
     def _ended(self, scheduled: int) -> None:
+        if scheduled not in self._under_way:
+            return  # who is an operator
         kind, step = self._under_way.pop(scheduled)
         self.events.append(Event("ended" if kind == "do" else "undone", step))
 
@@ -267,6 +277,12 @@ async def _incidents(handle: WorkflowHandle[Any, Any]) -> dict[str, tuple[str, .
     return {incident.step: incident.actions for incident in (await _view(handle)).incidents}
 
 
+@activity.defn(name=RESOLVE_PEOPLE.name)
+async def anyone(request: ResolvePeople) -> People:
+    """Whoever repairs may."""
+    return People(users=dict.fromkeys(request.names, (ANYONE,)))
+
+
 @asynccontextmanager
 async def open_rig(client: Client, runner: WorkflowRunner | None = None) -> AsyncIterator[Rig]:
     rig = Rig(client, queue=f"plans-{uuid7()}")
@@ -276,7 +292,7 @@ async def open_rig(client: Client, runner: WorkflowRunner | None = None) -> Asyn
         client,
         task_queue=rig.queue,
         workflows=[ProcessWorkflow, AgentWorkflow],
-        activities=tool_activities(rig.tools()),
+        activities=[*tool_activities(rig.tools()), anyone],
         workflow_runner=runner or workflow_runner(),
         max_concurrent_activities=1000,
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
+from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 from uuid_utils import uuid7
 
@@ -61,6 +62,8 @@ class Office:
     broken: set[str] = field(default_factory=set)
     happened: dict[str, str] = field(default_factory=dict)
     children: dict[str, Definition] = field(default_factory=dict)
+    operators: tuple[str, ...] = ("anyone",)
+    unreadable: bool = False
     more: Callable[["Office"], list[Tool[..., Any]]] = lambda office: []
 
     @property
@@ -218,7 +221,10 @@ async def open_office(
 
     @activity.defn(name=RESOLVE_PEOPLE.name)
     async def resolve(request: ResolvePeople) -> People:
-        return People(users={name: GROUPS.get(name, (name,)) for name in request.names})
+        if office.unreadable:
+            raise ApplicationError("people.yaml cannot be read", type="SettingsInvalid", non_retryable=True)
+        known = {**GROUPS, "role:operator": office.operators}
+        return People(users={name: known.get(name, (name,)) for name in request.names})
 
     @activity.defn(name=LOAD_PROCESS.name)
     async def load(request: LoadProcess) -> Definition:

@@ -11,7 +11,7 @@ from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedErro
 with workflow.unsafe.imports_passed_through():
     from contracts.activities import AWAIT_PROCESS, AwaitRun
     from contracts.base import Json, format_duration
-    from contracts.decisions import Cancel
+    from contracts.decisions import PARENT, Cancel
     from contracts.errors import LimitReached, StepError
     from contracts.model import Usage
     from contracts.names import CANCEL, PROCESS_WORKFLOW
@@ -92,7 +92,7 @@ async def _run(agent: Agent, request: RunRequest, child: str) -> RunResult:
         result: RunResult = await asyncio.shield(handle)
     except asyncio.CancelledError:
         reason = f"{agent.request.agent} of {agent.request.run} does not go on with it"
-        await handle.signal(CANCEL, Cancel(by="system:parent", reason=reason))
+        await handle.signal(CANCEL, Cancel(by=PARENT, reason=reason))
         try:
             _take_down(agent, child, await handle)  # It had come to its end: the run is to know how to undo it.
         except ChildWorkflowError as error:

@@ -11,7 +11,7 @@ from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedErro
 with workflow.unsafe.imports_passed_through():
     from contracts.activities import AWAIT_PROCESS, AwaitRun
     from contracts.base import Json
-    from contracts.decisions import Cancel
+    from contracts.decisions import PARENT, Cancel
     from contracts.errors import StepError
     from contracts.names import CANCEL, PROCESS_WORKFLOW
     from contracts.process import ProcessStep
@@ -93,4 +93,4 @@ async def _adopt(engine: Engine, node: Node, child: str) -> RunResult:
 def _cancel_of(engine: Engine) -> Cancel:
     """What a sub-process is told when its parent ends, or no longer waits for it."""
     undo = engine.ending.undo if engine.ending else True
-    return Cancel(by="system:parent", reason=f"{engine.run} does not go on with it", undo=undo)
+    return Cancel(by=PARENT, reason=f"{engine.run} does not go on with it", undo=undo)

@@ -1,0 +1,65 @@
+"""Who may repair, pause, amend and cancel a run: the role `operator`, asked of the directory at each of these acts."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.activities import RESOLVE_PEOPLE
+    from contracts.base import Contract
+    from contracts.decisions import PARENT, Cancel, Repair, is_of_system
+    from contracts.errors import Refused, StepError
+    from contracts.people import ANYONE, OPERATOR_ROLE, STARTER, ResolvePeople
+    from contracts.run import RunRequest
+    from workflows.calls import Call, call_engine
+    from workflows.engine import Engine
+
+ASKED = "operators-are-asked"
+"""The patch of runs that were told something before there were roles."""
+
+_ABOUT_THE_RUN = ("pause", "resume", "note", "amend")
+
+
+def check_actor(message: Contract) -> None:
+    """Raises:
+    Refused: somebody says something in the engine's name, which speaks to itself by signals only.
+    """
+    if isinstance(message, Repair | Cancel) and is_of_system(message.by):
+        raise Refused(f"{message.by} is the engine itself, and no person; say who you are, for example user:alice")
+
+
+async def authorise(engine: Engine, message: Repair | Cancel) -> None:
+    """Raises:
+    Refused: whoever says this is no operator, or who is cannot be told.
+    """
+    if message.id is not None and message.id in engine.seen:
+        return
+    if not workflow.patched(ASKED):
+        return
+    await check_operator(engine.request, message.by, _verb(message))
+
+
+async def check_operator(request: RunRequest, by: str, verb: str) -> None:
+    """Raises:
+    Refused: this is no operator of the run, or who is cannot be told.
+    """
+    if by == PARENT and workflow.info().parent is not None:
+        return
+    try:
+        asked = ResolvePeople(names=(OPERATOR_ROLE,))
+        call = Call(f"operators-{workflow.uuid4().hex[:8]}", f"may {by} {verb} it?", priority=request.priority)
+        allowed = (await call_engine(RESOLVE_PEOPLE, asked, call)).users[OPERATOR_ROLE]
+    except StepError as error:
+        raise Refused(f"whether {by} may {verb} this run cannot be told, so it is refused: {error}") from error
+    is_operator = ANYONE in allowed or by in allowed or (STARTER in allowed and by == request.started_by)
+    if not is_operator or is_of_system(by):
+        people = ", ".join(_named(request, name) for name in allowed) or "nobody"
+        raise Refused(f"{by} may not {verb} this run: that is for {OPERATOR_ROLE} ({people})")
+
+
+def _verb(message: Repair | Cancel) -> str:
+    if isinstance(message, Cancel):
+        return "cancel"
+    return message.action if message.action in _ABOUT_THE_RUN else "repair"
+
+
+def _named(request: RunRequest, name: str) -> str:
+    return name if name != STARTER else f"the starter {request.started_by}" if request.started_by else "the starter"
