@@ -160,13 +160,14 @@ class _Room:
 
 def _waits(engine: Engine, page: Page, room: _Room) -> Iterator[Waiting]:
     """The first waits; on the page of one step its own, with everything that it shows."""
-    if page.step is None:
+    if page.step in engine.waiting:
+        node = engine.waiting[page.step]
+        state = node.record.approval
+        yield _waiting(node).model_copy(update={"subject": state.subject if state is not None else None})
+    elif page.step is None:
         for node in islice(engine.waiting.values(), MAX_OPEN):
             made = _waiting(node)
             yield made.model_copy(update={"show": room.bounded(made.show)})
-    elif (node := engine.waiting.get(page.step)) is not None:
-        approval = node.record.approval
-        yield _waiting(node).model_copy(update={"subject": approval.subject if approval is not None else None})
 
 
 def _steps(engine: Engine, page: Page, room: _Room) -> tuple[tuple[StepView, ...], bool]:
