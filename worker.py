@@ -22,12 +22,16 @@ from activities.model.speech import LIVE_SECONDS
 from activities.people import resolve_people_activity
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity, load_process_activity
+from activities.records.opening import open_records as records_of
+from activities.records.store import Records
+from activities.records.writing import write_record_activity
 from activities.tools.declared import Connectors
 from activities.tools.results import keep_result_activity
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
 from contracts.board import BoardStore
 from contracts.errors import ServerUnreachable, SurefootError
+from contracts.record import RecordStore
 from contracts.settings import describe_model
 from contracts.state import state_tools
 from runtime.catalog import Catalog
@@ -64,13 +68,16 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
     processes = [catalog.definition(name).process for name in sorted(catalog.names)]
     topics = Topics(connection.client, settings.task_queue)
     await keep_triggers(connection.client, topics, settings.task_queue, processes)
+    keys = Keys.read(settings.encryption, os.environ)
     conversations = open_conversations(
         settings.conversations,
         settings.home,
         await conversation_retention(connection.client),
         os.environ,
-        Keys.read(settings.encryption, os.environ),
+        keys,
     )
+    records = records_of(settings.records, settings.home, os.environ, keys)
+    await records.prepare()
     board = board_of(settings.conversations, settings.home, os.environ)
     models = ModelCall(
         conversations, catalog.rehearsal, settings.models, settings.model_api, board=board, foreign=catalog.foreign
@@ -81,7 +88,7 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
             connection.client,
             task_queue=settings.task_queue,
             workflows=WORKFLOWS,
-            activities=activities(settings, connection, catalog, conversations, models, connectors),
+            activities=activities(settings, connection, catalog, conversations, records, models, connectors),
             workflow_runner=workflow_runner(),
             max_concurrent_activities=MAX_ACTIVITIES,
             max_eager_activity_reservations_per_workflow_task=MAX_ACTIVITIES,
@@ -94,7 +101,18 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
         await connectors.close()
         await models.close()
         await board.close()
+        await records.close()
         await conversations.close()
+
+
+@asynccontextmanager
+async def open_records(settings: Settings) -> AsyncIterator[RecordStore]:
+    """The records of runs, for the length of the block."""
+    records = records_of(settings.records, settings.home, os.environ, Keys.read(settings.encryption, os.environ))
+    try:
+        yield records
+    finally:
+        await records.close()
 
 
 @asynccontextmanager
@@ -112,6 +130,7 @@ def activities(
     connection: Connection,
     catalog: Catalog,
     conversations: ConversationStore,
+    records: Records,
     models: ModelCall,
     connectors: Connectors,
 ) -> list[Callable[..., Any]]:
@@ -126,6 +145,7 @@ def activities(
         resolve_people_activity(settings.people),
         await_process_activity(connection.client),
         keep_result_activity(conversations),
+        write_record_activity(records),
         check_plan_activity(),
         *event_activities(Topics(connection.client, settings.task_queue)),
     ]

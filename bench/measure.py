@@ -21,11 +21,14 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, Worker
 from uuid_utils import uuid7
 
+from activities.records.opening import open_records
+from activities.records.writing import write_record_activity
 from activities.tools.runner import tool_activities
 from bench.by_hand import ByHand
 from bench.shapes import definition
 from contracts.names import PROCESS_WORKFLOW, SEARCH_ATTRIBUTES
 from contracts.run import Definition, RunRequest
+from contracts.stores import RecordSettings
 from contracts.tools import Tool, tool
 from runtime.client import data_converter
 from runtime.sandbox import patient, workflow_runner
@@ -37,6 +40,7 @@ from workflows.process import ProcessWorkflow
 HOME = TemporaryDirectory(prefix="surefoot-bench-")
 CONVERTER = data_converter(Settings(home=Path(HOME.name)))
 """Large payloads go where users' do: into files of the home folder."""
+RECORDS = open_records(RecordSettings(), Path(HOME.name), {})
 ACTIVITIES = 200
 HOPELESS = 5
 ACTIONS = frozenset(
@@ -138,7 +142,7 @@ def worker(client: Client, queue: str = "bench", activities: int = ACTIVITIES) -
         client,
         task_queue=queue,
         workflows=[ProcessWorkflow, AgentWorkflow, ByHand],
-        activities=list(tool_activities([add, nap])),
+        activities=[*tool_activities([add, nap]), write_record_activity(RECORDS)],
         workflow_runner=workflow_runner(),
         max_concurrent_activities=activities,
         max_eager_activity_reservations_per_workflow_task=activities,

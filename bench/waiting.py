@@ -13,7 +13,8 @@ from temporalio.worker import Worker
 from uuid_utils import uuid7
 
 from activities.people import resolve_people_activity
-from bench.measure import be_quiet
+from activities.records.writing import write_record_activity
+from bench.measure import RECORDS, be_quiet
 from contracts.names import PROCESS_WORKFLOW, STATUS_ATTRIBUTE
 from contracts.run import RunRequest
 from language.load import load_process
@@ -79,7 +80,7 @@ async def main(address: str, people: str) -> None:
         client,
         task_queue=QUEUE,
         workflows=[ProcessWorkflow, AgentWorkflow],
-        activities=[resolve_people_activity(Path(people))],
+        activities=[resolve_people_activity(Path(people)), write_record_activity(RECORDS)],
         workflow_runner=workflow_runner(),
         max_cached_workflows=CACHED,
         max_concurrent_workflow_tasks=AT_ONCE,

@@ -4,12 +4,12 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine, Sequence
-from typing import Annotated, Any, Literal, NoReturn, cast
+from typing import Annotated, Any, Literal, NoReturn, cast, get_args
 
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, demo, models
+from cli import commands, demo, many, models
 from cli import tools as tool_files
 from cli.output import Exit, Output, status_of
 from cli.parts import Parts
@@ -18,6 +18,7 @@ from contracts.board import ForcedState
 from contracts.errors import CallerError, SurefootError
 from contracts.run import RunStatus
 from runtime.server import HOST
+from runtime.settings import load_settings
 
 app = typer.Typer(
     name="starter.py",
@@ -120,18 +121,34 @@ def _reject(
 
 @app.command("repair")
 def _repair(
-    run: Run,
-    step: Annotated[str, typer.Argument(metavar="STEP", help="The step with the incident.")],
-    action: Annotated[Action, typer.Argument(help="What to do about it.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="The run's id; with --where the ACTION, which is then all.")
+    ],
+    step: Annotated[str | None, typer.Argument(metavar="STEP", help="The step with the incident.")] = None,
+    action: Annotated[Action | None, typer.Argument(help="What to do about it.")] = None,
+    *,
     value: Annotated[
         str | None, typer.Option("--value", metavar="JSON", help="amend: the arguments; complete: the output.")
     ] = None,
     reason: Reason = "",
     by: By = None,
     no_undo: Annotated[bool, typer.Option("--no-undo", help="abort: leave the effects as they are.")] = False,
+    where: Annotated[
+        str | None, typer.Option("--where", metavar="CEL", help="Every open incident of which this holds.")
+    ] = None,
+    process: Annotated[str | None, typer.Option("--process", help="With --where: only its runs.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="With --where: the oldest so many.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --where: show what would be done.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --where: do not ask.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Repair a step that is parked as an incident; the rest of the run is not done again."""
+    """Repair a step that is parked as an incident; the rest of the run is not done again. Or many: repair --where."""
+    if where is not None:
+        if step is not None or run not in get_args(Action):
+            raise CallerError("with --where say only what to do: repair --where \"error.type == 'ToolFailed'\" retry")
+        action = cast("Action", run)
+    elif step is None or action is None:
+        raise CallerError("say which: repair RUN STEP ACTION, or repair --where EXPRESSION ACTION")
     needs_value = action in ("amend", "complete")
     if needs_value != (value is not None):
         raise CallerError(
@@ -140,7 +157,21 @@ def _repair(
     if no_undo and action != "abort":
         raise CallerError(f"--no-undo goes with abort, not {action}")
     said = {"undo": False} if no_undo else None if value is None else read_value(value, "--value")
-    return _do(commands.repair(Output.standard(as_json=as_json), run, step, action, by, reason, said))
+    output = Output.standard(as_json=as_json)
+    if where is None:
+        return _do(commands.repair(output, run, step or "", action, by, reason, said))
+    settings = load_settings()
+    order = many.Order(where, action, commands.actor(by, settings), reason, said, process, limit)
+    return _do(many.repair_where(output, settings, order, dry_run=dry_run, yes=yes))
+
+
+@app.command("incidents")
+def _incidents(
+    process: Annotated[str | None, typer.Option("--process", help="Only of its runs.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """What is broken over all runs, by cause: how often, where, since when."""
+    return _do(many.show_incidents(Output.standard(as_json=as_json), load_settings(), process))
 
 
 @app.command("cancel")

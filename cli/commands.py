@@ -49,10 +49,10 @@ async def run(
     value = {} if given is None else read_value(given, "--input")
     check_input(definition, value, process_file(process) or catalog.files.get(name))
     workflow_id = run_id(name, key)
-    actor = _actor(by, settings)
+    who = actor(by, settings)
     async with connected(settings) as connection:
         client = connection.client
-        await start(client, settings.task_queue, definition, value, run=workflow_id, by=actor, priority=priority)
+        await start(client, settings.task_queue, definition, value, run=workflow_id, by=who, priority=priority)
         await _warn(output, client, settings, catalog, definition)
         link = connection.link(workflow_id)
         if wait:
@@ -97,7 +97,7 @@ async def decide(
     async with connected(settings) as connection:
         client = connection.client
         message = await decision_on(
-            client, workflow_id, step, decision=decision, by=_actor(by, settings), comment=comment, edits=edits
+            client, workflow_id, step, decision=decision, by=actor(by, settings), comment=comment, edits=edits
         )
         return _received(output, workflow_id, message.step, await send(client, workflow_id, message))
 
@@ -107,7 +107,7 @@ async def repair(
 ) -> Exit:
     settings = load_settings()
     message = Repair.model_validate(
-        {"step": step, "action": action, "by": _actor(by, settings), "reason": reason, "value": value, "id": new_id()}
+        {"step": step, "action": action, "by": actor(by, settings), "reason": reason, "value": value, "id": new_id()}
     )
     async with connected(settings) as connection:
         return _received(output, workflow_id, step, await send(connection.client, workflow_id, message))
@@ -115,7 +115,7 @@ async def repair(
 
 async def cancel(output: Output, workflow_id: str, by: str | None, reason: str, *, undo: bool) -> Exit:
     settings = load_settings()
-    message = Cancel(by=_actor(by, settings), reason=reason, undo=undo, id=new_id())
+    message = Cancel(by=actor(by, settings), reason=reason, undo=undo, id=new_id())
     async with connected(settings) as connection:
         return _received(output, workflow_id, None, await send(connection.client, workflow_id, message))
 
@@ -123,7 +123,7 @@ async def cancel(output: Output, workflow_id: str, by: str | None, reason: str, 
 async def event(output: Output, topic: str, data: Json, key: str | None, event_id: str | None, by: str | None) -> Exit:
     settings = load_settings()
     try:
-        made = PublishEvent(id=event_id or new_id(), topic=topic, data=data, key=key, by=_actor(by, settings))
+        made = PublishEvent(id=event_id or new_id(), topic=topic, data=data, key=key, by=actor(by, settings))
     except ValidationError as error:
         if error.errors()[0]["loc"][0] == "id":
             raise CallerError(f"--id: {len(event_id or '')} characters; write 1 to {MAX_ID}") from error
@@ -186,9 +186,11 @@ async def _warn(output: Output, client: Client, settings: Settings, catalog: Cat
         output.say(f"warning: no worker polls task queue {settings.task_queue!r}; start one with `worker.py`")
 
 
-def _actor(by: str | None, settings: Settings) -> str:
-    """Raises:
-    CallerError: `--by` is no name.
+def actor(by: str | None, settings: Settings) -> str:
+    """Who says it: `--by`, else who calls.
+
+    Raises:
+        CallerError: that is no name of a person.
     """
     given = by or settings.actor
     try:

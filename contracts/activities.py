@@ -11,6 +11,7 @@ from contracts.events import Published, PublishEvent, Subscribed, Subscription
 from contracts.model import ModelReply, ModelRequest
 from contracts.people import People, ResolvePeople
 from contracts.plans import CheckedPlan, CheckPlan
+from contracts.record import WriteRecord, Written
 from contracts.run import Definition, RunResult
 from contracts.tools import Part
 
@@ -63,3 +64,4 @@ KEEP_RESULT: Final = ActivityStub("surefoot.keep_result", KeepResult, Kept)
 CHECK_PLAN: Final = ActivityStub("surefoot.check_plan", CheckPlan, CheckedPlan)
 PUBLISH_EVENT: Final = ActivityStub("surefoot.publish_event", PublishEvent, Published)
 SUBSCRIBE_STEP: Final = ActivityStub("surefoot.subscribe", Subscription, Subscribed)
+WRITE_RECORD: Final = ActivityStub("surefoot.write_record", WriteRecord, Written)

@@ -17,7 +17,7 @@ from contracts.incidents import Incident
 from contracts.model import Usage
 from contracts.plans import PlanRecord, Revision
 from contracts.process import Budget, Process
-from contracts.record import RecordState
+from contracts.record import RecordMark, RecordState
 from contracts.state import StateEntry, StateValue
 from contracts.tools import ToolSpec
 
@@ -88,6 +88,10 @@ class StepRecord(Contract):
     ask: Ask | None = Field(default=None, description="what an agent asks; `ID/ask-N` inside the agent's step")
     notes: tuple[Note, ...] = Field(default=(), description="what its agent left to know, the last ones")
     children: tuple[ChildRecord, ...] = Field(default=(), description="who worked for its agent, the last ones")
+
+    def key(self, run: str) -> str:
+        """The idempotency key of its effect: other arguments are another effect, so an amended call has its own."""
+        return f"{run}/{self.id}" + (f"~{self.amended}" if self.amended else "")
 
 
 class Snapshot(Contract):
@@ -209,6 +213,7 @@ class RunView(Contract):
     state: dict[str, StateEntry] = {}
     refused: tuple[str, ...] = Field(default=(), description="the last signals that did not hold, and why")
     history: HistoryGauge | None = None
+    record: RecordMark | None = Field(default=None, description="how far the run's record goes")
 
 
 class RunResult(Contract):
@@ -220,3 +225,4 @@ class RunResult(Contract):
     usage: Usage
     undo: tuple[UndoCall, ...] = ()
     tainted: bool = Field(default=False, description="whether the output may hold text from outside")
+    record: RecordMark | None = Field(default=None, description="how far its record goes")

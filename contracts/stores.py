@@ -20,6 +20,8 @@ _KINDS: dict[str, StoreKind] = {
     "s3": "s3",
 }
 
+_RECORD_FORMS = "sqlite, or postgresql://USER@HOST/DATABASE"
+
 SHORTEST = timedelta(hours=1)
 
 
@@ -62,3 +64,30 @@ class ConversationSettings(Contract):
     @property
     def kind(self) -> StoreKind:
         return "sqlite" if self.store == "sqlite" else _KINDS[urlsplit(self.store).scheme]
+
+
+class RecordSettings(Contract):
+    """Where the records of runs lie, for as long as their owner wants."""
+
+    url: str = Field(default="sqlite", description=_RECORD_FORMS)
+    password: SecretRef | None = Field(default=None, description="of postgresql: env:NAME")
+
+    @field_validator("url")
+    @classmethod
+    def _is_database(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value != "sqlite" and _KINDS.get(parts.scheme) != "postgresql":
+            raise ValueError(f"is no database for records; write {_RECORD_FORMS}")
+        if parts.password or "password=" in parts.query:
+            raise ValueError('holds a password; take it out and set records.password = "env:NAME" instead')
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.password is not None and self.kind != "postgresql":
+            raise ValueError(f"password is for postgresql, and the database is {self.kind}")
+        return self
+
+    @property
+    def kind(self) -> StoreKind:
+        return "sqlite" if self.url == "sqlite" else "postgresql"

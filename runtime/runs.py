@@ -66,7 +66,7 @@ async def list_runs(
     """Runs, newest first, and whether there are more than `limit`."""
     query = f"WorkflowType = '{PROCESS_WORKFLOW}'"
     if process is not None:
-        query += f" AND {PROCESS_ATTRIBUTE.name} = '{_quoted(process)}'"
+        query += f" AND {PROCESS_ATTRIBUTE.name} = '{quoted(process)}'"
     if status in ENDED:
         # A run that was terminated, or failed before its first step, could not say so itself.
         query += " AND ExecutionStatus != 'Running'"
@@ -161,5 +161,6 @@ async def _unknown(client: Client, run: str) -> str:
     return there_is_none + ("; the command `list` shows those there are" if runs else "; it has no runs yet")
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text inside the quotes of a query for runs."""
     return text.replace("\\", "\\\\").replace("'", "\\'")

@@ -23,7 +23,7 @@ from contracts.errors import SettingsInvalid
 from contracts.names import TASK_QUEUE
 from contracts.secrets import SecretRef
 from contracts.settings import ModelAlias, ModelApi
-from contracts.stores import ConversationSettings
+from contracts.stores import ConversationSettings, RecordSettings
 
 PROJECT = Path(__file__).parents[1]
 CONFIG_VARIABLE = "SUREFOOT_CONFIG"
@@ -131,6 +131,7 @@ class Settings(BaseSettings):
     egress: Egress = Egress()
     """Where HTTP tools and MCP servers may be."""
     conversations: ConversationSettings = ConversationSettings()
+    records: RecordSettings = RecordSettings()
     encryption: EncryptionSettings = EncryptionSettings()
     links: LinkSettings = LinkSettings()
 
@@ -190,6 +191,7 @@ def load_settings() -> Settings:
 _SECTIONS: dict[str, type[Contract]] = {
     "storage": StorageSettings,
     "conversations": ConversationSettings,
+    "records": RecordSettings,
     "encryption": EncryptionSettings,
     "links": LinkSettings,
 }

@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contracts.errors import ErrorInfo, StepError
+from contracts.record import ENGINE as BY_ITSELF
 
 
 @dataclass(frozen=True)
 class Ending:
-    """Why a run stops before its plan is through, and whether its effects are taken back."""
+    """Why a run stops before its plan is through, by whose word, and whether its effects are taken back."""
 
     status: Literal["failed", "cancelled"]
     error: ErrorInfo
     undo: bool = True
+    by: str = BY_ITSELF
 
 
 class Known(StepError):

@@ -52,8 +52,8 @@ class Engine(Evaluating):
         self.generation = snapshot.generation
         self.completions = snapshot.completions
         self.seen: dict[str, Receipt | StateValue] = dict(snapshot.seen)
-        self.state = SharedState(definition.process.state, snapshot.state)
-        self.record = Record(run, snapshot.record)
+        self.record = Record(run, workflow.info().first_execution_run_id, definition.process.process, snapshot.record)
+        self.state = SharedState(definition.process.state, snapshot.state, self.record.state_written)
         records = {record.id: record for record in snapshot.records}
         self.plan = Plan(definition.process.steps, records, self.record.step_changed)
         self.active: set[Node] = set()
@@ -87,7 +87,10 @@ class Engine(Evaluating):
 
     def end(self, ending: Ending) -> None:
         """Stop before the plan is through. The first reason stands."""
-        self.ending = self.ending or ending
+        if self.ending is None:
+            self.ending = ending
+            said = ending.error
+            self.record.add("run.ending", by=ending.by, reason=said.message, error=said.type, undo=ending.undo)
         self.touch()
 
     async def stop(self) -> None:

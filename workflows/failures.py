@@ -82,7 +82,8 @@ def _mend(engine: Engine, node: Node, repair: Repair) -> None:
             undo = not (isinstance(repair.value, dict) and repair.value.get("undo") is False)
             reason = f"aborted by {repair.by}" + (f": {repair.reason}" if repair.reason else "")
             cause = f"; {node.id} had failed: {error.message}" if error else ""
-            engine.end(Ending("failed", ErrorInfo(type=Cancelled.type_name(), message=reason + cause), undo=undo))
+            stopped = ErrorInfo(type=Cancelled.type_name(), message=reason + cause)
+            engine.end(Ending("failed", stopped, undo=undo, by=repair.by))
             engine.settle(node, "failed", error=error, by=repair.by)
         case _:
             node.start_afresh(tries=node.record.tries + 1, by=repair.by)

@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.asks import Ask, Withdrawal
     from contracts.base import Json
     from contracts.decisions import Cancel, Decision, Receipt, Repair
-    from contracts.errors import ErrorInfo, Refused, StepError
+    from contracts.errors import ErrorInfo, Refused, StepError, SurefootError
     from contracts.events import Delivery
     from contracts.names import (
         ASK_SIGNAL,
@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
         DECIDE,
         EVENT_SIGNAL,
         LEASE_SIGNAL,
+        LOG_QUERY,
         PUT_STATE,
         RECEIPT_QUERY,
         REPAIR,
@@ -30,10 +31,12 @@ with workflow.unsafe.imports_passed_through():
         VIEW_QUERY,
         WITHDRAW_SIGNAL,
     )
+    from contracts.record import RecordTail
     from contracts.run import Page, RunStatus, RunView
     from contracts.state import PutState, StateValue
     from workflows.engine import Engine
 
+LOADING = "the run is still loading its process; ask again in a moment"
 MAX_REFUSED = 20
 """Refused signals the view remembers."""
 
@@ -58,8 +61,7 @@ class Inbox:
         except Refused as error:
             raise _refusal(error) from error
         if self._engine is None:
-            loading = "the run is still loading its process; ask again in a moment"
-            raise ApplicationError(self._not_started or loading, type="Loading")
+            raise ApplicationError(self._not_started or LOADING, type="Loading")
         status = self._status if self._ended else view.live_status(self._engine)
         return view.run_view(
             self._engine,
@@ -126,8 +128,15 @@ class Inbox:
     @workflow.query(name=STATE_QUERY)
     def state(self, key: str) -> StateValue:
         if self._engine is None:
-            raise ApplicationError("the run is still loading its process; ask again in a moment", type="Loading")
+            raise ApplicationError(LOADING, type="Loading")
         return self._engine.state.read(key)
+
+    @workflow.query(name=LOG_QUERY)
+    def log(self, *payload: Json) -> RecordTail:
+        """What of the record is not written yet. Takes nothing; whatever is sent is not looked at."""
+        if self._engine is None:
+            raise ApplicationError(self._not_started or LOADING, type="Loading")
+        return self._engine.record.tail()
 
     @workflow.signal(name=EVENT_SIGNAL)
     async def event(self, *payload: Json) -> None:
@@ -153,7 +162,7 @@ class Inbox:
             message = messages.parse(model, payload)
             operators.check_actor(message)
             if self._engine is not None:
-                messages.check(self._engine, message)
+                self._check_now(self._engine, message)
         except Refused as error:
             raise _refusal(error) from error
 
@@ -161,17 +170,19 @@ class Inbox:
         try:
             message = messages.parse(model, payload)
             engine = await self._loaded()
-            messages.check(engine, message)
+            self._check_now(engine, message)
             if isinstance(message, Decision):
                 await goal.check_edits(engine, message)
-                messages.check(engine, message)
+                self._check_now(engine, message)
             if isinstance(message, Repair | Cancel):
                 await operators.authorise(engine, message)
-                messages.check(engine, message)  # again: the run went on while the directory was asked
+                self._check_now(engine, message)  # again: the run went on while the directory was asked
             return messages.take(engine, message)
         except Refused as error:
+            self._record_refusal(model, payload, error)
             raise _refusal(error) from error
         except StepError as error:
+            self._record_refusal(model, payload, error)
             raise ApplicationError(str(error), error.detail, type=error.type_name(), non_retryable=True) from error
 
     async def _receipt(self, model: type[messages.M], payload: tuple[Json, ...]) -> Receipt:
@@ -186,6 +197,24 @@ class Inbox:
         except ApplicationError as error:
             workflow.logger.warning("signal refused: %s", error.message)
             self._refused = (*self._refused, f"{workflow.now():%Y-%m-%d %H:%M:%S} {error.message}")[-MAX_REFUSED:]
+
+    def _check_now(self, engine: Engine, message: messages.Message) -> None:
+        """Raises:
+        Refused: the message does not hold as the run stands; it has ended, and writes its record's last events.
+        """
+        if self._ended is not None:
+            raise Refused(f"the run has ended: it is {self._status}")
+        messages.check(engine, message)
+
+    def _record_refusal(self, model: type[messages.M], payload: tuple[Json, ...], error: SurefootError) -> None:
+        """What was sent and did not hold. What a validator refuses never reaches the run, so this is of signals."""
+        if self._engine is not None and self._ended is None:
+            said = payload[0] if payload and isinstance(payload[0], dict) else {}
+            by, step = (value if isinstance(value := said.get(name), str) else None for name in ("by", "step"))
+            kind = model.__name__.lower()
+            self._engine.record.add(
+                "message.refused", by=by or "system:unknown", step=step or None, reason=str(error), message=kind
+            )
 
     async def _loaded(self) -> Engine:
         while self._engine is None:

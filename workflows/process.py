@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     import workflows.failures as failures
     import workflows.gauges as gauges
     import workflows.messages as messages
+    import workflows.recording as recording
     import workflows.view as view
     from contracts.activities import LOAD_PROCESS, LoadProcess
     from contracts.base import Json, format_duration
@@ -24,6 +25,8 @@ with workflow.unsafe.imports_passed_through():
         STATUS_ATTRIBUTE,
         WAITS_FOR_ATTRIBUTE,
     )
+    from contracts.record import END_KINDS, TEMPORAL, digest
+    from contracts.record import ENGINE as BY_ITSELF
     from contracts.run import Cost, Definition, RunRequest, RunResult, RunStatus
     from language.schema import violations
     from workflows.calls import Call, call_engine
@@ -60,6 +63,7 @@ class ProcessWorkflow(Inbox):
         self._engine = engine
         publisher = asyncio.create_task(self._publish(engine))
         engine.watch(publisher)
+        recorder = self._record(engine)
         engine.begin(engine.plan.root)
         await self._advance(engine)
         if engine.ending is None:
@@ -69,7 +73,7 @@ class ProcessWorkflow(Inbox):
         else:
             self._status = "completed"
         self._ended = workflow.now()
-        await _despite_cancel(self._finish(engine, publisher))
+        await _despite_cancel(self._finish(engine, publisher, recorder))
         return RunResult(
             status=self._status,
             output=self._output,
@@ -77,6 +81,7 @@ class ProcessWorkflow(Inbox):
             usage=engine.usage,
             undo=undo_by_parent(engine) if workflow.info().parent else (),
             tainted=is_output_tainted(engine),
+            record=engine.record.mark,
         )
 
     # From start to end
@@ -113,7 +118,7 @@ class ProcessWorkflow(Inbox):
         except asyncio.CancelledError:
             self._is_cancelled_by_temporal = True
             stopped = ErrorInfo(type=Cancelled.type_name(), message="cancelled through Temporal")
-            engine.end(Ending("cancelled", stopped))
+            engine.end(Ending("cancelled", stopped, by=TEMPORAL))
 
     async def _continue_as_new(self, engine: Engine) -> None:
         """In a moment when nothing is on its way. Until that comes by itself, the run goes on as ever."""
@@ -141,20 +146,61 @@ class ProcessWorkflow(Inbox):
         undone = await undo_run(engine) if ending.undo else 0
         self._status = "undone" if undone and ending.status == "failed" else ending.status
 
-    async def _finish(self, engine: Engine, publisher: "asyncio.Task[None]") -> None:
+    def _record(self, engine: Engine) -> "asyncio.Task[None] | None":
+        """Begin the record, or go on with it after a continue-as-new; what writes it while the run goes on."""
+        request, process = engine.request, engine.definition.process
+        if request.snapshot is None:
+            engine.record.add(
+                "run.started",
+                by=request.started_by or BY_ITSELF,
+                process=process.process,
+                version=process.version,
+                definition=engine.definition.hash,
+                input=digest(request.input),
+                **({"part_of": parent.workflow_id} if (parent := workflow.info().parent) else {}),
+            )
+        if not workflow.patched(recording.RECORD_PATCH):
+            return None
+        recorder = asyncio.create_task(recording.keep(engine.record, request.priority))
+        engine.watch(recorder)
+        return recorder
+
+    async def _finish(
+        self, engine: Engine, publisher: "asyncio.Task[None]", recorder: "asyncio.Task[None] | None"
+    ) -> None:
         await workflow.wait_condition(workflow.all_handlers_finished)
         publisher.cancel()
         self._show(engine, self._status, [])
+        self._end_record(engine)
+        if recorder is not None:
+            await recorder
         if self._is_cancelled_by_temporal:
             raise asyncio.CancelledError
         if self._error is not None:
             # A run that people or failures stopped ends so in Temporal too, whichever effects were taken back.
             raise ApplicationError(
                 self._error.message,
-                {"status": self._status, "usage": engine.usage.model_dump(mode="json"), "tainted": has_read(engine)},
+                {
+                    "status": self._status,
+                    "usage": engine.usage.model_dump(mode="json"),
+                    "tainted": has_read(engine),
+                    "record": engine.record.mark.model_dump(),
+                },
                 type=self._error.type,
                 non_retryable=True,
             )
+
+    def _end_record(self, engine: Engine) -> None:
+        facts: dict[str, Json] = {"error": self._error.type} if self._error else {"output": digest(self._output)}
+        if engine.usage.calls:
+            facts |= {"cost": engine.usage.cost, "tokens": engine.usage.tokens}
+        engine.record.add(
+            END_KINDS[self._status],
+            by=engine.ending.by if engine.ending else BY_ITSELF,
+            reason=self._error.message if self._error else "",
+            **facts,
+        )
+        engine.record.is_complete = True
 
     # What Temporal shows
 

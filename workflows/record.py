@@ -3,12 +3,27 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from pydantic_core import to_jsonable_python
-
     from contracts.base import Json
+    from contracts.plans import Revision
     from contracts.record import ENGINE as BY_ITSELF
-    from contracts.record import EventKind, RecordState, RunEvent, bounded, hash_of
-    from contracts.run import StepRecord, StepStatus
+    from contracts.record import (
+        MAX_REASON,
+        EventKind,
+        Happening,
+        RecordMark,
+        RecordState,
+        RecordTail,
+        WriteRecord,
+        bounded,
+        chained,
+        digest,
+        link,
+    )
+    from contracts.run import SETTLED, StepRecord, StepStatus
+    from contracts.state import StateValue
+
+BATCH = 300
+"""Events in one write. As many as that are at most 64 kB of most runs, from where a payload is kept outside."""
 
 _STEP_KINDS: dict[StepStatus, EventKind] = {
     "running": "step.running",
@@ -21,45 +36,137 @@ _STEP_KINDS: dict[StepStatus, EventKind] = {
     "undoing": "step.undoing",
     "undone": "step.undone",
 }
+_PATIENT = frozenset({"run.started", "step.running", "step.completed", "step.skipped", "step.cancelled"})
+"""Kinds that may wait until others are written, or the run ends."""
+_WITH_REASON: frozenset[StepStatus] = frozenset({"attention", "skipped", "failed", "cancelled"})
+"""Of other statuses, a step's error is an earlier one."""
 
 
 class Record:
-    """Events in the order in which they happened. `pending`: those that are not known to be written."""
+    """Events in the order in which they happened. A write takes those that are not known to be written, in batches."""
 
-    def __init__(self, run: str, state: RecordState) -> None:
+    def __init__(self, run: str, execution: str, process: str, state: RecordState) -> None:
         self._run = run
-        self._count = state.count
-        self._head = state.head
-        self.pending = list(state.pending)
+        self._execution = execution
+        self._process = process
+        self._written = self.mark = RecordMark(events=state.written, head=state.head)
+        self._pending: list[tuple[Happening, RecordMark]] = []
+        for happening in state.pending:
+            self._append(happening)
+        self._urgent = self.mark.events
+        self.is_undoing = False
+        """Whether the run's effects are being taken back: a step that settles now is left as it was."""
+        self.is_complete = False
+        """Whether the last event was made."""
 
     def add(
         self, kind: EventKind, *, by: str = BY_ITSELF, step: str | None = None, reason: str = "", **data: Json
     ) -> None:
-        """Something happened now. `data` is what a reader needs to know of it, as JSON."""
-        self._count += 1
-        event = RunEvent(
-            run=self._run,
-            number=self._count,
+        """Something happened now. `data` is what a reader needs to know of it, as JSON. A run that has ended does
+        nothing more."""
+        if self.is_complete:
+            return
+        happening = Happening(
             at=workflow.now(),
             kind=kind,
             by=by,
             step=step,
-            reason=reason,
-            data={name: bounded(to_jsonable_python(value)) for name, value in data.items()},
-            previous=self._head,
-            hash="",
+            reason=reason if len(reason) <= MAX_REASON else f"{reason[: MAX_REASON - 1]}…",
+            data={name: bounded(value) for name, value in data.items()},
         )
-        event = event.model_copy(update={"hash": hash_of(event)})
-        self._head = event.hash
-        self.pending.append(event)
+        self._append(happening)
+        if kind not in _PATIENT:
+            self._urgent = self.mark.events
 
     def step_changed(self, before: StepRecord | None, after: StepRecord) -> None:
         """A step came to another status."""
-        if (kind := _STEP_KINDS.get(after.status)) is not None:
-            by = after.by if after.by is not None and (before is None or before.by != after.by) else BY_ITSELF
-            reason = after.error.message if after.error else ""
-            self.add(kind, by=by, step=after.id, reason=reason)
+        if (kind := _STEP_KINDS.get(after.status)) is None:
+            return
+        was = before.status if before else "pending"
+        is_ordered = after.by is not None and (before is None or before.by != after.by or was == "attention")
+        by = after.by if is_ordered and after.by else BY_ITSELF
+        if self.is_undoing and after.status in SETTLED:
+            left = "there was nothing to take back" if was == "undoing" else "its effect was left as it is"
+            self.add("step.kept", by=by, step=after.id, reason=left)
+            return
+        reason = after.error.message if after.error and after.status in _WITH_REASON else ""
+        self.add(kind, by=by, step=after.id, reason=reason, **_facts(self._run, after))
+
+    def plan_changed(self, step: str, revision: Revision) -> None:
+        """A goal has a plan, or another one."""
+        changes = revision.model_dump(mode="json", exclude_defaults=True, exclude={"at", "by", "reason"})
+        kind: EventKind = "plan.made" if revision.number == 1 else "plan.changed"
+        self.add(kind, by=revision.by, step=step, reason=revision.reason, **changes)
+
+    def state_written(self, value: StateValue, operation: str, by: str) -> None:
+        """A key of the shared state was written."""
+        held = digest(value.value)
+        self.add("state.written", by=by, key=value.key, version=value.version, operation=operation, value=held)
+
+    @property
+    def is_written(self) -> bool:
+        return not self._pending
+
+    @property
+    def is_due(self) -> bool:
+        """Whether something is to be written now: it is urgent, it is much, or it is all there will be."""
+        pending = len(self._pending)
+        return pending > 0 and (self._urgent > self._written.events or pending >= BATCH or self.is_complete)
+
+    def batch(self) -> WriteRecord:
+        """The first events that are not known to be written."""
+        return self._request(self._pending[:BATCH])
+
+    def was_written(self, events: int) -> None:
+        """The first so many of those that were not known to be."""
+        self._written = self._pending[events - 1][1]
+        del self._pending[:events]
+
+    def tail(self) -> RecordTail:
+        """What is not known to be written."""
+        pending = tuple(chained(self._request(self._pending)))
+        return RecordTail(mark=self.mark, execution=self._execution, pending=pending)
 
     def state(self) -> RecordState:
         """What continue-as-new carries over."""
-        return RecordState(count=self._count, head=self._head, pending=tuple(self.pending))
+        pending = tuple(happening for happening, _ in self._pending)
+        return RecordState(written=self._written.events, head=self._written.head, pending=pending)
+
+    def _append(self, happening: Happening) -> None:
+        number = self.mark.events + 1
+        _, head = link(happening, self._run, self._execution, number, self.mark.head)
+        self.mark = RecordMark(events=number, head=head)
+        self._pending.append((happening, self.mark))
+
+    def _request(self, pending: list[tuple[Happening, RecordMark]]) -> WriteRecord:
+        return WriteRecord(
+            run=self._run,
+            execution=self._execution,
+            process=self._process,
+            after=self._written.events,
+            previous=self._written.head,
+            events=tuple(happening for happening, _ in pending),
+        )
+
+
+def _facts(run: str, record: StepRecord) -> dict[str, Json]:
+    """What identifies what a step did: digests, keys, who worked for it, what that took."""
+    facts: dict[str, Json] = {}
+    if record.status == "waiting" and record.until is not None:
+        facts["until"] = record.until
+    if record.status not in ("completed", "failed", "attention"):
+        return facts
+    if record.output is not None:
+        facts["output"] = digest(record.output)
+    if record.error is not None:
+        facts["error"] = record.error.type
+    if record.kind == "tool" and record.attempts:
+        facts["key"] = record.key(run)
+    if record.attempts > 1:
+        facts["attempts"] = record.attempts
+    if record.child is not None:
+        facts["child"] = record.child
+    if record.usage is not None:
+        facts["cost"] = record.usage.cost
+        facts["tokens"] = record.usage.tokens
+    return facts

@@ -75,5 +75,6 @@ def repair(engine: Engine, said: Repair) -> Receipt:
 
 def cancel(engine: Engine, said: Cancel) -> Receipt:
     reason = f"cancelled by {said.by}" + (f": {said.reason}" if said.reason else "")
-    engine.end(Ending("cancelled", ErrorInfo(type=Cancelled.type_name(), message=reason), undo=said.undo))
+    stopped = ErrorInfo(type=Cancelled.type_name(), message=reason)
+    engine.end(Ending("cancelled", stopped, undo=said.undo, by=said.by))
     return Receipt(outcome="the run stops" + (" and takes its effects back" if said.undo else ""), status="cancelled")

@@ -1,6 +1,6 @@
 """The run's shared state: every write sees a version, and one that saw an old one is settled by the key's policy."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,12 +14,18 @@ from language.schema import violations
 
 REMEMBERED_CONFLICTS = 10
 
+OnWrite = Callable[[StateValue, Operation, str], None]
+"""Told of every write that took hold: what the key holds now, how it was written, and by whom."""
+
 
 class SharedState:
     """`entries`: what was declared or written, by key."""
 
-    def __init__(self, declared: Mapping[str, StateKey], entries: Mapping[str, StateEntry]) -> None:
+    def __init__(
+        self, declared: Mapping[str, StateKey], entries: Mapping[str, StateEntry], on_write: OnWrite = lambda *_: None
+    ) -> None:
         self._declared = declared
+        self._on_write = on_write
         self.entries = {key: StateEntry(value=made.initial) for key, made in declared.items()} | dict(entries)
 
     def values(self) -> dict[str, Json]:
@@ -76,7 +82,9 @@ class SharedState:
         tainted = tainted or keeps_taint
         changes = {"value": value, "version": version, "by": by, "at": at, "tainted": tainted}
         self.entries[key] = entry.model_copy(update=changes)
-        return StateValue(key=key, value=value, version=version, written=True, tainted=tainted)
+        written = StateValue(key=key, value=value, version=version, written=True, tainted=tainted)
+        self._on_write(written, operation, by)
+        return written
 
 
 def _kept(policy: OnConflict, held: Json, operand: Json, operation: Operation) -> str:

@@ -101,6 +101,7 @@ async def undo_run(engine: Engine) -> int:
     Returns:
         How many steps were taken back.
     """
+    engine.record.is_undoing = True
     undoing = _Undoing(engine)
     undone = 0
     for task in undoing.tasks:  # which grow in number as effects are taken back

@@ -108,6 +108,7 @@ def run_view(
         },
         refused=refused,
         history=history(),
+        record=engine.record.mark,
     )
 
 

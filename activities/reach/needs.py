@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from contracts.errors import SettingsInvalid
 from contracts.secrets import read_secret
-from contracts.stores import ConversationSettings, StoreKind
+from contracts.stores import ConversationSettings, RecordSettings, StoreKind
 
 _PACKAGES: dict[StoreKind, tuple[str, str]] = {
     "postgresql": ("psycopg", "postgres"),
@@ -16,23 +16,24 @@ _PACKAGES: dict[StoreKind, tuple[str, str]] = {
 """The package that a store needs, and the dependency group it is in."""
 
 
-def require(kind: StoreKind) -> None:
+def require(kind: StoreKind, setting: str = "conversations.store") -> None:
     """Raises:
-    SettingsInvalid: the store's package is not installed.
+    SettingsInvalid: the package of the store that the setting names is not installed.
     """
     package, group = _PACKAGES.get(kind, ("sqlite3", ""))
     if find_spec(package) is None:
         raise SettingsInvalid(
-            f"conversations.store is {kind}, and the package {package} is not installed; "
-            f"`make setup WITH={group}` installs it"
+            f"{setting} is {kind}, and the package {package} is not installed; `make setup WITH={group}` installs it"
         )
 
 
-def password_of(settings: ConversationSettings, environment: Mapping[str, str]) -> str | None:
+def password_of(
+    settings: ConversationSettings | RecordSettings, environment: Mapping[str, str], section: str = "conversations"
+) -> str | None:
     """Raises:
     SettingsInvalid: its variable is not set.
     """
-    return read_secret(settings.password, environment, "conversations.password") if settings.password else None
+    return read_secret(settings.password, environment, f"{section}.password") if settings.password else None
 
 
 def bucket_of(settings: ConversationSettings) -> tuple[str, str]:

@@ -13,6 +13,7 @@ import contracts.names
 import worker
 from activities.conversations import SqliteConversations
 from activities.model.call import ModelCall
+from activities.records.opening import open_records
 from activities.tools.declared import Connectors
 from contracts.activities import ActivityStub
 from contracts.results import RESULT_READ
@@ -36,9 +37,12 @@ def registered(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Defi
     catalog = Catalog.load([PROJECT / "processes"])
     connection = Connection(client, address="", ui=None, embedded=True)
     store = SqliteConversations(home / "conversations.db")
+    records = open_records(settings.records, home, {})
     models = ModelCall(store, catalog.rehearsal, settings.models)
     connectors = Connectors()
-    callables: list[Callable[..., Any]] = worker.activities(settings, connection, catalog, store, models, connectors)
+    callables: list[Callable[..., Any]] = worker.activities(
+        settings, connection, catalog, store, records, models, connectors
+    )
     definitions = [activity._Definition.must_from_callable(each) for each in callables]
     names = [definition.name or "" for definition in definitions]
     assert sorted(names) == sorted(set(names)), "two activities have one name"

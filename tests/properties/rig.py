@@ -16,6 +16,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker, WorkflowRunner
 from uuid_utils import uuid7
 
+from activities.records.writing import write_record_activity
 from activities.tools.runner import tool_activities
 from contracts.activities import RESOLVE_PEOPLE
 from contracts.names import CANCEL, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
@@ -26,6 +27,7 @@ from language.load import load_process
 from runtime.sandbox import patient, workflow_runner
 from tests.properties import nodes
 from tests.properties.plans import ACTIONS, INPUT, Plan
+from tests.records import shared_records
 from workflows.agent.workflow import AgentWorkflow
 from workflows.process import ProcessWorkflow
 
@@ -292,7 +294,7 @@ async def open_rig(client: Client, runner: WorkflowRunner | None = None) -> Asyn
         client,
         task_queue=rig.queue,
         workflows=[ProcessWorkflow, AgentWorkflow],
-        activities=[*tool_activities(rig.tools()), anyone],
+        activities=[*tool_activities(rig.tools()), anyone, write_record_activity(shared_records())],
         workflow_runner=runner or workflow_runner(),
         max_concurrent_activities=1000,
     )

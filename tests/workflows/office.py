@@ -21,6 +21,8 @@ from activities.events import event_activities
 from activities.model.call import ModelCall
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity
+from activities.records.store import Records
+from activities.records.writing import write_record_activity
 from activities.tools.results import keep_result_activity
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
@@ -39,6 +41,7 @@ from contracts.tools import Tool, ToolContext, ToolError, process_tool, tool
 from language.load import load_process
 from runtime.sandbox import patient, workflow_runner
 from runtime.topics import Topics
+from tests.records import shared_records
 from workflows.agent.workflow import AgentWorkflow
 from workflows.process import ProcessWorkflow
 from workflows.topic import TopicWorkflow
@@ -62,6 +65,7 @@ class Office:
     broken: set[str] = field(default_factory=set)
     happened: dict[str, str] = field(default_factory=dict)
     children: dict[str, Definition] = field(default_factory=dict)
+    records: Records = field(default_factory=shared_records)
     operators: tuple[str, ...] = ("anyone",)
     unreadable: bool = False
     more: Callable[["Office"], list[Tool[..., Any]]] = lambda office: []
@@ -212,12 +216,14 @@ async def open_office(
     foreign: LoadAgent = no_foreign_agents,
     conversations: ConversationStore | None = None,
     queue: str | None = None,
+    records: Records | None = None,
     more: Callable[[Office], list[Tool[..., Any]]] = lambda office: [],
     **worker: Any,
 ) -> AsyncIterator[Office]:
     """`home` or a store, and `models`: where conversations lie and which endpoint answers, for those with agents.
-    `more`: tools besides the office's own."""
-    office = Office(client, queue=queue or f"test-{uuid7()}", more=more)
+    `records`: where the runs' records lie, when not where those of other tests do. `more`: tools besides the office's
+    own."""
+    office = Office(client, queue=queue or f"test-{uuid7()}", records=records or shared_records(), more=more)
 
     @activity.defn(name=RESOLVE_PEOPLE.name)
     async def resolve(request: ResolvePeople) -> People:
@@ -235,6 +241,7 @@ async def open_office(
         load,
         await_process_activity(client),
         check_plan_activity(),
+        write_record_activity(office.records),
         *event_activities(office.topics),
     ]
     async with AsyncExitStack() as stack:

@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.errors import ErrorInfo, Rejected, StepError
     from contracts.people import ResolvePeople
     from contracts.process import ApprovalStep
+    from contracts.record import ENGINE as BY_ITSELF
     from language.expressions import as_text
     from workflows.calls import Call, call_engine, summary
     from workflows.ends import Ending
@@ -109,7 +110,9 @@ def stop_as_rejected(engine: Engine, node: Node) -> None:
     """End the run for a decision against it."""
     error = _rejection(node.approval)
     # First: what needs this step would start the moment it settles.
-    engine.end(Ending("failed", error.model_copy(update={"message": f"{node.id}: {error.message}"})))
+    named = error.model_copy(update={"message": f"{node.id}: {error.message}"})
+    last = _decider(node.approval)
+    engine.end(Ending("failed", named, by=last.by if last else BY_ITSELF))
     engine.settle(node, "failed", error=error)
 
 

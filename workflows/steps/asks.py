@@ -7,6 +7,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.asks import Answer, Ask, Withdrawal
     from contracts.base import Json
     from contracts.names import ANSWER_SIGNAL
+    from contracts.record import ENGINE as BY_ITSELF
     from workflows.engine import Engine
     from workflows.plan import Node
     from workflows.steps.approval import ask_people, decision_of, stop_as_rejected
@@ -65,12 +66,12 @@ async def _ask_and_answer(engine: Engine, node: Node) -> None:
     if engine.ending is None:
         engine.drainable += 1  # A run that continued as new would not know that the agent is still to be told.
         try:
-            await _answer(node)
+            await _answer(engine, node)
         finally:
             engine.drainable -= 1
 
 
-async def _answer(node: Node) -> None:
+async def _answer(engine: Engine, node: Node) -> None:
     """Tell the agent, also when an operator settled what could not be asked."""
     ask, output, state = _ask_of(node), node.record.output, node.record.approval
     said = output if isinstance(output, dict) else {}
@@ -81,6 +82,9 @@ async def _answer(node: Node) -> None:
         comment=said.get("comment") or f"nobody could be asked; it was {node.record.status}",
         edits=said.get("edits") if state is not None else None,
     )
+    if (more := ask.subject.get("more")) is not None and answer.outcome == "approved":
+        given = more if answer.edits is None else answer.edits
+        engine.record.add("budget.raised", by=answer.by or BY_ITSELF, step=ask.step, reason=answer.comment, more=given)
     try:
         await workflow.get_external_workflow_handle(ask.workflow_id).signal(ANSWER_SIGNAL, answer)
     except ApplicationError:

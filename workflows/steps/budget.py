@@ -46,6 +46,7 @@ async def leased(engine: Engine, node: Node) -> AsyncIterator[Lease | None]:
     share = engine.shares[node] = Share()
     try:
         if missing := await _more(engine, node, share, budgets, tokens=LEAST_TOKENS):
+            _note_used_up(engine, node, *missing)
             raise LimitReached(f"{missing[0]} has no {missing[1]} left; raise its limits.{missing[1]}")
         yield _lease(share, budgets)
     finally:
@@ -77,6 +78,8 @@ async def _extend(engine: Engine, request: LeaseRequest) -> None:
     missing = await _more(engine, node, share, budgets, tokens=request.tokens, cost=request.cost)
     if engine.shares.get(node) is not share:
         return
+    if missing:
+        _note_used_up(engine, node, *missing)
     lease = None if missing else _lease(share, budgets)
     handle = workflow.get_external_workflow_handle(request.child)
     try:
@@ -94,6 +97,14 @@ def _warn(engine: Engine, node: Node, budgets: "Iterable[_Around]") -> None:
                 engine.warned.add(key)
                 text = f"{budget.what} has used {used / of:.0%} of its limit of {limit} ({of:g})"
                 add_notes(node, [Note(at=workflow.now(), kind="warning", text=text)])
+                engine.record.add(
+                    "budget.warned", step=node.id, reason=text, budget=budget.what, limit=limit, used=used, of=of
+                )
+
+
+def _note_used_up(engine: Engine, node: Node, budget: str, limit: str) -> None:
+    reason = f"{budget} has no {limit} left"
+    engine.record.add("budget.used_up", step=node.id, reason=reason, budget=budget, limit=limit)
 
 
 async def _more(

@@ -29,8 +29,7 @@ def arguments(engine: Engine, node: Node) -> dict[str, Json]:
 
 
 def idempotency_key(engine: Engine, node: Node) -> str:
-    """Workflow id and step; other arguments are another effect, so an amended call has a key of its own."""
-    return f"{engine.run}/{node.id}" + (f"~{node.record.amended}" if node.record.amended else "")
+    return node.record.key(engine.run)
 
 
 def call_of(engine: Engine, node: Node, what: str) -> Call:

@@ -250,6 +250,7 @@ def _adopt(engine: Engine, node: Node) -> None:
                 engine.plan.forget(inner)
         engine.plan.add_steps(node.inner, record.draft.steps)
     node.update(plan=revised)
+    engine.record.plan_changed(node.id, revised.revisions[-1])
     engine.touch()
 
 
