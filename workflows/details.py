@@ -5,10 +5,10 @@ from datetime import datetime
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    import workflows.approvals as approvals
     from contracts.run import RunStatus, StepStatus
     from workflows.engine import Engine
     from workflows.plan import Node
+    from workflows.seats import Seating
     from workflows.view import inside_unopened, title_of
 
 MAX_DETAIL_LINES = 100
@@ -34,8 +34,8 @@ def details(engine: Engine, status: RunStatus) -> str:
     lines = [f"### {process.process} is {status}", ""]
     for node in engine.waiting.values():
         if state := node.record.approval:
-            asked = ", ".join(approvals.deciders(state))
-            lines.append(f"- **{state.title}** — `{node.id}` waits for {asked} ({approvals.missing(state)} more)")
+            asked = ", ".join(state.asked_now)
+            lines.append(f"- **{state.title}** — `{node.id}` waits for {asked} ({Seating.of(state).missing} more)")
     for node in engine.parked.values():
         message = node.record.error.message if node.record.error else ""
         lines.append(f"- **⚠ {node.id} needs an operator**: {message}")

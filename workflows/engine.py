@@ -52,6 +52,7 @@ class Engine(Evaluating):
         self.generation = snapshot.generation
         self.completions = snapshot.completions
         self.seen: dict[str, Receipt | StateValue] = dict(snapshot.seen)
+        self.said = dict(snapshot.said)
         self.record = Record(run, workflow.info().first_execution_run_id, definition.process.process, snapshot.record)
         self.state = SharedState(definition.process.state, snapshot.state, self.record.state_written)
         records = {record.id: record for record in snapshot.records}
@@ -355,6 +356,7 @@ class Engine(Evaluating):
             records=tuple(node.record for node in self.plan.walk() if not node.is_untouched),
             completions=self.completions,
             seen=self.seen,
+            said=self.said,
             state=self.state.entries,
             generation=self.generation + 1,
             warned=tuple(sorted(self.warned)),

@@ -77,7 +77,8 @@ def _mend(engine: Engine, node: Node, repair: Repair) -> None:
         case "complete":
             engine.settle(node, "completed", output=repair.value, by=repair.by)
         case "amend":
-            node.start_afresh(status="pending", input=repair.value, amended=node.record.amended + 1, by=repair.by)
+            amended = {"input": repair.value, "amended": node.record.amended + 1, "amended_by": repair.by}
+            node.start_afresh(status="pending", by=repair.by, **amended)
         case "abort":
             undo = not (isinstance(repair.value, dict) and repair.value.get("undo") is False)
             reason = f"aborted by {repair.by}" + (f": {repair.reason}" if repair.reason else "")

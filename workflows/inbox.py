@@ -6,6 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.deciding as deciding
     import workflows.messages as messages
     import workflows.operators as operators
     import workflows.steps.asks as asks
@@ -173,6 +174,7 @@ class Inbox:
             self._check_now(engine, message)
             if isinstance(message, Decision):
                 await goal.check_edits(engine, message)
+                await deciding.check_person(engine, message)
                 self._check_now(engine, message)
             if isinstance(message, Repair | Cancel):
                 await operators.authorise(engine, message)

@@ -7,7 +7,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from contracts.base import Contract, Json
-    from contracts.decisions import Cancel, Decision, Receipt, Repair
+    from contracts.decisions import Cancel, Decision, Receipt, Repair, subject_hash
     from contracts.errors import Refused
     from contracts.events import Delivery
     from contracts.state import PutState, StateValue
@@ -53,6 +53,8 @@ def check(engine: Engine, message: Contract) -> None:
     Refused: the message does not hold; why, and what holds instead.
     """
     if isinstance(message, Message) and message.id is not None and message.id in engine.seen:
+        if engine.said.get(message.id, _digest(message)) != _digest(message):
+            raise Refused(f"the id {message.id} was used for something else already; give this one an id of its own")
         return
     if isinstance(message, Decision):
         check_decision(engine, message)
@@ -90,8 +92,13 @@ def take(engine: Engine, message: Message) -> Receipt | StateValue:
         receipt = cancel(engine, message)
     if message.id is not None:
         engine.seen[message.id] = receipt
+        engine.said[message.id] = _digest(message)
     engine.touch()
     return receipt
+
+
+def _digest(message: Message) -> str:
+    return subject_hash(message.model_dump(mode="json"))
 
 
 def deliver(engine: Engine, delivery: Delivery) -> None:
