@@ -25,19 +25,31 @@ class Standing:
     words: str = ""
 
     @property
+    def title(self) -> str:
+        """The question, unless the link may not show it any more."""
+        step = _step_of(self.link, self.view)
+        if self.waiting is not None:
+            return self.waiting.title
+        return step.title if step is not None and self.state != "expired" else self.link.step
+
+    @property
     def arguments(self) -> dict[str, Json] | None:
-        """What the person may change: the arguments of the call that is decided on."""
-        subject = self.waiting.subject if self.waiting else None
-        arguments = subject.get("arguments") if isinstance(subject, dict) else None
-        return arguments if isinstance(arguments, dict) else None
+        """What the person may change: the arguments of the call that is decided on, as they are by now."""
+        if self.waiting is None or not isinstance(self.waiting.subject, dict):
+            return None
+        asked = self.waiting.subject.get("arguments")
+        now = asked if self.waiting.edits is None else self.waiting.edits
+        return now if isinstance(asked, dict) and isinstance(now, dict) else None
 
     @property
     def exact(self) -> dict[str, Json]:
         """Exactly what is decided on; its SHA-256 as canonical JSON is the hash, unless it was edited meanwhile."""
-        if self.waiting is None:
+        waiting = self.waiting
+        if waiting is None:
             return {}
-        said = {"run": self.view.run, "step": self.waiting.step, "title": self.waiting.title, "show": self.waiting.show}
-        return {**said, **(self.waiting.subject or {})}
+        said = {"run": self.view.run, "step": waiting.step, "title": waiting.title, "show": waiting.show}
+        edits = {} if waiting.edits is None else {"edits": waiting.edits}
+        return {**said, **(waiting.subject or {}), **edits}
 
     @property
     def is_whole(self) -> bool:
@@ -46,7 +58,7 @@ class Standing:
 
 
 def standing(link: Link, view: RunView, receipt: Receipt | None, now: datetime) -> Standing:
-    step = next((step for step in view.steps if step.id == link.step), None)
+    step = _step_of(link, view)
     asked = (each for each in view.waiting if each.kind == "approval" and each.step == link.step)
     waiting = next(asked, None)
     outcome = _outcome(view, step, waiting)
@@ -81,18 +93,22 @@ def _another(link: Link) -> str:
     )
 
 
+def _step_of(link: Link, view: RunView) -> StepView | None:
+    return next((step for step in view.steps if step.id == link.step), None)
+
+
 def _used(link: Link, waiting: Waiting | None, receipt: Receipt, outcome: str) -> tuple[str, str]:
     """What the run answered, and what holds since then."""
-    if waiting is not None and not any(vote.by == link.person for vote in waiting.votes):
-        words = f"It was withdrawn, or what is decided on was changed after it. {outcome} {_another(link)}"
-        return "Your decision does not stand any more", words
+    said = _sentence(receipt.outcome)
+    if waiting is not None and not any(link.person in vote.people for vote in waiting.votes):
+        return "Your decision was taken", f"{said} No vote of yours stands now. {outcome}"
     if receipt.outcome in outcome or (waiting is not None and _more(waiting) in receipt.outcome):
-        return "Your decision counts", _sentence(receipt.outcome)
-    return "Your decision counts", f"{_sentence(receipt.outcome)} {outcome}"
+        return "Your decision counts", said
+    return "Your decision counts", f"{said} {outcome}"
 
 
 def _not_now(link: Link, waiting: Waiting) -> tuple[str, str]:
-    if voted := next((vote for vote in waiting.votes if vote.by == link.person), None):
+    if voted := next((vote for vote in waiting.votes if link.person in vote.people), None):
         return "You have decided already", f"{_vote(voted)} It waits for {_asked(waiting)}."
     return "Your decision does not count now", f"It waits for {_asked(waiting)}. Nothing needs to be done here."
 
@@ -107,8 +123,9 @@ def _asked(waiting: Waiting) -> str:
 
 
 def _vote(vote: Vote) -> str:
+    place = f" for {vote.for_}" if vote.for_ else ""
     said = f": {vote.comment}" if vote.comment else ""
-    return f"{vote.decision} by {vote.by} at {moment(vote.at)}{said}."
+    return f"{vote.decision} by {vote.by}{place}, {moment(vote.at)}{said}."
 
 
 def _was_decided(step: StepView | None) -> bool:
@@ -136,4 +153,7 @@ def _outcome(view: RunView, step: StepView | None, waiting: Waiting | None) -> s
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
+    """`counted; sign_off waits` as a sentence; the name of a step stays as it is."""
+    first, _, rest = text.partition(";")
+    start = f"{first.capitalize()};{rest}" if rest and " " not in first else text
+    return start if start.endswith(".") else f"{start}."

@@ -77,7 +77,10 @@ class DecidePages:
         try:
             receipt = await send(self._client, link.run, decision)
         except Refused as error:
-            return _shown(await self._look(link), status=409, refused=str(error), form=form)
+            seen = await self._look(link)
+            if seen.state == "used":  # by a decision that came at the same time
+                return _look_again(request)
+            return _shown(seen, status=409, refused=str(error), form=form)
         except (ServerUnreachable, RPCError) as error:
             log.warning("a decision may not have been taken", run=link.run, step=link.step, error=str(error))
             return message(

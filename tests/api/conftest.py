@@ -29,7 +29,7 @@ class Desk:
     async def link(self, run: Run, step: str, person: str, until: datetime | None = None) -> str:
         """To what the step asks now."""
         waiting = await self.asked(run, step)
-        return self.links.link_for(run.id, step, waiting.hash or "", person, until)
+        return self.links.link_for(run.id, step, waiting.hash or "", person, until or waiting.until)
 
     async def asked(self, run: Run, step: str) -> Waiting:
         view = await run.waiting(step)
