@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from starlette.applications import Starlette
 
+GRACE_SECONDS = 5
+"""For answers that are under way when the server is told to stop."""
+
 
 class _Beside(uvicorn.Server):
     @contextlib.contextmanager
@@ -17,7 +20,14 @@ class _Beside(uvicorn.Server):
 
 def server_config(app: Starlette) -> uvicorn.Config:
     """Addresses are secrets, so none is logged."""
-    return uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False)
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -23,6 +23,17 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         yield taken
 
 
+@contextmanager
+def listening_anywhere(host: str, port: int) -> Iterator[socket.socket]:
+    """As `listening`, at a free port when this one is taken."""
+    try:
+        taken = socket.create_server((host, port))
+    except OSError:
+        taken = socket.create_server((host, 0))
+    with taken:
+        yield taken
+
+
 def address_of(taken: socket.socket, host: str) -> str:
     return f"http://{host}:{taken.getsockname()[1]}"
 

@@ -15,7 +15,6 @@ from rich.text import Text
 from temporalio.client import Client
 
 from cli.connection import connected
-from cli.decide import new_id, send
 from cli.marks import took
 from cli.output import Exit, Output
 from cli.tree import one_line
@@ -23,6 +22,7 @@ from contracts.base import Json
 from contracts.decisions import Repair
 from contracts.errors import CallerError, ExpressionFailed, SurefootError
 from language import expressions
+from runtime.deciding import new_id, send
 from runtime.incidents import AT_ONCE, NAMES, Cause, Found, causes, open_incidents
 from runtime.settings import Settings
 

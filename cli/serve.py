@@ -4,7 +4,6 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import uvicorn
-from rich.text import Text
 
 from api.app import make_app
 from api.serving import server_config
@@ -73,6 +72,8 @@ async def link(output: Output, run: str, step: str | None, person: str, lasts: t
     made = Links.open(settings, os.environ).link_for(
         run, waiting.step, waiting.hash or "", person, min(ends, default=None)
     )
-    said = {"run": run, "step": waiting.step, "for": person, "link": made}
-    output.show(Text(made, no_wrap=True, overflow="ignore"), said)
+    if output.as_json:
+        output.document({"run": run, "step": waiting.step, "for": person, "link": made})
+    else:
+        output.out.file.write(f"{made}\n")  # as it is, however narrow the terminal
     return Exit.HOLDS
