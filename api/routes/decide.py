@@ -1,5 +1,6 @@
 """`/decide/TOKEN`: shows one person what is decided on, and takes the decision. Looking never decides."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
@@ -110,8 +111,9 @@ class DecidePages:
         return origin is None or urlsplit(origin).netloc.lower() in own
 
     async def _look(self, link: Link) -> Standing:
-        view = await look_at_step(self._client, link.run, link.step)
-        receipt = await receipt_of(self._client, link.run, link.id)
+        view, receipt = await asyncio.gather(
+            look_at_step(self._client, link.run, link.step), receipt_of(self._client, link.run, link.id)
+        )
         return standing(link, view, receipt, datetime.now(UTC))
 
 
