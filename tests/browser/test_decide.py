@@ -56,13 +56,13 @@ INPUT = {
 
 
 @asynccontextmanager
-async def asked(client: Client, home: Path) -> AsyncIterator[tuple[Office, Run, str]]:
+async def asked(client: Client, home: Path, name: str) -> AsyncIterator[tuple[Office, Run, str]]:
     """An invoice that waits for bob after alice agreed, and bob's link to a server that serves it."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         links = Links.open(Settings(home=home, links=LinkSettings(url=url)), {})
         async with open_office(client) as office, serving(make_app(client, links), listening):
-            run = await office.start(PROCESS, INPUT, started_by="user:sam")
+            run = await office.start(PROCESS, INPUT, run=name, started_by="user:sam")
             await run.waiting("sign_off")
             await run.decide("sign_off", "approve", "user:alice", comment="Matches the order; purchasing confirmed it.")
             waiting = (await run.view()).waiting[0]
@@ -76,7 +76,7 @@ async def picture(page: "Page", name: str) -> None:
 
 
 async def test_a_person_decides_by_a_link_and_finds_it_used_afterwards(client: Client, tmp_path: Path) -> None:
-    async with asked(client, tmp_path) as (office, run, link), opened_browser() as page:
+    async with asked(client, tmp_path, "invoice-approval-I-4711") as (office, run, link), opened_browser() as page:
         complaints: list[str] = []
         page.on("console", lambda said: complaints.append(said.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -111,7 +111,7 @@ async def test_a_person_decides_by_a_link_and_finds_it_used_afterwards(client: C
 
 
 async def test_it_is_used_with_the_keyboard_alone(client: Client, tmp_path: Path) -> None:
-    async with asked(client, tmp_path) as (_, run, link), opened_browser() as page:
+    async with asked(client, tmp_path, "invoice-approval-I-4712") as (_, run, link), opened_browser() as page:
         await page.goto(link)
         while await focused(page) != "comment":
             await page.keyboard.press("Tab")
