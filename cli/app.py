@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, NoReturn, cast, get_args
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, demo, many, models
+from cli import commands, deciding, demo, many, models
 from cli import tools as tool_files
+from cli.options import AsJson, By, Reason, Run
 from cli.output import Exit, Output, status_of
 from cli.parts import Parts
 from cli.values import read_duration, read_person, read_value
@@ -32,10 +33,6 @@ app = typer.Typer(
 
 
 Action = Literal["retry", "amend", "skip", "complete", "replan", "abort"]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
-By = Annotated[str | None, typer.Option("--by", metavar="WHO", help="Who says so; else SUREFOOT_USER, the login name.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why, for the record.")]
 
 
 @app.command("demo")
@@ -90,33 +87,8 @@ def _list(
     return _do(commands.show_list(Output.standard(as_json=as_json), status, process, limit))
 
 
-Step = Annotated[str | None, typer.Argument(metavar="[STEP]", help="The step; may be left out when only one waits.")]
-Edit = Annotated[str | None, typer.Option("--edit", metavar="JSON", help="Other values, where the approval allows it.")]
-
-
-@app.command("approve")
-def _approve(
-    run: Run,
-    step: Step = None,
-    by: By = None,
-    comment: Annotated[str, typer.Option("--comment", help="For the record.")] = "",
-    edit: Edit = None,
-    as_json: AsJson = False,
-) -> int:
-    """Approve what a run waits for."""
-    return _do(commands.decide(Output.standard(as_json=as_json), "approve", run, step, by, comment, edit))
-
-
-@app.command("reject")
-def _reject(
-    run: Run,
-    step: Step = None,
-    by: By = None,
-    comment: Annotated[str, typer.Option("--comment", help="Why; a rejection needs a reason.")] = "",
-    as_json: AsJson = False,
-) -> int:
-    """Reject what a run waits for."""
-    return _do(commands.decide(Output.standard(as_json=as_json), "reject", run, step, by, comment, None))
+for _name, _command in deciding.COMMANDS.items():
+    app.command(_name)(_command)
 
 
 @app.command("repair")

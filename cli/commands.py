@@ -24,7 +24,7 @@ from contracts.run import Definition, RunStatus
 from contracts.state import BUILT_IN
 from language.graph import mermaid
 from runtime.catalog import Catalog
-from runtime.deciding import decision_on, new_id, send
+from runtime.deciding import new_id, send
 from runtime.live import Follower
 from runtime.runs import Listed, list_runs
 from runtime.settings import Settings, load_settings
@@ -87,21 +87,6 @@ async def show_list(output: Output, of_status: RunStatus | None, process: str | 
     return Exit.HOLDS
 
 
-async def decide(
-    output: Output, decision: str, workflow_id: str, step: str | None, by: str | None, comment: str, edit: str | None
-) -> Exit:
-    settings = load_settings()
-    edits = None if edit is None else read_value(edit, "--edit")
-    if decision == "reject" and not comment.strip():
-        raise CallerError("a rejection needs a reason; give it with --comment")
-    async with connected(settings) as connection:
-        client = connection.client
-        message = await decision_on(
-            client, workflow_id, step, decision=decision, by=actor(by, settings), comment=comment, edits=edits
-        )
-        return _received(output, workflow_id, message.step, await send(client, workflow_id, message))
-
-
 async def repair(
     output: Output, workflow_id: str, step: str, action: str, by: str | None, reason: str, value: Json
 ) -> Exit:
@@ -110,14 +95,14 @@ async def repair(
         {"step": step, "action": action, "by": actor(by, settings), "reason": reason, "value": value, "id": new_id()}
     )
     async with connected(settings) as connection:
-        return _received(output, workflow_id, step, await send(connection.client, workflow_id, message))
+        return received(output, workflow_id, step, await send(connection.client, workflow_id, message))
 
 
 async def cancel(output: Output, workflow_id: str, by: str | None, reason: str, *, undo: bool) -> Exit:
     settings = load_settings()
     message = Cancel(by=actor(by, settings), reason=reason, undo=undo, id=new_id())
     async with connected(settings) as connection:
-        return _received(output, workflow_id, None, await send(connection.client, workflow_id, message))
+        return received(output, workflow_id, None, await send(connection.client, workflow_id, message))
 
 
 async def event(output: Output, topic: str, data: Json, key: str | None, event_id: str | None, by: str | None) -> Exit:
@@ -202,7 +187,8 @@ def actor(by: str | None, settings: Settings) -> str:
     return named
 
 
-def _received(output: Output, workflow_id: str, step: str | None, receipt: Receipt) -> Exit:
+def received(output: Output, workflow_id: str, step: str | None, receipt: Receipt) -> Exit:
+    """Show a run's answer."""
     said = {"run": workflow_id, **({"step": step} if step else {}), **receipt.model_dump(mode="json")}
     output.show(Text(receipt.outcome), said)
     return Exit.HOLDS

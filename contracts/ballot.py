@@ -52,7 +52,7 @@ class Delegation(Contract):
     comment: str = ""
 
 
-class Remark(Contract):
+class Comment(Contract):
     """What somebody said about it without deciding."""
 
     by: str
@@ -95,7 +95,7 @@ class ApprovalState(Contract):
     votes: tuple[Vote, ...] = ()
     claims: tuple[Claim, ...] = ()
     delegations: tuple[Delegation, ...] = ()
-    comments: tuple[Remark, ...] = ()
+    comments: tuple[Comment, ...] = ()
     since: datetime
     remind_at: datetime | None = None
     reminded: int = 0

@@ -7,7 +7,7 @@ from pydantic import Field, PlainSerializer
 
 from contracts.agent import ChildRecord, HistoryGauge, Note
 from contracts.asks import Ask
-from contracts.ballot import ApprovalState, Claim, Delegation, Remark, Vote
+from contracts.ballot import ApprovalState, Claim, Comment, Delegation, Vote
 from contracts.base import Contract, Json
 from contracts.decisions import Actor, Receipt
 from contracts.effects import UndoCall
@@ -138,7 +138,7 @@ class Waiting(Contract):
     claims: tuple[Claim, ...] = ()
     delegations: tuple[Delegation, ...] = ()
     deputies: dict[str, tuple[str, ...]] = {}
-    comments: tuple[Remark, ...] = ()
+    comments: tuple[Comment, ...] = ()
     barred: tuple[str, ...] = ()
     remind: datetime | None = Field(default=None, description="when those who are asked are reminded next")
     escalate: datetime | None = Field(default=None, description="when others are brought in")

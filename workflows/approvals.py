@@ -6,7 +6,8 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from contracts.ballot import ApprovalState, Claim, Delegation, Remark, Vote
+from contracts.ballot import ApprovalState, Claim, Comment, Delegation, Vote
+from contracts.base import Json
 from contracts.decisions import Decision, subject_hash
 from workflows.electorate import (
     choice,
@@ -57,7 +58,11 @@ def _refuse_vote(state: ApprovalState, decision: Decision, at: datetime) -> str 
             return _claimed(state, at)
         if decision.decision == "approve" and decision.edits is None:
             return _not_needed(state, decision.by)
-    if decision.edits is not None and state.bars_editor and not is_reachable(_edited(state, decision)):
+    if (
+        decision.edits is not None
+        and state.bars_editor
+        and not is_reachable(edited(state, decision.edits, decision.by))
+    ):
         return (
             f"{decision.by} could not approve it after having changed it (not_by: editor), and too few others are "
             "asked; approve or reject it as it is"
@@ -168,7 +173,7 @@ def _moment(at: datetime) -> str:
 def _vote(state: ApprovalState, decision: Decision, at: datetime) -> ApprovalState:
     by = decision.by
     if decision.edits is not None:
-        state = _edited(state, decision)
+        state = edited(state, decision.edits, by)
     voice = choice(state, by, at)
     if voice is None:
         if decision.decision == "approve":
@@ -198,10 +203,10 @@ def _advanced(state: ApprovalState) -> ApprovalState:
     return state
 
 
-def _edited(state: ApprovalState, decision: Decision) -> ApprovalState:
-    """What earlier voters agreed to is no longer what is decided on."""
-    changed = subject_hash({"was": state.hash, "edits": decision.edits})
-    changes = {"edits": decision.edits, "hash": changed, "editor": decision.by, "stage": 0, "votes": (), "claims": ()}
+def edited(state: ApprovalState, edits: Json, by: str) -> ApprovalState:
+    """The approval of what was edited: what earlier voters agreed to is no longer what is decided on."""
+    changed = subject_hash({"was": state.hash, "edits": edits})
+    changes = {"edits": edits, "hash": changed, "editor": by, "stage": 0, "votes": (), "claims": ()}
     return state.model_copy(update=changes)
 
 
@@ -231,7 +236,7 @@ def _delegate(state: ApprovalState, decision: Decision, at: datetime) -> Approva
 
 
 def _comment(state: ApprovalState, decision: Decision, at: datetime) -> ApprovalState:
-    made = Remark(by=decision.by, text=decision.comment, at=at)
+    made = Comment(by=decision.by, text=decision.comment, at=at)
     return state.model_copy(update={"comments": (*state.comments, made)[-MAX_COMMENTS:]})
 
 

@@ -179,7 +179,7 @@ async def _open(
 
 def _amended_by(node: Node) -> str | None:
     """The operator who wrote what is asked about."""
-    return node.record.amended_by if node.record.amended else None
+    return node.record.amended_by or node.record.by if node.record.amended else None
 
 
 def _delegates(approval: Approve, users: Users) -> tuple[str, ...] | None:
