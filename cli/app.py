@@ -208,7 +208,9 @@ def _serve(
 def _link(
     run: Run,
     person: Annotated[str, typer.Option("--for", metavar="WHO", help="Who decides by it.")],
-    step: Step = None,
+    step: Annotated[
+        str | None, typer.Argument(metavar="[STEP]", help="The step; may be left out when only one waits.")
+    ] = None,
     expires: Annotated[
         str | None, typer.Option("--expires", metavar="TIME", help="How long it lasts, 2d or 4h; else as the approval.")
     ] = None,
