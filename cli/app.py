@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NoReturn, cast
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, demo, log, models, notices, operating, people
+from cli import commands, deciding, demo, log, models, notices, operating, people
 from cli import tools as tool_files
 from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Exit, Output, status_of
@@ -68,9 +68,10 @@ def _status(
     run: Run,
     watch: Annotated[bool, typer.Option("--watch", help="Until it ends; with --json a line for each event.")] = False,
     as_json: AsJson = False,
+    svg: Annotated[str | None, typer.Option("--svg", hidden=True, help="Save the screen.")] = None,
 ) -> int:
     """Show a run: its steps, what it waits for, what is broken, how it ended."""
-    return carry_out(commands.status(Output.standard(as_json=as_json), run, watch=watch))
+    return carry_out(commands.status(Output.standard(as_json=as_json), run, watch=watch, svg=svg))
 
 
 @app.command("list")
@@ -131,35 +132,7 @@ def _log(
     return carry_out(log.show_log(output, records, wanted, jsonl=jsonl, export=export, follow=follow))
 
 
-Step = Annotated[str | None, typer.Argument(metavar="[STEP]", help="The step; may be left out when only one waits.")]
-Edit = Annotated[str | None, typer.Option("--edit", metavar="JSON", help="Other values, where the approval allows it.")]
-
-
-@app.command("approve")
-def _approve(
-    run: Run,
-    step: Step = None,
-    by: By = None,
-    comment: Annotated[str, typer.Option("--comment", help="For the record.")] = "",
-    edit: Edit = None,
-    as_json: AsJson = False,
-) -> int:
-    """Approve what a run waits for."""
-    return carry_out(commands.decide(Output.standard(as_json=as_json), "approve", run, step, by, comment, edit))
-
-
-@app.command("reject")
-def _reject(
-    run: Run,
-    step: Step = None,
-    by: By = None,
-    comment: Annotated[str, typer.Option("--comment", help="Why; a rejection needs a reason.")] = "",
-    as_json: AsJson = False,
-) -> int:
-    """Reject what a run waits for."""
-    return carry_out(commands.decide(Output.standard(as_json=as_json), "reject", run, step, by, comment, None))
-
-
+app.add_typer(deciding.app)
 app.add_typer(operating.app)
 
 

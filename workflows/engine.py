@@ -56,6 +56,7 @@ class Engine(Evaluating, Pausing):
         self.generation = snapshot.generation
         self.completions = snapshot.completions
         self.seen: dict[str, Receipt | StateValue] = dict(snapshot.seen)
+        self.said = dict(snapshot.said)
         execution, process = workflow.info().first_execution_run_id, definition.process.process
         self.record = Record(run, execution, process, snapshot.record, self.origin)
         self.state = SharedState(definition.process.state, snapshot.state, self.record.state_written)
@@ -386,6 +387,7 @@ class Engine(Evaluating, Pausing):
             ),
             completions=self.completions,
             seen=self.seen,
+            said=self.said,
             state=self.state.entries,
             generation=self.generation + 1,
             warned=tuple(sorted(self.warned)),

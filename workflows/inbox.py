@@ -251,6 +251,7 @@ async def _prepare(engine: Engine, message: Decision | Repair) -> None:
         return
     if isinstance(message, Decision):
         await goal.check_edits(engine, message)
+        await deciding.check_person(engine, message)
     else:
         await repairing.prepare(engine, message)
 

@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     import workflows.rerunning as rerunning
     import workflows.view as view
     from contracts.activities import LOAD_PROCESS, LoadProcess
+    from contracts.approval import names_starter
     from contracts.base import Json, format_duration
     from contracts.errors import Cancelled, ErrorInfo, ExpressionFailed, InputInvalid, LimitReached, StepError
     from contracts.names import (
@@ -105,6 +106,11 @@ class ProcessWorkflow(Inbox):
                 raise ApplicationError(str(error), type=kind, non_retryable=True) from error
         if wrong := violations(definition.process.input, request.input):
             raise _invalid(f"the input does not fit process {request.process}: {'; '.join(wrong)}")
+        if _hides_its_starter(request, definition) and workflow.patched("starter-is-known"):
+            raise _invalid(
+                f"process {request.process} says that whoever started a run may not approve it (`not_by: [starter]`), "
+                'and nobody says who that is; add "started_by": "user:NAME" beside "process" and "input"'
+            )
         return definition
 
     async def _advance(self, engine: Engine) -> None:
@@ -259,6 +265,10 @@ async def _despite_cancel(work: Coroutine[Any, Any, None]) -> None:
             if task.cancelled():
                 raise
     await task
+
+
+def _hides_its_starter(request: RunRequest, definition: Definition) -> bool:
+    return request.started_by is None and request.snapshot is None and names_starter(definition.process)
 
 
 def _invalid(message: str) -> ApplicationError:

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 ELSEWHERE = ("make setup", "make demo", "make test", "make check", "git clone", "cd ")
 """Commands that .ci/run and the demo's own tests run; `make test` cannot run itself."""
 
-MOVES = (" starter.py run ", " starter.py approve ", " starter.py event ")
+MOVES = tuple(f" starter.py {word} " for word in ("run", "approve", "event", "repair", "rerun"))
 """Commands after which runs go on by themselves, until they wait again."""
 
 

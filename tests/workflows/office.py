@@ -9,8 +9,9 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import pytest
 from temporalio import activity
-from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 from uuid_utils import uuid7
@@ -33,7 +34,8 @@ from contracts.activities import RESOLVE_PEOPLE
 from contracts.channels import Channel
 from contracts.decisions import Receipt
 from contracts.names import CANCEL, DECIDE, PREVIEW_QUERY, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
-from contracts.people import People, ResolvePeople
+from contracts.people import Deputy, People, ResolvePeople
+from contracts.record import RunEvent
 from contracts.run import Definition, RunRequest, RunResult, RunView
 from contracts.settings import ModelAlias
 from contracts.state import state_tools
@@ -69,6 +71,9 @@ class Office:
     records: Records = field(default_factory=shared_records)
     operators: tuple[str, ...] = ("anyone",)
     unreadable: bool = False
+    deputies: dict[str, tuple[Deputy, ...]] = field(default_factory=dict)
+    strangers: set[str] = field(default_factory=set)
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     more: Callable[["Office"], list[Tool[..., Any]]] = lambda office: []
 
     @property
@@ -204,6 +209,18 @@ class Run:
     async def decide(self, step: str, decision: str, by: str, **more: Any) -> Receipt:
         return await self._say(DECIDE, {"step": step, "decision": decision, "by": by, **more})
 
+    async def refused(self, step: str, decision: str, by: str, **more: Any) -> str:
+        """Why a decision is refused."""
+        with pytest.raises(WorkflowUpdateFailedError) as caught:
+            await self.decide(step, decision, by, **more)
+        return str(caught.value.cause)
+
+    async def events(self, *kinds: str) -> list[RunEvent]:
+        """The record of a run that has ended, of these kinds."""
+        stored = await self.office.records.read(self.id)
+        events = [RunEvent.model_validate_json(each.text) for each in stored]
+        return [event for event in events if event.kind.startswith(kinds)]
+
     async def repair(self, step: str, action: str, **more: Any) -> Receipt:
         return await self._say(REPAIR, {"step": step, "action": action, "by": "user:op", **more})
 
@@ -244,8 +261,10 @@ async def open_office(
     async def resolve(request: ResolvePeople) -> People:
         if office.unreadable:
             raise ApplicationError("people.yaml cannot be read", type="SettingsInvalid", non_retryable=True)
-        known = {**GROUPS, "role:operator": office.operators}
-        return People(users={name: known.get(name, (name,)) for name in request.names})
+        if unknown := sorted(office.strangers & set(request.names)):
+            raise ApplicationError(f"there is no {', '.join(unknown)}", type="UnknownPerson", non_retryable=True)
+        known = {**GROUPS, **office.groups, "role:operator": office.operators}
+        return People(users={name: known.get(name, (name,)) for name in request.names}, deputies=office.deputies)
 
     activities: list[Callable[..., Any]] = [
         resolve,
