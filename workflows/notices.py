@@ -10,7 +10,6 @@ from temporalio.common import Priority, RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
 
 with workflow.unsafe.imports_passed_through():
-    import workflows.approvals as approvals
     from contracts.activities import NOTIFY
     from contracts.ballot import ApprovalState
     from contracts.channels import notice_of
@@ -20,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.record import Happening, TellingChannel, WriteRecord, bounded
     from contracts.run import RunRequest
     from workflows.calls import HEARTBEAT_TIMEOUT, summary
+    from workflows.electorate import candidates
     from workflows.engine import Engine
     from workflows.incidents import incidents
     from workflows.plan import Node
