@@ -25,6 +25,7 @@ EventKind = Literal[
     "run.undone",
     "run.cancelled",
     "run.note",
+    "run.migrated",
     "step.running",
     "step.waiting",
     "step.attention",
@@ -137,11 +138,18 @@ class WriteRecord(Contract):
     events: Happenings
 
 
+class TellingChannel(Contract):
+    """A channel by its name, and the numbers of the events it tells people of."""
+
+    name: str
+    events: tuple[int, ...]
+
+
 class Written(Contract):
-    """The record is written up to the event `through`. `channels`: through which people are told of events."""
+    """The record is written up to the event `through`. `channels`: by which people are told of events among these."""
 
     through: int
-    channels: tuple[str, ...] = ()
+    channels: tuple[TellingChannel, ...] = ()
 
 
 class RecordsUnavailable(Exception):

@@ -1,5 +1,6 @@
 """A run's record while it runs: the one place where its events are made, numbered and chained."""
 
+from collections.abc import Callable
 from typing import get_args
 
 from temporalio import workflow
@@ -110,6 +111,10 @@ class Record:
         """A key of the shared state was written."""
         held = digest(value.value)
         self.add("state.written", by=by, key=value.key, version=value.version, operation=operation, value=held)
+
+    def has_pending(self, holds: Callable[[str], object]) -> bool:
+        """Whether an event of a kind of which this holds is not known to be written."""
+        return any(holds(happening.kind) for happening, _ in self._pending)
 
     @property
     def is_written(self) -> bool:
