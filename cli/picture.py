@@ -7,9 +7,10 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from cli.approvals import approval
 from cli.marks import UNICODE
 from cli.output import THEME
-from cli.panels import approval, run_screen
+from cli.panels import run_screen
 from runtime.watch import Observation
 
 WIDTH = 104
