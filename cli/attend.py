@@ -7,9 +7,9 @@ from pathlib import Path
 from rich.text import Text
 from temporalio.client import Client
 
+from cli.approvals import approval, first_asked
 from cli.follow import follow, marks_of, print_run, screen_for
 from cli.output import Output
-from cli.panels import approval, first_asked
 from cli.picture import save_picture
 from cli.prompt import Answer, ask_decision, question
 from contracts.decisions import Decision

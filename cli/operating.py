@@ -32,7 +32,7 @@ def _repair(
         ),
     ] = None,
     task: Annotated[
-        str | None, typer.Option("--task", metavar="TEXT", help="amend: another task for its agent.")
+        str | None, typer.Option("--task", metavar="TEXT", help="amend: another task for its agent; @FILE reads it.")
     ] = None,
     instructions: Annotated[
         str | None, typer.Option("--instructions", metavar="TEXT", help="amend: other instructions; @FILE reads them.")
@@ -52,6 +52,7 @@ def _repair(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="With --where: the oldest so many.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="With --where: do not ask first.")] = False,
     as_json: AsJson = False,
+    svg: Annotated[str | None, typer.Option("--svg", hidden=True, help="Save what is shown.")] = None,
 ) -> int:
     """Repair a step that is parked as an incident, or amend one that is still to start; nothing is done again.
 
@@ -81,7 +82,7 @@ def _repair(
         agent=change,
         id=new_id(),
     )
-    return carry_out(repairs.repair(output, settings, run, message, dry_run=dry_run))
+    return carry_out(repairs.repair(output, settings, run, message, dry_run=dry_run, svg=svg))
 
 
 @app.command("incidents")

@@ -1,5 +1,8 @@
 """Saying something to a run: decisions, repairs and cancels, as updates that are answered."""
 
+import asyncio
+import random
+import time
 from datetime import timedelta
 
 import uuid_utils
@@ -10,17 +13,27 @@ from temporalio.service import RPCError, RPCStatusCode
 from contracts.base import Contract
 from contracts.decisions import Cancel, Decision, Receipt, Repair
 from contracts.errors import CallerError, Refused, ServerUnreachable
-from contracts.names import CANCEL, DECIDE, REPAIR
+from contracts.migration import Migration
+from contracts.names import CANCEL, DECIDE, MIGRATE, REPAIR
 from contracts.run import RunView, Waiting
 from runtime.runs import describe
 from runtime.watch import Watch
 
 ANSWER_TIMEOUT = timedelta(seconds=15)
+CROWDED_FOR = timedelta(minutes=2)
+"""How long it is said again to a run to which too many speak at once: the server takes ten updates in flight."""
+LONGEST_PAUSE = 2.0
+"""Seconds between two tries."""
 
-_UPDATES: dict[type[Contract], str] = {Decision: DECIDE, Repair: REPAIR, Cancel: CANCEL}
+_UPDATES: dict[type[Contract], str] = {
+    Decision: DECIDE,
+    Repair: REPAIR,
+    Cancel: CANCEL,
+    Migration: MIGRATE,
+}
 
 
-async def send(client: Client, run: str, message: Decision | Repair | Cancel) -> Receipt:
+async def send(client: Client, run: str, message: Decision | Repair | Cancel | Migration) -> Receipt:
     """Say it; the run's answer.
 
     Raises:
@@ -28,9 +41,26 @@ async def send(client: Client, run: str, message: Decision | Repair | Cancel) ->
         UnknownRun: there is no such run.
         ServerUnreachable: no worker answered in time.
     """
-    handle = client.get_workflow_handle(run)
+    end, pause = time.monotonic() + CROWDED_FOR.total_seconds(), 0.1
+    while True:
+        try:
+            return await _say(client, run, message)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.RESOURCE_EXHAUSTED:
+                raise
+            if time.monotonic() > end:
+                raise ServerUnreachable(
+                    f"too many speak to {run} at once, and this did not come through in {CROWDED_FOR.seconds // 60} "
+                    "minutes, so it does not count; say it again later"
+                ) from error
+        # The same id again is the same message, so that nothing counts twice.
+        await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 -- for jitter
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def _say(client: Client, run: str, message: Decision | Repair | Cancel) -> Receipt:
     try:
-        receipt: Receipt = await handle.execute_update(
+        receipt: Receipt = await client.get_workflow_handle(run).execute_update(
             _UPDATES[type(message)],
             message,
             id=message.id,
@@ -55,7 +85,15 @@ async def send(client: Client, run: str, message: Decision | Repair | Cancel) ->
 
 
 async def decision_on(
-    client: Client, run: str, step: str | None, *, decision: str, by: str, comment: str, edits: object
+    client: Client,
+    run: str,
+    step: str | None,
+    *,
+    decision: str,
+    by: str,
+    comment: str,
+    edits: object = None,
+    to: str | None = None,
 ) -> Decision:
     """A decision bound to what the approval shows now.
 
@@ -77,6 +115,7 @@ async def decision_on(
             "id": new_id(),
             "hash": waiting.hash if waiting else None,
             "edits": edits,
+            "to": to,
         }
     )
 

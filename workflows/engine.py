@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import Receipt, Repair
     from contracts.errors import CriteriaNotMet, ErrorInfo, OutputInvalid, StepError
     from contracts.incidents import MAX_TRIED
+    from contracts.migration import Migration
     from contracts.model import Usage
     from contracts.run import IDLE, Definition, RunRequest, Snapshot, StepStatus
     from contracts.state import StateValue
@@ -56,6 +57,7 @@ class Engine(Evaluating, Pausing):
         self.generation = snapshot.generation
         self.completions = snapshot.completions
         self.seen: dict[str, Receipt | StateValue] = dict(snapshot.seen)
+        self.said = dict(snapshot.said)
         execution, process = workflow.info().first_execution_run_id, definition.process.process
         self.record = Record(run, execution, process, snapshot.record, self.origin)
         self.state = SharedState(definition.process.state, snapshot.state, self.record.state_written)
@@ -69,6 +71,7 @@ class Engine(Evaluating, Pausing):
         self.changes = 0
         self.messages = 0
         self.draining = False
+        self.migration: Migration | None = None
         self.drainable = 0
         self.replanning: set[Scope] = set()
         self.shares: dict[Node, Share] = {}
@@ -386,6 +389,7 @@ class Engine(Evaluating, Pausing):
             ),
             completions=self.completions,
             seen=self.seen,
+            said=self.said,
             state=self.state.entries,
             generation=self.generation + 1,
             warned=tuple(sorted(self.warned)),
