@@ -75,11 +75,11 @@ async def test_a_rerun_that_fails_takes_back_what_both_did_each_once(office: Off
 async def test_an_earlier_step_starts_again_only_when_its_effect_may_be_doubled(office: Office) -> None:
     office.broken.add("c")
     run = await aborted(office, CHAIN, "c", undo=False)
-    refused = await run.again(**{"from": "b"})
+    refused = await run.again(from_="b")
     said = "b completed, and what was done stands: it would be done once more; say so with --redo"
     assert said in await refused.failed()
     assert effects(office) == ["a", "b"]
-    rerun = await run.again(**{"from": "b", "redo": True})
+    rerun = await run.again(from_="b", redo=True)
     await rerun.handle.result()
     assert keys(office) == ["a", "b", "b^1", "c", "d"]
 
@@ -275,7 +275,7 @@ async def test_a_refused_rerun_says_so_by_its_type(office: Office) -> None:
     office.broken.add("c")
     run = await aborted(office, CHAIN, "c", undo=False)
     with pytest.raises(WorkflowFailureError) as failed:
-        await (await run.again(**{"from": "nope"})).handle.result()
+        await (await run.again(from_="nope")).handle.result()
     assert isinstance(failed.value.cause, ApplicationError)
     assert failed.value.cause.type == "Refused"
     assert "there is no step 'nope' to start again from" in str(failed.value.cause)
