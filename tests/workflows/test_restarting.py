@@ -140,6 +140,18 @@ def test_a_repeat_goes_on_in_the_first_round_that_was_taken_back() -> None:
     assert [records[f"r#{number}"].redone for number in (1, 2, 3)] == [0, 1, 1]
 
 
+def test_of_items_only_those_that_were_taken_back_are_done_anew() -> None:
+    text = """
+        process: items
+        steps: {each: {tool: do.work, for_each: [1, 2], undo: {tool: do.undo}}}
+    """
+    made = restarted(
+        text, other("each", "undone", order=3, input=[1, 2]), other("each[0]", "undone", order=1), done("each[1]", 2)
+    )
+    assert (made.kept, made.again) == (("each[1]",), ("each[0]",))
+    assert by_id(made)["each"].status == "running"
+
+
 def test_what_a_group_was_taken_back_with_is_done_anew_inside() -> None:
     text = """
         process: whole
