@@ -44,24 +44,22 @@ from contracts.settings import describe_model
 from contracts.state import state_tools
 from runtime.catalog import Catalog
 from runtime.client import Connection, connect, conversation_retention, ensure_search_attributes, is_configured
+from runtime.health import health, measuring
 from runtime.keys import Keys
 from runtime.links import Links
 from runtime.logging import configure_logging, log_what_the_sdk_says
 from runtime.redaction import without_shapes
+from runtime.release import build_id, deployment
 from runtime.sandbox import patient, workflow_runner
 from runtime.server import embedded_server
 from runtime.settings import Settings, load_settings
 from runtime.topics import Topics
 from runtime.triggers import keep_triggers
-from workflows.agent.workflow import AgentWorkflow
-from workflows.process import ProcessWorkflow
-from workflows.topic import TopicWorkflow
+from workflows.registered import RELEASED_WORKFLOWS, WORKFLOWS
 
 MAX_ACTIVITIES = 200
 GRACE = timedelta(seconds=20)
 """How long activities may go on after the worker was told to stop; those that do not end are tried again elsewhere."""
-
-WORKFLOWS = (ProcessWorkflow, AgentWorkflow, TopicWorkflow)
 
 
 @asynccontextmanager
@@ -101,13 +99,14 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
         worker = Worker(
             connection.client,
             task_queue=settings.task_queue,
-            workflows=WORKFLOWS,
+            workflows=RELEASED_WORKFLOWS if settings.deployment else WORKFLOWS,
             activities=activities(settings, connection, catalog, conversations, records, models, connectors, notifier),
             workflow_runner=workflow_runner(),
             max_concurrent_activities=MAX_ACTIVITIES,
             max_eager_activity_reservations_per_workflow_task=MAX_ACTIVITIES,
             max_heartbeat_throttle_interval=timedelta(seconds=LIVE_SECONDS),
             graceful_shutdown_timeout=GRACE,
+            deployment_config=deployment(settings),
         )
         async with patient(worker):
             yield worker
@@ -239,9 +238,10 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         if not is_configured():
             await stack.enter_async_context(embedded_server(settings))
-        connection = await connect(settings)
+        connection = await connect(settings, measuring(settings))
         stack.push_async_callback(connection.close)
         await stack.enter_async_context(running_worker(settings, connection, catalog))
+        await stack.enter_async_context(health(settings, connection.client))
         announce(settings, connection, catalog)
         await stop.wait()
         Console(stderr=True).print("stopping; what is running is finished first", style="dim")
@@ -253,6 +253,7 @@ def announce(settings: Settings, connection: Connection, catalog: Catalog) -> No
         "server": connection.address + (" (embedded)" if connection.embedded else f", {connection.client.namespace}"),
         "web": connection.ui or "set SUREFOOT_UI_URL for links",
         "queue": settings.task_queue,
+        "release": f"{build_id(settings)} of {settings.deployment}" if settings.deployment else "not versioned",
         "processes": ", ".join(sorted(catalog.names)) or "none",
         "tools": ", ".join(sorted(catalog.specs)) or "none",
         "model": describe_model(settings.models, os.environ),

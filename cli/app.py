@@ -10,12 +10,12 @@ from typing import Annotated, Literal, NoReturn, cast
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, deciding, demo, log, models, notices, operating, people
+from cli import commands, deciding, demo, log, models, notices, operating, people, releasing
 from cli import tools as tool_files
 from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Exit, Output, status_of
 from cli.parts import Parts
-from cli.values import read_value
+from cli.values import read_duration, read_person, read_value
 from contracts.board import ForcedState
 from contracts.errors import CallerError, SurefootError
 from contracts.run import RunStatus
@@ -171,6 +171,38 @@ def _codec(
     return carry_out(codec.serve(Output.standard(as_json=False), host, port, origin or ()))
 
 
+@app.command("serve")
+def _serve(
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="Where it listens.")] = HOST,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65_535, help="Else links.port; 0 for a free one.")
+    ] = None,
+) -> int:
+    """Serve the pages where people decide by a link."""
+    from cli import serve  # no other command needs a web server's start-up time
+
+    return carry_out(serve.serve(Output.standard(as_json=False), host, port))
+
+
+@app.command("link")
+def _link(
+    run: Run,
+    person: Annotated[str, typer.Option("--for", metavar="WHO", help="Who decides by it.")],
+    step: Annotated[
+        str | None, typer.Argument(metavar="[STEP]", help="The step; may be left out when only one waits.")
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", metavar="TIME", help="How long it lasts, 2d or 4h; else as the approval.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Print a link by which one person decides what a run waits for, once."""
+    from cli import serve
+
+    lasts = None if expires is None else read_duration(expires, "--expires")
+    return carry_out(serve.link(Output.standard(as_json=as_json), run, step, read_person(person, "--for"), lasts))
+
+
 @app.command("validate")
 def _validate(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Process files, or processes by name.")],
@@ -247,6 +279,9 @@ def _tools(
     """Tools that tools.yaml files declare, and the pins of MCP servers."""
     output = Output.standard(as_json=as_json)
     return carry_out(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
+
+
+app.add_typer(releasing.app)
 
 
 def call(arguments: Sequence[str], parts: Parts) -> int:

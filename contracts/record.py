@@ -25,6 +25,7 @@ EventKind = Literal[
     "run.undone",
     "run.cancelled",
     "run.note",
+    "run.migrated",
     "step.running",
     "step.waiting",
     "step.attention",

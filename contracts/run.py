@@ -176,6 +176,7 @@ class Waiting(Contract):
     show: dict[str, Json] = {}
     edits: Json = Field(default=None, description="what it is about instead, since somebody edited it")
     hash: str | None = None
+    subject: Json = Field(default=None, description="what is decided on besides `show`; on the page of its step alone")
 
 
 class StepView(Contract):
@@ -224,7 +225,8 @@ class Cost(Contract):
 
 
 class Page(Contract):
-    """The argument of query `view`, which may be left out: some of the steps, or one alone with its whole output."""
+    """The argument of query `view`, which may be left out: some of the steps, or one alone with its whole output and
+    all that it shows to those who decide."""
 
     offset: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1, le=1_000)] = 1_000

@@ -127,6 +127,14 @@ class Settings(BaseSettings):
     notice_templates: Path | None = None
     """A folder with templates that go before our own."""
     task_queue: str = Field(default=TASK_QUEUE, min_length=1)
+    deployment: str | None = Field(default=None, pattern=r"^[\w-]{1,100}$")
+    """The deployment that workers are releases of; named, they use Temporal's Worker Versioning (docs/releases.md)."""
+    build_id: str | None = Field(default=None, pattern=r"^[\w.-]{1,100}$")
+    """Which release a worker is; by default one made of the source."""
+    health_port: int | None = Field(default=None, ge=1, le=65_535)
+    """Where a worker answers `/livez` and `/readyz`, on all interfaces; off by default."""
+    metrics_port: int | None = Field(default=None, ge=1, le=65_535)
+    """Where a worker answers `/metrics` for Prometheus, on all interfaces; off by default."""
     user: str | None = None
     models: dict[str, ModelAlias] = {}
     model_api: ModelApi | None = None

@@ -11,7 +11,6 @@ import pytest
 from runtime.settings import Settings
 from tests.cli.conftest import Answer, Starter, until_waiting
 
-
 BUMPED = """UPDATE surefoot_events SET event = replace(event, '"version":2', '"version":3') WHERE number = 1"""
 PUT_BACK = """UPDATE surefoot_events SET event = replace(event, '"version":3', '"version":2') WHERE number = 1"""
 

@@ -44,9 +44,7 @@ from language.load import load_process
 from runtime.sandbox import patient, workflow_runner
 from runtime.topics import Topics
 from tests.records import shared_records
-from workflows.agent.workflow import AgentWorkflow
-from workflows.process import ProcessWorkflow
-from workflows.topic import TopicWorkflow
+from workflows.registered import WORKFLOWS
 
 UNDO = "undo: {tool: do.undo, with: {of: '${ output.id }'}}"
 """What most steps of these tests carry."""
@@ -292,10 +290,9 @@ async def open_office(
                 Worker(
                     client,
                     task_queue=office.queue,
-                    workflows=[ProcessWorkflow, AgentWorkflow, TopicWorkflow],
                     activities=activities,
                     workflow_runner=workflow_runner(),
-                    **worker,
+                    **{"workflows": WORKFLOWS, **worker},
                 )
             )
         )
