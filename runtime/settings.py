@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     """Folders with processes, besides the project's own; in a variable separated by `:`."""
     people: Path = PROJECT / "processes" / "people.yaml"
     task_queue: str = Field(default=TASK_QUEUE, min_length=1)
-    deployment: str | None = Field(default=None, pattern=r"^[\w-]{1,100}$")
+    deployment: str | None = Field(default=None, pattern=r"^[\w/-]{1,200}$")
     """The deployment that workers are releases of; named, they use Temporal's Worker Versioning (docs/releases.md)."""
     build_id: str | None = Field(default=None, pattern=r"^[\w.-]{1,100}$")
     """Which release a worker is; by default one made of the source."""
