@@ -8,6 +8,7 @@ from cli.parts import Parts
 from contracts.board import BoardStore
 from contracts.connections import McpServer, Pins
 from contracts.egress import Egress
+from contracts.record import RecordStore
 from runtime.catalog import Catalog
 from runtime.client import Connection
 from runtime.settings import Settings
@@ -27,6 +28,13 @@ def board(settings: Settings) -> AbstractAsyncContextManager[BoardStore]:
     return open_board(settings)
 
 
+def records(settings: Settings) -> AbstractAsyncContextManager[RecordStore]:
+    """The records database of `worker.py`."""
+    from worker import open_records
+
+    return open_records(settings)
+
+
 async def offers(servers: Mapping[str, tuple[McpServer, str]], egress: Egress) -> Pins:
     """What MCP servers offer, asked with the secrets that tools get."""
     from activities.tools.context import environment_secrets
@@ -35,7 +43,7 @@ async def offers(servers: Mapping[str, tuple[McpServer, str]], egress: Egress) -
     return await describe(servers, environment_secrets, egress)
 
 
-PARTS = Parts(worker=worker, board=board, offers=offers)
+PARTS = Parts(worker=worker, board=board, records=records, offers=offers)
 
 if __name__ == "__main__":
     main(PARTS)

@@ -21,10 +21,11 @@ from activities.model.call import ModelCall
 from activities.model.speech import LIVE_SECONDS
 from activities.people import resolve_people_activity
 from activities.plans import check_plan_activity
-from activities.processes import await_process_activity, load_process_activity
+from activities.processes import await_process_activity, load_process_activity, load_run_activity
 from activities.records.opening import open_records as records_of
 from activities.records.store import Records
 from activities.records.writing import write_record_activity
+from activities.retries import retry_now_activity
 from activities.tools.declared import Connectors
 from activities.tools.results import keep_result_activity
 from activities.tools.runner import tool_activities
@@ -144,9 +145,11 @@ def activities(
         load_process_activity(catalog.definition),
         resolve_people_activity(settings.people),
         await_process_activity(connection.client),
+        load_run_activity(connection.client),
         keep_result_activity(conversations),
         write_record_activity(records),
         check_plan_activity(),
+        retry_now_activity(connection.client),
         *event_activities(Topics(connection.client, settings.task_queue)),
     ]
 

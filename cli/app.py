@@ -3,23 +3,23 @@
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine, Sequence
-from typing import Annotated, Any, Literal, NoReturn, cast, get_args
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn, cast
 
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, deciding, demo, many, models
+from cli import commands, deciding, demo, log, models, operating
 from cli import tools as tool_files
-from cli.options import AsJson, By, Reason, Run
+from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Exit, Output, status_of
 from cli.parts import Parts
-from cli.values import read_duration, read_person, read_value
+from cli.values import read_duration, read_value
 from contracts.board import ForcedState
 from contracts.errors import CallerError, SurefootError
 from contracts.run import RunStatus
 from runtime.server import HOST
-from runtime.settings import load_settings
 
 app = typer.Typer(
     name="starter.py",
@@ -32,9 +32,6 @@ app = typer.Typer(
 )
 
 
-Action = Literal["retry", "amend", "skip", "complete", "replan", "abort"]
-
-
 @app.command("demo")
 def _demo(
     context: typer.Context,
@@ -45,7 +42,7 @@ def _demo(
 ) -> int:
     """Server, worker and console in one process: a sample run, its approval at the prompt."""
     output = Output.standard(as_json=as_json)
-    return _do(demo.demo(output, cast("Parts", context.obj).worker, process, yes=yes, svg=svg))
+    return carry_out(demo.demo(output, cast("Parts", context.obj).worker, process, yes=yes, svg=svg))
 
 
 @app.command("run")
@@ -63,7 +60,7 @@ def _run(
     as_json: AsJson = False,
 ) -> int:
     """Start a run."""
-    return _do(commands.run(Output.standard(as_json=as_json), process, given, key, by, priority, wait=wait))
+    return carry_out(commands.run(Output.standard(as_json=as_json), process, given, key, by, priority, wait=wait))
 
 
 @app.command("status")
@@ -73,7 +70,7 @@ def _status(
     as_json: AsJson = False,
 ) -> int:
     """Show a run: its steps, what it waits for, what is broken, how it ended."""
-    return _do(commands.status(Output.standard(as_json=as_json), run, watch=watch))
+    return carry_out(commands.status(Output.standard(as_json=as_json), run, watch=watch))
 
 
 @app.command("list")
@@ -84,78 +81,58 @@ def _list(
     as_json: AsJson = False,
 ) -> int:
     """List runs, newest first, ended ones too."""
-    return _do(commands.show_list(Output.standard(as_json=as_json), status, process, limit))
+    return carry_out(commands.show_list(Output.standard(as_json=as_json), status, process, limit))
 
 
-for _name, _command in deciding.COMMANDS.items():
-    app.command(_name)(_command)
-
-
-@app.command("repair")
-def _repair(
+@app.command("log")
+def _log(
+    context: typer.Context,
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="The run's id; with --where the ACTION, which is then all.")
-    ],
-    step: Annotated[str | None, typer.Argument(metavar="STEP", help="The step with the incident.")] = None,
-    action: Annotated[Action | None, typer.Argument(help="What to do about it.")] = None,
+        str | None, typer.Argument(metavar="[RUN]", help="The run's id; left out: events of all runs.")
+    ] = None,
     *,
-    value: Annotated[
-        str | None, typer.Option("--value", metavar="JSON", help="amend: the arguments; complete: the output.")
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hold the record to its hashes; of an exported file too, in place of RUN.")
+    ] = False,
+    head: Annotated[
+        str | None,
+        typer.Option("--head", metavar="HASH", help="With --verify: a hash kept elsewhere; it has to be there."),
     ] = None,
-    reason: Reason = "",
-    by: By = None,
-    no_undo: Annotated[bool, typer.Option("--no-undo", help="abort: leave the effects as they are.")] = False,
-    where: Annotated[
-        str | None, typer.Option("--where", metavar="CEL", help="Every open incident of which this holds.")
+    step: Annotated[str | None, typer.Option("--step", help="Only of this step and what is inside it.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", metavar="KIND", help="Only these, such as 'approval.*'.")
     ] = None,
-    process: Annotated[str | None, typer.Option("--process", help="With --where: only its runs.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="With --where: the oldest so many.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --where: show what would be done.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --where: do not ask.")] = False,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="WHO", help="Only what they did, such as user:alice.")
+    ] = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Only from then: 7d, or a time.")] = None,
+    process: Annotated[str | None, typer.Option("--process", help="Without RUN: only of its runs.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Without RUN: the newest so many.")] = 1_000,
+    execution: Annotated[
+        str | None,
+        typer.Option("--execution", metavar="ID", help="An earlier execution of a run whose id was used again."),
+    ] = None,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print JSON Lines: an exact event in each.")] = False,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE", dir_okay=False, help="Write JSON Lines to a file.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until the run ends.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Repair a step that is parked as an incident; the rest of the run is not done again. Or many: repair --where."""
-    if where is not None:
-        if step is not None or run not in get_args(Action):
-            raise CallerError("with --where say only what to do: repair --where \"error.type == 'ToolFailed'\" retry")
-        action = cast("Action", run)
-    elif step is None or action is None:
-        raise CallerError("say which: repair RUN STEP ACTION, or repair --where EXPRESSION ACTION")
-    needs_value = action in ("amend", "complete")
-    if needs_value != (value is not None):
-        raise CallerError(
-            f"{action} needs --value JSON" if needs_value else f"--value goes with amend and complete, not {action}"
-        )
-    if no_undo and action != "abort":
-        raise CallerError(f"--no-undo goes with abort, not {action}")
-    said = {"undo": False} if no_undo else None if value is None else read_value(value, "--value")
-    output = Output.standard(as_json=as_json)
-    if where is None:
-        return _do(commands.repair(output, run, step or "", action, by, reason, said))
-    settings = load_settings()
-    order = many.Order(where, action, commands.actor(by, settings), reason, said, process, limit)
-    return _do(many.repair_where(output, settings, order, dry_run=dry_run, yes=yes))
+    """Show a run's record: everything that happened, by whom and why; or check that nobody changed it."""
+    output, records = Output.standard(as_json=as_json), cast("Parts", context.obj).records
+    if run is None and (verify or follow or execution):
+        raise CallerError("--verify, --follow and --execution are of one run; give its id")
+    if head is not None and not verify:
+        raise CallerError("--head goes with --verify")
+    wanted = log.Wanted(run, execution, process, since, step, kind, by, limit)
+    if verify:
+        return carry_out(log.verify(output, records, wanted, head))
+    return carry_out(log.show_log(output, records, wanted, jsonl=jsonl, export=export, follow=follow))
 
 
-@app.command("incidents")
-def _incidents(
-    process: Annotated[str | None, typer.Option("--process", help="Only of its runs.")] = None,
-    as_json: AsJson = False,
-) -> int:
-    """What is broken over all runs, by cause: how often, where, since when."""
-    return _do(many.show_incidents(Output.standard(as_json=as_json), load_settings(), process))
-
-
-@app.command("cancel")
-def _cancel(
-    run: Run,
-    no_undo: Annotated[bool, typer.Option("--no-undo", help="Leave the effects as they are.")] = False,
-    reason: Reason = "",
-    by: By = None,
-    as_json: AsJson = False,
-) -> int:
-    """Stop a run and take its effects back."""
-    return _do(commands.cancel(Output.standard(as_json=as_json), run, by, reason, undo=not no_undo))
+app.add_typer(deciding.app)
+app.add_typer(operating.app)
 
 
 @app.command("event")
@@ -172,7 +149,9 @@ def _event(
     as_json: AsJson = False,
 ) -> int:
     """Publish an event: for steps that wait for it, and for processes it starts."""
-    return _do(commands.event(Output.standard(as_json=as_json), topic, read_value(data, "JSON"), key, event_id, by))
+    return carry_out(
+        commands.event(Output.standard(as_json=as_json), topic, read_value(data, "JSON"), key, event_id, by)
+    )
 
 
 @app.command("codec")
@@ -188,7 +167,7 @@ def _codec(
     """Serve the codec endpoint, by which Temporal Web and the Temporal CLI show what is encrypted."""
     from cli import codec  # no other command needs a web server's start-up time
 
-    return _do(codec.serve(Output.standard(as_json=False), host, port, origin or ()))
+    return carry_out(codec.serve(Output.standard(as_json=False), host, port, origin or ()))
 
 
 @app.command("serve")
@@ -201,7 +180,7 @@ def _serve(
     """Serve the pages where people decide by a link."""
     from cli import serve  # no other command needs a web server's start-up time
 
-    return _do(serve.serve(Output.standard(as_json=False), host, port))
+    return carry_out(serve.serve(Output.standard(as_json=False), host, port))
 
 
 @app.command("link")
@@ -220,7 +199,7 @@ def _link(
     from cli import serve
 
     lasts = None if expires is None else read_duration(expires, "--expires")
-    return _do(serve.link(Output.standard(as_json=as_json), run, step, read_person(person, "--for"), lasts))
+    return carry_out(serve.link(Output.standard(as_json=as_json), run, step, person, lasts))
 
 
 @app.command("validate")
@@ -229,7 +208,7 @@ def _validate(
     as_json: AsJson = False,
 ) -> int:
     """Check process files: every mistake at once, each with its place."""
-    return _do(commands.validate(Output.standard(as_json=as_json), files))
+    return carry_out(commands.validate(Output.standard(as_json=as_json), files))
 
 
 @app.command("graph")
@@ -238,7 +217,7 @@ def _graph(
     as_json: AsJson = False,
 ) -> int:
     """Print a process or a run as a Mermaid graph."""
-    return _do(commands.graph(Output.standard(as_json=as_json), word))
+    return carry_out(commands.graph(Output.standard(as_json=as_json), word))
 
 
 @app.command("models")
@@ -256,10 +235,10 @@ def _models(
     board = cast("Parts", context.obj).board
     output = Output.standard(as_json=as_json)
     if alias is None:
-        return _do(models.show_models(output, board))
+        return carry_out(models.show_models(output, board))
     if state is None:
         raise CallerError(f"say what to do with {alias}: open, close or auto; without an alias all are shown")
-    return _do(models.force_model(output, board, alias, state, by, reason))
+    return carry_out(models.force_model(output, board, alias, state, by, reason))
 
 
 @app.command("tools")
@@ -273,7 +252,7 @@ def _tools(
 ) -> int:
     """Tools that tools.yaml files declare, and the pins of MCP servers."""
     output = Output.standard(as_json=as_json)
-    return _do(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
+    return carry_out(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
 
 
 def call(arguments: Sequence[str], parts: Parts) -> int:
@@ -313,7 +292,3 @@ def main(parts: Parts) -> NoReturn:
             continue
     # The Temporal client's threads can crash an interpreter that is shutting down (temporalio/sdk-python#300).
     os._exit(status)
-
-
-def _do(work: Coroutine[Any, Any, Exit]) -> int:
-    return asyncio.run(work)

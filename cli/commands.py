@@ -15,16 +15,15 @@ from cli.live import print_events
 from cli.marks import Marks, took
 from cli.output import Exit, Output, command
 from cli.start import check_input, definition_of, process_file, run_id, start, worker_polls
-from cli.values import read_value
+from cli.values import actor_of, read_value
 from contracts.base import Json
-from contracts.decisions import Cancel, Receipt, Repair, is_of_system
 from contracts.errors import CallerError
 from contracts.events import MAX_ID, PublishEvent
 from contracts.run import Definition, RunStatus
 from contracts.state import BUILT_IN
 from language.graph import mermaid
 from runtime.catalog import Catalog
-from runtime.deciding import new_id, send
+from runtime.deciding import new_id
 from runtime.live import Follower
 from runtime.runs import Listed, list_runs
 from runtime.settings import Settings, load_settings
@@ -49,10 +48,10 @@ async def run(
     value = {} if given is None else read_value(given, "--input")
     check_input(definition, value, process_file(process) or catalog.files.get(name))
     workflow_id = run_id(name, key)
-    who = actor(by, settings)
+    actor = actor_of(by, settings)
     async with connected(settings) as connection:
         client = connection.client
-        await start(client, settings.task_queue, definition, value, run=workflow_id, by=who, priority=priority)
+        await start(client, settings.task_queue, definition, value, run=workflow_id, by=actor, priority=priority)
         await _warn(output, client, settings, catalog, definition)
         link = connection.link(workflow_id)
         if wait:
@@ -87,28 +86,10 @@ async def show_list(output: Output, of_status: RunStatus | None, process: str | 
     return Exit.HOLDS
 
 
-async def repair(
-    output: Output, workflow_id: str, step: str, action: str, by: str | None, reason: str, value: Json
-) -> Exit:
-    settings = load_settings()
-    message = Repair.model_validate(
-        {"step": step, "action": action, "by": actor(by, settings), "reason": reason, "value": value, "id": new_id()}
-    )
-    async with connected(settings) as connection:
-        return received(output, workflow_id, step, await send(connection.client, workflow_id, message))
-
-
-async def cancel(output: Output, workflow_id: str, by: str | None, reason: str, *, undo: bool) -> Exit:
-    settings = load_settings()
-    message = Cancel(by=actor(by, settings), reason=reason, undo=undo, id=new_id())
-    async with connected(settings) as connection:
-        return received(output, workflow_id, None, await send(connection.client, workflow_id, message))
-
-
 async def event(output: Output, topic: str, data: Json, key: str | None, event_id: str | None, by: str | None) -> Exit:
     settings = load_settings()
     try:
-        made = PublishEvent(id=event_id or new_id(), topic=topic, data=data, key=key, by=actor(by, settings))
+        made = PublishEvent(id=event_id or new_id(), topic=topic, data=data, key=key, by=actor_of(by, settings))
     except ValidationError as error:
         if error.errors()[0]["loc"][0] == "id":
             raise CallerError(f"--id: {len(event_id or '')} characters; write 1 to {MAX_ID}") from error
@@ -169,29 +150,6 @@ async def _warn(output: Output, client: Client, settings: Settings, catalog: Cat
         )
     if not await worker_polls(client, settings.task_queue):
         output.say(f"warning: no worker polls task queue {settings.task_queue!r}; start one with `worker.py`")
-
-
-def actor(by: str | None, settings: Settings) -> str:
-    """Who says it: `--by`, else who calls.
-
-    Raises:
-        CallerError: that is no name of a person.
-    """
-    given = by or settings.actor
-    try:
-        named = Cancel(by=given).by
-    except ValidationError as error:
-        raise CallerError(f"{given!r} is no name of a person; write alice or user:alice") from error
-    if is_of_system(named):
-        raise CallerError(f"{named} is the engine itself, and no person; write alice or user:alice")
-    return named
-
-
-def received(output: Output, workflow_id: str, step: str | None, receipt: Receipt) -> Exit:
-    """Show a run's answer."""
-    said = {"run": workflow_id, **({"step": step} if step else {}), **receipt.model_dump(mode="json")}
-    output.show(Text(receipt.outcome), said)
-    return Exit.HOLDS
 
 
 def _table(runs: list[Listed], marks: Marks) -> Table:

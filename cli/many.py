@@ -1,12 +1,11 @@
 """Incidents of all runs at once: what there is, by cause, and one repair for all that match."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pydantic import ValidationError
 from rich.console import Group
 from rich.progress import Progress
 from rich.prompt import Confirm
@@ -17,15 +16,17 @@ from temporalio.client import Client
 from cli.connection import connected
 from cli.marks import took
 from cli.output import Exit, Output
+from cli.repairs import preview
 from cli.tree import one_line
+from cli.values import actor_of
 from contracts.base import Json
-from contracts.decisions import Repair
+from contracts.decisions import AgentChange, Difference, Receipt, Repair, RepairAction
 from contracts.errors import CallerError, ExpressionFailed, SurefootError
 from language import expressions
 from runtime.asking import AT_ONCE
 from runtime.deciding import new_id, send
 from runtime.incidents import NAMES, Cause, Found, causes, open_incidents
-from runtime.settings import Settings
+from runtime.settings import load_settings
 
 SHOWN = 20
 """Incidents, causes and refusals of one table; --json has all."""
@@ -39,10 +40,11 @@ class Order:
     `limit`: the oldest so many."""
 
     where: str
-    action: str
-    by: str
+    action: RepairAction
+    by: str | None
     reason: str = ""
     value: Json = None
+    change: AgentChange | None = None
     process: str | None = None
     limit: int | None = None
 
@@ -58,7 +60,7 @@ class Order:
                 known = ", ".join(sorted(NAMES))
                 raise CallerError(f"{text!r} uses {', '.join(strange)}, which an incident has not; it has {known}")
 
-    def repair(self, found: Found) -> Repair:
+    def repair(self, found: Found, by: str) -> Repair:
         """Raises:
         CallerError: the value cannot be worked out for this incident.
         """
@@ -66,34 +68,39 @@ class Order:
             value = expressions.evaluate(self.value, found.names)
         except ExpressionFailed as error:
             raise CallerError(f"--value: {error}") from error
-        return Repair.model_validate(
-            {
-                "step": found.incident.step,
-                "action": self.action,
-                "by": self.by,
-                "reason": self.reason,
-                "value": value,
-                "id": new_id(),
-            }
+        return Repair(
+            step=found.incident.step,
+            action=self.action,
+            by=by,
+            reason=self.reason,
+            value=value,
+            agent=self.change,
+            id=new_id(),
         )
 
 
 @dataclass(frozen=True)
 class Told:
-    """What became of one incident."""
+    """What became of one incident, or would become."""
 
     found: Found
-    outcome: str = ""
-    refused: str | None = None
+    receipt: Receipt | None = None
+    refused: str = ""
 
     def as_json(self) -> dict[str, Json]:
-        said = {"outcome": self.outcome} if self.refused is None else {"refused": self.refused}
+        said = {"refused": self.refused} if self.receipt is None else self.receipt.model_dump(mode="json")
         return {"run": self.found.run, "step": self.found.incident.step, **said}
 
+    def as_text(self) -> Text:
+        line = Text(f"  {self.found.run}  {self.found.incident.step}: ")
+        if self.receipt is None:
+            return line.append(self.refused, style="failed")
+        return line.append("; ".join((self.receipt.outcome, *map(_changed, self.receipt.difference))))
 
-async def show_incidents(output: Output, settings: Settings, process: str | None) -> Exit:
+
+async def show_incidents(output: Output, process: str | None) -> Exit:
     """Every open incident, by cause."""
-    async with connected(settings) as connection:
+    async with connected() as connection:
         found, silent = await open_incidents(connection.client, process)
     _say_silent(output, silent)
     if not found and not output.as_json:
@@ -104,13 +111,15 @@ async def show_incidents(output: Output, settings: Settings, process: str | None
     return Exit.HOLDS
 
 
-async def repair_where(output: Output, settings: Settings, order: Order, *, dry_run: bool, yes: bool) -> Exit:
+async def repair_where(output: Output, order: Order, *, dry_run: bool, yes: bool) -> Exit:
     """Repair every incident of which an expression holds.
 
     Raises:
         CallerError: the expression is none, or nobody confirms.
     """
     order.check()
+    settings = load_settings()
+    by = actor_of(order.by, settings)
     async with connected(settings) as connection:
         client = connection.client
         found, silent = await open_incidents(client, order.process)
@@ -119,11 +128,13 @@ async def repair_where(output: Output, settings: Settings, order: Order, *, dry_
         if not output.as_json:
             output.out.print(_table(causes(matched)) if matched else Text("no incident matches"))
         if dry_run or not matched:
-            _show_plan(output, order, matched, silent)
+            _show_plan(
+                output, await _for_each(output, order, matched, lambda each: _foreseen(client, order, each, by)), silent
+            )
             return Exit.RUN_FAILED if silent else Exit.HOLDS
         if not yes:
             _confirm(output, order, matched)
-        told = await _repair_all(output, client, order, matched)
+        told = await _for_each(output, order, matched, lambda each: _told(client, order, each, by))
     return _report(output, told, silent)
 
 
@@ -144,26 +155,15 @@ def _matching(output: Output, order: Order, found: Iterable[Found]) -> list[Foun
     return matched
 
 
-def _show_plan(output: Output, order: Order, matched: Sequence[Found], silent: Sequence[str]) -> None:
-    """What would be said to each run."""
-    plans: list[dict[str, Json]] = []
-    lines: list[Text] = []
-    for each in matched:
-        place: dict[str, Json] = {"run": each.run, "step": each.incident.step}
-        try:
-            repair = order.repair(each)
-        except CallerError as error:
-            plans.append({**place, "refused": str(error)})
-            lines.append(Text(f"  {each.run}  {each.incident.step}: {error}", style="failed"))
-            continue
-        plans.append({**place, "action": repair.action, "value": repair.value, "input": each.incident.input})
-        with_ = f"  {expressions.as_text(repair.value)}" if repair.value is not None else ""
-        lines.append(Text(f"  {each.run}  {each.incident.step}: {repair.action}{with_}"))
+def _show_plan(output: Output, told: Sequence[Told], silent: Sequence[str]) -> None:
+    """What would come of it, by the runs themselves."""
     if output.as_json:
-        output.document({"matched": len(matched), "would": plans, "silent": list(silent)})
-    elif matched:
-        more = [Text(f"  ({len(lines) - SHOWN} more; --json has them)")] if len(lines) > SHOWN else []
-        output.out.print(Group(Text("would be told:"), *lines[:SHOWN], *more), soft_wrap=True)
+        would = [each.as_json() for each in told]
+        output.document({"matched": len(told), "would": would, "silent": list(silent), "dry_run": True})
+    elif told:
+        more = [Text(f"  ({len(told) - SHOWN} more; --json has them)")] if len(told) > SHOWN else []
+        lines = [each.as_text() for each in told[:SHOWN]]
+        output.out.print(Group(Text("nothing is done; it would be:"), *lines, *more), soft_wrap=True)
 
 
 def _confirm(output: Output, order: Order, matched: Sequence[Found]) -> None:
@@ -176,7 +176,18 @@ def _confirm(output: Output, order: Order, matched: Sequence[Found]) -> None:
         raise CallerError("nothing was repaired")
 
 
-async def _repair_all(output: Output, client: Client, order: Order, matched: Sequence[Found]) -> list[Told]:
+async def _told(client: Client, order: Order, found: Found, by: str) -> Told:
+    return Told(found, await send(client, found.run, order.repair(found, by)))
+
+
+async def _foreseen(client: Client, order: Order, found: Found, by: str) -> Told:
+    return Told(found, await preview(client, found.run, order.repair(found, by)))
+
+
+async def _for_each(
+    output: Output, order: Order, matched: Sequence[Found], say: Callable[[Found], Awaitable[Told]]
+) -> list[Told]:
+    """Say it about each, a few at a time; what is refused is told and keeps none of the others."""
     gate = asyncio.Semaphore(AT_ONCE)
     progress = Progress(console=output.err, transient=True, disable=not output.live)
     with progress if output.live else nullcontext():
@@ -185,21 +196,19 @@ async def _repair_all(output: Output, client: Client, order: Order, matched: Seq
         async def tell(found: Found) -> Told:
             async with gate:
                 try:
-                    receipt = await send(client, found.run, order.repair(found))
-                except (SurefootError, ValidationError) as error:
+                    return await say(found)
+                except SurefootError as error:
                     return Told(found, refused=str(error))
                 finally:
                     progress.advance(task)
-            return Told(found, outcome=receipt.outcome)
 
         return list(await asyncio.gather(*map(tell, matched)))
 
 
 def _report(output: Output, told: Sequence[Told], silent: Sequence[str]) -> Exit:
-    refused = [each for each in told if each.refused is not None]
-    held = [each for each in told if each.refused is None]
-    lines = [Text(f"repaired {len(held)} of {len(told)}")]
-    lines += [Text(f"  {each.found.run}  {each.found.incident.step}: {each.refused}") for each in refused[:SHOWN]]
+    refused = [each for each in told if each.receipt is None]
+    held = [each for each in told if each.receipt is not None]
+    lines = [Text(f"repaired {len(held)} of {len(told)}"), *(each.as_text() for each in refused[:SHOWN])]
     document = {
         "matched": len(told),
         "repaired": [each.as_json() for each in held],
@@ -220,6 +229,7 @@ def _table(made: Sequence[Cause]) -> Table:
         Column("incidents", justify="right", no_wrap=True),
         Column("runs", justify="right", no_wrap=True),
         Column("oldest", justify="right", no_wrap=True),
+        Column("worth", justify="right"),
         Column("steps", overflow="fold"),
         Column("cause, and a run with it", overflow="fold"),
         box=None,
@@ -235,11 +245,12 @@ def _table(made: Sequence[Cause]) -> Table:
             Text(str(len(cause.found))),
             Text(str(len(cause.runs))),
             Text(took(cause.oldest, now)),
+            Text(_worth(cause)),
             Text(_named(cause.steps)),
             said.append(f"\n{first.run}", style="faint"),
         )
     if len(made) > SHOWN:
-        table.add_row("", "", "", "", Text(f"({len(made) - SHOWN} more; --json has them)", style="faint"))
+        table.add_row("", "", "", "", "", Text(f"({len(made) - SHOWN} more; --json has them)", style="faint"))
     return table
 
 
@@ -252,7 +263,19 @@ def _cause_json(cause: Cause) -> dict[str, Json]:
         "incidents": [{"run": each.run, "process": each.process, "step": each.incident.step} for each in cause.found],
         "runs": len(cause.runs),
         "oldest": cause.oldest,
+        "worth": [worth.model_dump(mode="json") for worth in cause.worth],
     }
+
+
+def _worth(cause: Cause) -> str:
+    return ", ".join(
+        f"{worth.money:,.2f} {worth.currency}" if worth.money else f"{worth.minutes:g} min" for worth in cause.worth
+    )
+
+
+def _changed(difference: Difference) -> str:
+    before, after = (expressions.as_text(value) for value in (difference.before, difference.after))
+    return f"{difference.path} {before} > {after}"
 
 
 def _named(names: Sequence[str]) -> str:

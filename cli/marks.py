@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from contracts.run import Cost, RunStatus, Saved, StepStatus
+from contracts.process import Saved
+from contracts.run import Cost, RunStatus, StepStatus
 
 TENTHS_UP_TO = 9.95
 MINUTE = 60

@@ -35,6 +35,8 @@ THEME = Theme(
         "command": "bold",
         "faint": "dim",
         "name": "bold",
+        "removed": "red",
+        "added": "green",
     }
 )
 

@@ -4,30 +4,25 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from cli.agents import gauges, history_text, notes_left
 from cli.approvals import approval
 from cli.blocks import MAX_VALUE_LINES, commands_text, facts, value_text
 from cli.helpers import helpers
+from cli.incidents import incident_panel
 from cli.marks import Marks, cost_text, dollars, moment, saved_text, took
 from cli.output import command
 from cli.tree import MAX_ROWS, one_line, plan_tree
 from contracts.effects import UndoCall
-from contracts.incidents import Incident
+from contracts.incidents import Paused
 from contracts.plans import Revision
 from contracts.run import RunView
 from contracts.state import StateEntry
 from runtime.watch import Observation
 
-_HELP = {
-    "retry": "try it again as it is",
-    "amend": "try it again with other arguments",
-    "skip": "go on without it",
-    "complete": "it was done by hand; give its output",
-    "replan": "have the goal planned anew",
-    "abort": "give the run up and take its effects back (--no-undo leaves them)",
-}
+MAX_REMARKS_SHOWN = 10
 
 
 def run_screen(
@@ -107,7 +102,9 @@ def header(seen: Observation, marks: Marks, now: datetime) -> Text:
 
 
 def attention(view: RunView, marks: Marks, now: datetime, *, live: bool = False) -> Iterator[RenderableType]:
-    """What the run waits for, then what is broken, then what was refused."""
+    """What the run waits for, then what is broken, what people noted, what was refused."""
+    if view.paused is not None:
+        yield _paused(view, view.paused, marks, live=live)
     for waiting in view.waiting:
         if waiting.kind == "approval":
             yield approval(view, waiting, marks, now, live=live)
@@ -116,7 +113,9 @@ def attention(view: RunView, marks: Marks, now: datetime, *, live: bool = False)
             what = f" for event {waiting.title}" if waiting.kind == "event" else ""
             yield Text(f"{marks.icon('waiting')} {waiting.step} waits{what}{until}", style="waiting")
     for incident in view.incidents:
-        yield _incident(view, incident, marks, now, live=live)
+        yield incident_panel(incident, marks, now, live=live)
+    if view.remarks:
+        yield _remarks(view)
     if view.refused:
         yield Text("\n".join(("signals that did not hold:", *(f"  {line}" for line in view.refused))), style="faint")
 
@@ -137,35 +136,27 @@ def ending(seen: Observation) -> RenderableType:
     return Group(Text(view.status, style=view.status), facts(rows))
 
 
-def _incident(view: RunView, incident: Incident, marks: Marks, now: datetime, *, live: bool) -> RenderableType:
-    tried = (
-        f"tried {incident.attempts} time{'s' if incident.attempts != 1 else ''}" if incident.attempts else "not tried"
-    )
-    rows: list[tuple[str, Text]] = [
-        ("error", Text(f"{incident.error.type}: {incident.error.message}", style="failed")),
-        ("since", Text(f"{took(incident.since, now)} ago, {tried}")),
-    ]
-    if incident.input is not None:
-        rows.append(("with", value_text(incident.input)))
-    if incident.blocks:
-        rows.append(("blocks", Text(", ".join(incident.blocks))))
-    if incident.done:
-        rows.append(("kept", Text(f"{', '.join(incident.done)}; not done again")))
-    extra = {"amend": ("--value", "JSON"), "complete": ("--value", "JSON")}
-    commands = [
-        (command("repair", view.run, incident.step, action, *extra.get(action, ())), _HELP.get(action, ""))
-        for action in incident.actions
-    ]
-    title = Text.assemble(
-        (f"{marks.icon('attention')} ", "attention"),
-        (f"{incident.step} needs an operator", "bold"),
-        (f"  {one_line(incident.title)}", "faint"),
-    )
-    return Group(title, facts(rows), commands_text(commands, live=live))
-
-
 def _retrying(seen: Observation, *, live: bool) -> Iterator[RenderableType]:
     """The whole failures of steps that are being retried; a live tree has room for their first words only."""
     for step, attempt in seen.attempts.items():
         if attempt.failure and not live:
             yield Text(f"{step} is at try {attempt.number} after: {attempt.failure}", style="faint")
+
+
+def _paused(view: RunView, paused: Paused, marks: Marks, *, live: bool) -> RenderableType:
+    why = f": {one_line(paused.reason)}" if paused.reason else ""
+    line = f"{marks.icon('waiting')} paused by {paused.by} since {moment(paused.at)}{why}"
+    return Group(Text(line, style="waiting"), commands_text([(command("resume", view.run), "")], live=live))
+
+
+def _remarks(view: RunView) -> RenderableType:
+    """What people noted, the last ones."""
+    lines = [
+        Text.assemble((f"{moment(remark.at)}  ", "faint"), (remark.by, "name"), f"{_of(remark.step)}: {remark.text}")
+        for remark in view.remarks[-MAX_REMARKS_SHOWN:]
+    ]
+    return Group(Text("notes", style="bold"), *(Padding(line, (0, 0, 0, 2)) for line in lines))
+
+
+def _of(step: str | None) -> str:
+    return f" of {step}" if step else ""

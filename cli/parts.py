@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from contracts.board import BoardStore
 from contracts.connections import McpServer, Pins
 from contracts.egress import Egress
+from contracts.record import RecordStore
 from runtime.catalog import Catalog
 from runtime.client import Connection
 from runtime.settings import Settings
@@ -16,6 +17,8 @@ RunWorker = Callable[[Settings, Connection, Catalog], AbstractAsyncContextManage
 
 OpenBoard = Callable[[Settings], AbstractAsyncContextManager[BoardStore]]
 """Opens the board for the length of a block."""
+OpenRecords = Callable[[Settings], AbstractAsyncContextManager[RecordStore]]
+"""Opens the records of runs for the length of a block."""
 Offers = Callable[[Mapping[str, tuple[McpServer, str]], Egress], Awaitable[Pins]]
 """What MCP servers offer now, by group with the folder of its file. Raises CallerError for one that cannot be asked."""
 
@@ -24,4 +27,5 @@ Offers = Callable[[Mapping[str, tuple[McpServer, str]], Egress], Awaitable[Pins]
 class Parts:
     worker: RunWorker
     board: OpenBoard
+    records: OpenRecords
     offers: Offers

@@ -5,15 +5,15 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from contracts.base import Json, parse_duration
-from contracts.decisions import Actor
+from contracts.decisions import Cancel, is_of_system
 from contracts.errors import CallerError, DefinitionInvalid, InputInvalid
 from language.source import load_yaml
+from runtime.settings import Settings
 
 MAX_SHOWN = 60
-_PERSON: TypeAdapter[str] = TypeAdapter(Actor)
 
 
 def read_value(given: str, option: str) -> Json:
@@ -44,16 +44,34 @@ def read_value(given: str, option: str) -> Json:
     )
 
 
-def read_person(given: str, option: str) -> str:
-    """`user:alice`, also of `alice`.
+def read_text(given: str, option: str) -> str:
+    """A text, or that of a file when it is `@FILE`.
+
+    Raises:
+        InputInvalid: the file cannot be read.
+    """
+    if not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).expanduser().read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputInvalid(f"{option} {given}: the file cannot be read: {error}") from error
+
+
+def actor_of(by: str | None, settings: Settings) -> str:
+    """Who says something: `--by`, else the settings.
 
     Raises:
         CallerError: it is no name.
     """
+    given = by or settings.actor
     try:
-        return _PERSON.validate_python(given)
+        named = Cancel(by=given).by
     except ValidationError as error:
-        raise CallerError(f"{option} {given!r} is no name of a person; write alice or user:alice") from error
+        raise CallerError(f"{given!r} is no name of a person; write alice or user:alice") from error
+    if is_of_system(named):
+        raise CallerError(f"{named} is the engine itself, and no person; write alice or user:alice")
+    return named
 
 
 def read_duration(given: str, option: str) -> timedelta:

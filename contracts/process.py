@@ -340,6 +340,14 @@ class Value(Contract):
     currency: str = "EUR"
 
 
+class Saved(Contract):
+    """What a run saves against doing it by hand; `money` in `currency`."""
+
+    minutes: float
+    money: float
+    currency: str
+
+
 class Process(Contract):
     """A whole process file."""
 

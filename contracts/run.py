@@ -9,14 +9,14 @@ from contracts.agent import ChildRecord, HistoryGauge, Note
 from contracts.asks import Ask
 from contracts.ballot import ApprovalState, Claim, Comment, Delegation, Vote
 from contracts.base import Contract, Json
-from contracts.decisions import Actor, Receipt
+from contracts.decisions import Actor, AgentChange, Receipt
 from contracts.effects import UndoCall
 from contracts.errors import ErrorInfo
 from contracts.events import Event
-from contracts.incidents import Incident
+from contracts.incidents import Incident, Paused, Remark, Repaired, Tried
 from contracts.model import Usage
 from contracts.plans import PlanRecord, Revision
-from contracts.process import Budget, Process
+from contracts.process import Budget, Process, Saved
 from contracts.record import RecordMark, RecordState
 from contracts.state import StateEntry, StateValue
 from contracts.tools import ToolSpec
@@ -45,8 +45,20 @@ class Definition(Contract):
     hash: str
 
 
+class Rerun(Contract):
+    """An ended run is started again from where it stood. `from`: a step that starts again, and all that needs it,
+    though it had completed. `redo`: effects that were not taken back may be made once more."""
+
+    of: str = Field(description="the run that ended")
+    by: Actor
+    reason: str = ""
+    from_: Annotated[str | None, Field(alias="from")] = None
+    redo: bool = False
+
+
 class RunRequest(Contract):
-    """The input of workflow `Process`. `process` and `input` are enough: the definition is then loaded by name."""
+    """The input of workflow `Process`. `process` and `input` are enough: the definition is then loaded by name. With
+    `rerun`, which the run of the number after that of the ended one has, all is loaded from the ended one."""
 
     process: str
     input: Json = None
@@ -55,6 +67,9 @@ class RunRequest(Contract):
     priority: Annotated[int, Field(ge=1, le=5)] | None = None
     granted: Budget = Field(default=Budget(), description="what an agent gives the run out of what it has left")
     definition: Definition | None = None
+    rerun: Rerun | None = None
+    origin: str | None = Field(default=None, description="the first run of a chain of reruns; keys of effects are its")
+    number: int = Field(default=1, description="place in that chain")
     snapshot: "Snapshot | None" = Field(default=None, description="set by continue-as-new only")
 
 
@@ -89,10 +104,21 @@ class StepRecord(Contract):
     ask: Ask | None = Field(default=None, description="what an agent asks; `ID/ask-N` inside the agent's step")
     notes: tuple[Note, ...] = Field(default=(), description="what its agent left to know, the last ones")
     children: tuple[ChildRecord, ...] = Field(default=(), description="who worked for its agent, the last ones")
+    tried: tuple[Tried, ...] = Field(default=(), description="what it came to each time it stopped for an operator")
+    repaired: Repaired | None = Field(default=None, description="what an operator did about it last")
+    agent: AgentChange | None = Field(default=None, description="what an operator changed for its agent")
+    fallback: str | None = Field(default=None, description="the step that an operator has stand in for it")
 
-    def key(self, run: str) -> str:
+    redone: int = Field(default=0, description="how often a rerun had its effect made anew, since it was taken back")
+    resumes: str | None = Field(default=None, description="the sub-process that is to go on, after a rerun")
+
+    def effect(self, origin: str) -> str:
+        """What its effect is known by: the first run of the chain, and the step; once more when it was taken back."""
+        return f"{origin}/{self.id}" + (f"^{self.redone}" if self.redone else "")
+
+    def key(self, origin: str) -> str:
         """The idempotency key of its effect: other arguments are another effect, so an amended call has its own."""
-        return f"{run}/{self.id}" + (f"~{self.amended}" if self.amended else "")
+        return self.effect(origin) + (f"~{self.amended}" if self.amended else "")
 
 
 class Snapshot(Contract):
@@ -107,6 +133,8 @@ class Snapshot(Contract):
     generation: int = 1
     warned: tuple[str, ...] = Field(default=(), description="budgets and limits whose warning was given")
     record: RecordState = RecordState()
+    paused: Paused | None = None
+    remarks: tuple[Remark, ...] = ()
 
 
 class StageView(Contract):
@@ -194,14 +222,6 @@ class Cost(Contract):
         )
 
 
-class Saved(Contract):
-    """What a run saved against its manual baseline; `money` in `currency`."""
-
-    minutes: float
-    money: float
-    currency: str
-
-
 class Page(Contract):
     """The argument of query `view`, which may be left out: some of the steps, or one alone with its whole output and
     all that it shows to those who decide."""
@@ -230,10 +250,13 @@ class RunView(Contract):
     started: datetime
     ended: datetime | None = None
     started_by: str | None = None
+    rerun_of: str | None = Field(default=None, description="the ended run that this one goes on with")
     steps: tuple[StepView, ...]
     next: int | None = Field(default=None, description="offset of the next page, when there are more steps")
     waiting: tuple[Waiting, ...] = ()
     incidents: tuple[Incident, ...] = ()
+    paused: Paused | None = None
+    remarks: tuple[Remark, ...] = Field(default=(), description="the last notes that people left")
     state: dict[str, StateEntry] = {}
     refused: tuple[str, ...] = Field(default=(), description="the last signals that did not hold, and why")
     history: HistoryGauge | None = None

@@ -10,6 +10,7 @@ from temporalio.client import Client
 from contracts.base import Json
 from contracts.incidents import Incident
 from contracts.names import OPERATOR, PROCESS_ATTRIBUTE, WAITS_FOR_ATTRIBUTE
+from contracts.process import Saved
 from runtime.asking import views
 from runtime.runs import quoted
 
@@ -67,6 +68,17 @@ class Cause:
     @property
     def runs(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(each.run for each in self.found))
+
+    @property
+    def worth(self) -> tuple[Saved, ...]:
+        """What its runs save once they are through, by currency."""
+        found = {each.run: each.incident.worth for each in self.found if each.incident.worth is not None}
+        sums: dict[str, Saved] = {}
+        for worth in found.values():
+            known = sums.get(worth.currency, Saved(minutes=0, money=0, currency=worth.currency))
+            minutes, money = known.minutes + worth.minutes, known.money + worth.money
+            sums[worth.currency] = Saved(minutes=minutes, money=money, currency=worth.currency)
+        return tuple(sums.values())
 
     @property
     def steps(self) -> tuple[str, ...]:

@@ -19,11 +19,11 @@ with workflow.unsafe.imports_passed_through():
     from contracts.record import EventKind
     from language.constraints import refusal
     from language.schema import violations
+    from workflows.amending import check_arguments
     from workflows.calls import Call, call_engine
     from workflows.electorate import live_claims
     from workflows.engine import Engine
     from workflows.plan import Node
-    from workflows.repairing import check_arguments
     from workflows.seats import Seating
 
 

@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
     from contracts.decisions import Receipt, Repair
     from contracts.errors import CriteriaNotMet, ErrorInfo, OutputInvalid, StepError
+    from contracts.incidents import MAX_TRIED
     from contracts.model import Usage
     from contracts.run import IDLE, Definition, RunRequest, Snapshot, StepStatus
     from contracts.state import StateValue
@@ -22,10 +23,12 @@ with workflow.unsafe.imports_passed_through():
     from language.schema import violations
     from workflows.ends import Ending, Known
     from workflows.evaluating import Evaluating
+    from workflows.pausing import Pausing
     from workflows.plan import Node, Plan, Scope
     from workflows.record import Record
     from workflows.shares import Share
     from workflows.state import SharedState
+    from workflows.tries import tried
 
 MAX_IN_FLIGHT = 500
 """Activities and child runs at once. The server fails a workflow task that would make it 2,000."""
@@ -35,7 +38,7 @@ OnFailure = Callable[["Engine", Node, StepError], Awaitable[bool]]
 """Deals with a step's failure; whether the step is to be tried once more."""
 
 
-class Engine(Evaluating):
+class Engine(Evaluating, Pausing):
     """One run's plan in motion. Everything that must outlive a continue-as-new is in the nodes' records."""
 
     def __init__(
@@ -47,13 +50,15 @@ class Engine(Evaluating):
         on_failure: OnFailure,
     ) -> None:
         snapshot = request.snapshot or Snapshot(started=workflow.info().start_time, records=(), completions=0)
-        super().__init__(run, request, definition)
+        Evaluating.__init__(self, run, request, definition)
+        Pausing.__init__(self, snapshot.paused)
         self.started = snapshot.started
         self.generation = snapshot.generation
         self.completions = snapshot.completions
         self.seen: dict[str, Receipt | StateValue] = dict(snapshot.seen)
         self.said = dict(snapshot.said)
-        self.record = Record(run, workflow.info().first_execution_run_id, definition.process.process, snapshot.record)
+        execution, process = workflow.info().first_execution_run_id, definition.process.process
+        self.record = Record(run, execution, process, snapshot.record, self.origin)
         self.state = SharedState(definition.process.state, snapshot.state, self.record.state_written)
         records = {record.id: record for record in snapshot.records}
         self.plan = Plan(definition.process.steps, records, self.record.step_changed)
@@ -69,6 +74,7 @@ class Engine(Evaluating):
         self.replanning: set[Scope] = set()
         self.shares: dict[Node, Share] = {}
         self.warned = set(snapshot.warned)
+        self.remarks = snapshot.remarks
         self.usage = sum((record.usage for record in snapshot.records if record.usage), Usage())
         self._actions = actions
         self._on_failure = on_failure
@@ -203,6 +209,9 @@ class Engine(Evaluating):
             try:
                 if error is not None:
                     raise error
+                if node.record.status == "pending":
+                    await self.let_start(node)
+                node.has_begun = True
                 await self._attempt(node)
             except StepError as failed:
                 error = None
@@ -259,7 +268,7 @@ class Engine(Evaluating):
             changes["order"] = self.completions
         if by is not None:
             changes["by"] = by
-        if node.is_leaf:
+        if node.is_leaf and not node.record.amended:  # What a person put there is kept, for a rerun.
             changes["input"] = None
         node.update(**changes)
         if node.record.tainted and node.holder.owner is not None:
@@ -303,6 +312,8 @@ class Engine(Evaluating):
 
     async def park(self, node: Node, error: ErrorInfo) -> Repair:
         """Wait for an operator; the rest of the run goes on."""
+        if node.record.status != "attention" or node.record.error != error:  # else it was parked when the run continued
+            node.update(tried=(*node.record.tried, tried(node, error, workflow.now()))[-MAX_TRIED:])
         node.update(status="attention", error=error, ended=None)
         self.parked[node.id] = node
         self.touch()
@@ -317,9 +328,7 @@ class Engine(Evaluating):
     @contextlib.asynccontextmanager
     async def working(self, node: Node, *, drains: bool = True) -> AsyncIterator[None]:
         """A place among the calls in flight. `drains`: continue-as-new waits for what is done in it."""
-        # Who asks for an agent needs no place of its own: the agent has one, and does nothing in it meanwhile.
-        place = self.slots if node.role != "ask" else contextlib.nullcontext()
-        async with place:
+        async with self._place(node):
             if self.draining:
                 await asyncio.Event().wait()  # The run continues as new, where this step is started again.
             node.update(status="running", started=node.record.started or workflow.now())
@@ -332,6 +341,21 @@ class Engine(Evaluating):
                 self.drainable -= drains
                 node.interruptible = True
                 self.active.discard(node)
+
+    @contextlib.asynccontextmanager
+    async def _place(self, node: Node) -> AsyncIterator[None]:
+        if node.role == "ask":  # The agent that asks has a place, and does nothing in it meanwhile.
+            yield
+            return
+        await self.slots.acquire()
+        while self.is_held(node):
+            self.slots.release()
+            await self.let_start(node)
+            await self.slots.acquire()
+        try:
+            yield
+        finally:
+            self.slots.release()
 
     def await_outside(self, node: Node, **changes: Any) -> None:
         """From now on the step waits for people or time."""
@@ -349,11 +373,18 @@ class Engine(Evaluating):
     def is_drained(self) -> bool:
         return self.drainable == 0
 
+    def as_request(self) -> RunRequest:
+        """The run as it would go on from here."""
+        return self.request.model_copy(update={"definition": self.definition, "snapshot": self.snapshot()})
+
     def snapshot(self) -> Snapshot:
         """Everything a fresh start of the same run needs, besides its request."""
         return Snapshot(
             started=self.started,
-            records=tuple(node.record for node in self.plan.walk() if not node.is_untouched),
+            records=(
+                *(node.record for node in self.plan.walk() if not node.is_untouched),
+                *self.plan.unopened(),
+            ),
             completions=self.completions,
             seen=self.seen,
             said=self.said,
@@ -361,6 +392,8 @@ class Engine(Evaluating):
             generation=self.generation + 1,
             warned=tuple(sorted(self.warned)),
             record=self.record.state(),
+            paused=self.paused,
+            remarks=self.remarks,
         )
 
 

@@ -21,6 +21,7 @@ class Evaluating:
 
     def __init__(self, run: str, request: RunRequest, definition: Definition) -> None:
         self.run = run
+        self.origin = request.origin or run
         self.request = request
         self.definition = definition
         self._facts = {

@@ -7,9 +7,11 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import Repair
     from contracts.errors import Cancelled, ErrorInfo, OutcomeUnknown, StepError
     from contracts.process import Fallback
+    from workflows.amending import amendment
     from workflows.ends import Ending, Known
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.plan import Node, stand_in
+    from workflows.standing_in import stand_in_of
 
 
 async def deal_with(engine: Engine, node: Node, error: StepError) -> bool:
@@ -59,10 +61,21 @@ def _is_its_owners(node: Node) -> bool:
 
 
 async def _ask(engine: Engine, node: Node, info: ErrorInfo) -> None:
-    repair = await engine.park(node, info)
-    if repair.action == "replan":
+    repaired = node.record.repaired
+    pending = repaired.pending if repaired is not None else None
+    repair = pending or await engine.park(node, info)
+    if repair.action == "fallback":
+        other = stand_in_of(engine.plan, node, repair.value)
+        if node.fallback is not None and node.fallback is not other:
+            engine.settle(node.fallback, "skipped")
+        stand_in(node, other)
+        node.update(fallback=other.id, by=repair.by)
+        await engine.fall_back(node, other, info)
+    elif repair.action == "replan":
         reason = f"{repair.by} wants another plan" + (f": {repair.reason}" if repair.reason else "")
         unplanned = await goal.replan(engine, node, info, ordered=reason)
+        if repaired := node.record.repaired:
+            node.update(repaired=repaired.model_copy(update={"pending": None}))
         if unplanned is not None:
             await _ask(engine, node, unplanned)
     else:
@@ -77,8 +90,8 @@ def _mend(engine: Engine, node: Node, repair: Repair) -> None:
         case "complete":
             engine.settle(node, "completed", output=repair.value, by=repair.by)
         case "amend":
-            amended = {"input": repair.value, "amended": node.record.amended + 1, "amended_by": repair.by}
-            node.start_afresh(status="pending", by=repair.by, **amended)
+            tries = node.record.tries + (repair.value is None)
+            node.start_afresh(**amendment(engine, node, repair).changes, tries=tries, by=repair.by)
         case "abort":
             undo = not (isinstance(repair.value, dict) and repair.value.get("undo") is False)
             reason = f"aborted by {repair.by}" + (f": {repair.reason}" if repair.reason else "")

@@ -9,6 +9,8 @@ with workflow.unsafe.imports_passed_through():
     import workflows.deciding as deciding
     import workflows.messages as messages
     import workflows.operators as operators
+    import workflows.remarks as remarks
+    import workflows.repairing as repairing
     import workflows.steps.asks as asks
     import workflows.steps.budget as budget
     import workflows.steps.goal as goal
@@ -25,19 +27,22 @@ with workflow.unsafe.imports_passed_through():
         EVENT_SIGNAL,
         LEASE_SIGNAL,
         LOG_QUERY,
+        PREVIEW_QUERY,
         PUT_STATE,
         RECEIPT_QUERY,
         REPAIR,
+        SNAPSHOT_QUERY,
         STATE_QUERY,
         VIEW_QUERY,
         WITHDRAW_SIGNAL,
     )
     from contracts.record import RecordTail
-    from contracts.run import Page, RunStatus, RunView
+    from contracts.run import Page, RunRequest, RunStatus, RunView
     from contracts.state import PutState, StateValue
     from workflows.engine import Engine
 
 LOADING = "the run is still loading its process; ask again in a moment"
+
 MAX_REFUSED = 20
 """Refused signals the view remembers."""
 
@@ -78,6 +83,22 @@ class Inbox:
     def receipt(self, id: str) -> Receipt | None:  # noqa: A002 - as a decision calls it
         taken = self._engine.seen.get(id) if self._engine is not None else None
         return taken if isinstance(taken, Receipt) else None
+
+    @workflow.query(name=SNAPSHOT_QUERY)
+    def snapshot(self, *payload: Json) -> RunRequest:
+        """What a rerun begins with. Takes nothing; whatever is sent is not looked at."""
+        if self._engine is None:
+            raise ApplicationError(self._not_started or LOADING, type="Loading")
+        return self._engine.as_request()
+
+    @workflow.query(name=PREVIEW_QUERY)
+    def preview(self, *payload: Json) -> Receipt:
+        if self._engine is None:
+            raise ApplicationError(self._not_started or LOADING, type="Loading")
+        try:
+            return messages.preview(self._engine, messages.parse(Repair, payload))
+        except Refused as error:
+            raise _refusal(error) from error
 
     @workflow.update(name=DECIDE)
     async def decide(self, *payload: Json) -> Receipt:
@@ -172,14 +193,17 @@ class Inbox:
             message = messages.parse(model, payload)
             engine = await self._loaded()
             self._check_now(engine, message)
-            if isinstance(message, Decision):
-                await goal.check_edits(engine, message)
-                await deciding.check_person(engine, message)
-                self._check_now(engine, message)
             if isinstance(message, Repair | Cancel):
                 await operators.authorise(engine, message)
                 self._check_now(engine, message)  # again: the run went on while the directory was asked
-            return messages.take(engine, message)
+            if isinstance(message, Decision | Repair):
+                await _prepare(engine, message)
+                self._check_now(engine, message)
+            is_new = not messages.is_known(engine, message)
+            taken = messages.take(engine, message)
+            if is_new:
+                await remarks.pass_on(engine, message)
+            return taken
         except Refused as error:
             self._record_refusal(model, payload, error)
             raise _refusal(error) from error
@@ -222,6 +246,21 @@ class Inbox:
         while self._engine is None:
             await workflow.wait_condition(lambda: self._engine is not None)
         return self._engine
+
+
+async def _prepare(engine: Engine, message: Decision | Repair) -> None:
+    """What a message that `check` let through needs from outside before it is taken.
+
+    Raises:
+        Refused: it does not hold after all.
+    """
+    if messages.is_known(engine, message):
+        return
+    if isinstance(message, Decision):
+        await goal.check_edits(engine, message)
+        await deciding.check_person(engine, message)
+    else:
+        await repairing.prepare(engine, message)
 
 
 def _refusal(error: Refused) -> ApplicationError:

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.repairing as repairing
     from contracts.base import Contract, Json
     from contracts.decisions import Cancel, Decision, Receipt, Repair, subject_hash
     from contracts.errors import Refused
@@ -13,7 +14,6 @@ with workflow.unsafe.imports_passed_through():
     from contracts.state import PutState, StateValue
     from workflows.deciding import check_decision, decide
     from workflows.engine import Engine
-    from workflows.repairing import cancel, check_repair, repair
 
 Message = Decision | Repair | Cancel | PutState
 M = TypeVar("M", Decision, Repair, Cancel, PutState)
@@ -52,16 +52,37 @@ def check(engine: Engine, message: Contract) -> None:
     """Raises:
     Refused: the message does not hold; why, and what holds instead.
     """
-    if isinstance(message, Message) and message.id is not None and message.id in engine.seen:
-        if engine.said.get(message.id, _digest(message)) != _digest(message):
-            raise Refused(f"the id {message.id} was used for something else already; give this one an id of its own")
+    if isinstance(message, Message) and is_known(engine, message):
         return
     if isinstance(message, Decision):
         check_decision(engine, message)
     elif isinstance(message, Repair):
-        check_repair(engine, message)
+        repairing.check_repair(engine, message)
     elif isinstance(message, Cancel) and engine.ending is not None:
         raise Refused(f"the run is ending already: {engine.ending.error.message}")
+
+
+def is_known(engine: Engine, message: Message) -> bool:
+    """Whether a message with this id was taken already; it gets the same answer.
+
+    Raises:
+        Refused: the id was used, and for something else.
+    """
+    if message.id is None or message.id not in engine.seen:
+        return False
+    if engine.said.get(message.id, _digest(message)) != _digest(message):
+        raise Refused(f"the id {message.id} was used for something else already; give this one an id of its own")
+    return True
+
+
+def preview(engine: Engine, said: Repair) -> Receipt:
+    """What a repair would come to.
+
+    Raises:
+        Refused: it does not hold.
+    """
+    repairing.check_repair(engine, said)
+    return repairing.outcome(engine, said)
 
 
 def take(engine: Engine, message: Message) -> Receipt | StateValue:
@@ -77,7 +98,7 @@ def take(engine: Engine, message: Message) -> Receipt | StateValue:
     if isinstance(message, Decision):
         receipt = decide(engine, message)
     elif isinstance(message, Repair):
-        receipt = repair(engine, message)
+        receipt = repairing.repair(engine, message)
     elif isinstance(message, PutState):
         receipt = engine.state.write(
             message.key,
@@ -89,7 +110,7 @@ def take(engine: Engine, message: Message) -> Receipt | StateValue:
             tainted=message.tainted,
         )
     else:
-        receipt = cancel(engine, message)
+        receipt = repairing.cancel(engine, message)
     if message.id is not None:
         engine.seen[message.id] = receipt
         engine.said[message.id] = _digest(message)

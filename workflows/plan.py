@@ -17,6 +17,7 @@ from contracts.asks import Ask
 from contracts.ballot import ApprovalState
 from contracts.base import Json
 from contracts.decisions import Repair
+from contracts.effects import UndoCall
 from contracts.errors import ErrorInfo
 from contracts.process import ApprovalStep, Fallback, GoalStep, GroupStep, Step
 from contracts.run import IDLE, SETTLED, StepRecord
@@ -80,7 +81,8 @@ class Scope:
 class Node:
     """A step at run time. `record` is its only state that outlives a continue-as-new.
 
-    `scope` is where its names are looked up, `holder` who counts on it: of a step they are the same.
+    `scope` is where its names are looked up, `holder` who counts on it: of a step they are the same. `undoing`:
+    the call by which its effect is being taken back.
     """
 
     id: str
@@ -99,6 +101,9 @@ class Node:
     inner: Scope | None = None
     asks: Scope | None = None
     dropped: bool = False
+    has_begun: bool = False
+    undoing: UndoCall | None = None
+    is_taken_back: bool = False
     task: asyncio.Task[None] | None = None
     interruptible: bool = True
     rows: tuple[StepRecord, str] | None = None
@@ -133,8 +138,14 @@ class Node:
         record = self.saved
         if record is None:
             return True
-        changed = record.amended or record.tries or record.called or record.asked or record.ask
-        return record.status == "pending" and not changed
+        changed = record.amended or record.tries or record.called or record.asked or record.ask or record.repaired
+        is_of_rerun = record.redone > 0 or record.resumes is not None
+        return record.status == "pending" and not changed and not is_of_rerun
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is still to start, so that what it is going to do can be changed."""
+        return not self.has_begun and (self.saved is None or self.saved.status == "pending")
 
     @property
     def has_items(self) -> bool:
@@ -188,6 +199,7 @@ class Node:
 
     def start_afresh(self, **changes: Any) -> None:
         """Back to where it has not begun: its deadline and its waits begin again. What holds others stays open."""
+        self.has_begun = False
         status = "pending" if self.inner is None else "running"
         self.update(**{"status": status, "error": None, "started": None, "until": None, "event": None, **changes})
 
@@ -313,8 +325,10 @@ class Plan:
                 else:
                     need.dependents.append(node)
             if isinstance(node.step.on_failure, Fallback):
-                node.fallback = scope.nodes[node.step.on_failure.fallback]
-                node.fallback.stands_in_for = node
+                stand_in(node, scope.nodes[node.step.on_failure.fallback])
+        for node in added.values():
+            if node.saved is not None and node.saved.fallback is not None:
+                stand_in(node, self.nodes[node.saved.fallback])
         scope.recount()
 
     def walk(self) -> Iterator[Node]:
@@ -322,6 +336,10 @@ class Plan:
         for node in self.root.nodes.values():
             yield node
             yield from node.all_inside()
+
+    def unopened(self) -> Iterator[StepRecord]:
+        """What a rerun knows of steps inside of what has not begun again."""
+        yield from (record for name, record in self._records.items() if record.redone and name not in self.nodes)
 
     def first(self, count: int) -> list[Node]:
         """The first so many of `walk`, of which a page is made at every step."""
@@ -364,6 +382,11 @@ class Plan:
             holder.nodes[node_id] = node
         self.nodes[node_id] = node
         return node
+
+
+def stand_in(node: Node, other: Node) -> None:
+    """From now on the other step is the one that runs instead of the node should it fail."""
+    node.fallback, other.stands_in_for = other, node
 
 
 def _was_opened(node: Node) -> bool:

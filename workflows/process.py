@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     import workflows.gauges as gauges
     import workflows.messages as messages
     import workflows.recording as recording
+    import workflows.rerunning as rerunning
     import workflows.view as view
     from contracts.activities import LOAD_PROCESS, LoadProcess
     from contracts.approval import names_starter
@@ -56,6 +57,9 @@ class ProcessWorkflow(Inbox):
     async def run(self, *payload: Json) -> RunResult:
         try:
             request = _read(payload)
+            is_new = request.snapshot is None
+            if request.rerun is not None and is_new:
+                request = await rerunning.loaded(request, request.rerun)
             definition = await self._definition(request)
         except ApplicationError as error:
             self._not_started = error.message
@@ -64,7 +68,7 @@ class ProcessWorkflow(Inbox):
         self._engine = engine
         publisher = asyncio.create_task(self._publish(engine))
         engine.watch(publisher)
-        recorder = self._record(engine)
+        recorder = self._record(engine, is_new=is_new)
         engine.begin(engine.plan.root)
         await self._advance(engine)
         if engine.ending is None:
@@ -136,8 +140,7 @@ class ProcessWorkflow(Inbox):
         await workflow.wait_condition(lambda: engine.is_through() or engine.is_drained)
         await workflow.wait_condition(workflow.all_handlers_finished)
         if not engine.is_through() and engine.is_drained:
-            request = engine.request.model_copy(update={"definition": engine.definition, "snapshot": engine.snapshot()})
-            workflow.continue_as_new(request)
+            workflow.continue_as_new(engine.as_request())
 
     def _try_output(self, engine: Engine) -> None:
         try:
@@ -152,10 +155,12 @@ class ProcessWorkflow(Inbox):
         undone = await undo_run(engine) if ending.undo else 0
         self._status = "undone" if undone and ending.status == "failed" else ending.status
 
-    def _record(self, engine: Engine) -> "asyncio.Task[None] | None":
+    def _record(self, engine: Engine, *, is_new: bool) -> "asyncio.Task[None] | None":
         """Begin the record, or go on with it after a continue-as-new; what writes it while the run goes on."""
         request, process = engine.request, engine.definition.process
-        if request.snapshot is None:
+        if is_new and request.rerun is not None:
+            rerunning.record(engine, request.rerun)
+        elif is_new:
             engine.record.add(
                 "run.started",
                 by=request.started_by or BY_ITSELF,
@@ -198,7 +203,7 @@ class ProcessWorkflow(Inbox):
 
     def _end_record(self, engine: Engine) -> None:
         facts: dict[str, Json] = {"error": self._error.type} if self._error else {"output": digest(self._output)}
-        if engine.usage.calls:
+        if engine.usage.tokens:
             facts |= {"cost": engine.usage.cost, "tokens": engine.usage.tokens}
         engine.record.add(
             END_KINDS[self._status],

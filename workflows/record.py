@@ -45,8 +45,9 @@ _WITH_REASON: frozenset[StepStatus] = frozenset({"attention", "skipped", "failed
 class Record:
     """Events in the order in which they happened. A write takes those that are not known to be written, in batches."""
 
-    def __init__(self, run: str, execution: str, process: str, state: RecordState) -> None:
+    def __init__(self, run: str, execution: str, process: str, state: RecordState, origin: str) -> None:
         self._run = run
+        self._origin = origin
         self._execution = execution
         self._process = process
         self._written = self.mark = RecordMark(events=state.written, head=state.head)
@@ -90,7 +91,7 @@ class Record:
             self.add("step.kept", by=by, step=after.id, reason=left)
             return
         reason = after.error.message if after.error and after.status in _WITH_REASON else ""
-        self.add(kind, by=by, step=after.id, reason=reason, **_facts(self._run, after))
+        self.add(kind, by=by, step=after.id, reason=reason, **_facts(self._origin, after))
 
     def plan_changed(self, step: str, revision: Revision) -> None:
         """A goal has a plan, or another one."""
@@ -149,7 +150,7 @@ class Record:
         )
 
 
-def _facts(run: str, record: StepRecord) -> dict[str, Json]:
+def _facts(origin: str, record: StepRecord) -> dict[str, Json]:
     """What identifies what a step did: digests, keys, who worked for it, what that took."""
     facts: dict[str, Json] = {}
     if record.status == "waiting" and record.until is not None:
@@ -161,12 +162,12 @@ def _facts(run: str, record: StepRecord) -> dict[str, Json]:
     if record.error is not None:
         facts["error"] = record.error.type
     if record.kind == "tool" and record.attempts:
-        facts["key"] = record.key(run)
+        facts["key"] = record.key(origin)
     if record.attempts > 1:
         facts["attempts"] = record.attempts
     if record.child is not None:
         facts["child"] = record.child
-    if record.usage is not None:
+    if record.usage is not None and record.usage.tokens:
         facts["cost"] = record.usage.cost
         facts["tokens"] = record.usage.tokens
     return facts

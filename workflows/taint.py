@@ -36,7 +36,9 @@ def sees_tainted(engine: Engine, node: Node) -> bool:
     planner, in what was done around it."""
     step = node.step
     given: Json = {} if node.record.amended else step.with_
-    task = step.task if isinstance(step, AgentStep) else step.goal if isinstance(step, GoalStep) else ""
+    is_operators = node.record.agent is not None and node.record.agent.task is not None
+    task = step.task if isinstance(step, AgentStep) and not is_operators else ""
+    task = step.goal if isinstance(step, GoalStep) else task
     if is_tainted(engine, node, task, given):
         return True
     goal = node if node.is_goal else node.goal()

@@ -6,13 +6,15 @@ Every completed step is undone before anything it came after; a step without an 
 import asyncio
 from collections import defaultdict
 from heapq import heappop, heappush
+from typing import cast
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from contracts.base import Json
     from contracts.effects import UndoCall
     from contracts.errors import ErrorInfo, StepError
-    from contracts.process import AgentStep
+    from contracts.process import AgentStep, Undo
     from contracts.run import StepStatus
     from contracts.tools import ToolCall
     from workflows.calls import Call, call_tool
@@ -39,7 +41,7 @@ def undo_calls(engine: Engine, node: Node) -> tuple[UndoCall, ...]:
 
 
 def _key(engine: Engine, node: Node) -> str:
-    return f"{engine.run}/{node.id}/undo"
+    return f"{node.record.effect(engine.origin)}/undo"
 
 
 def undo_by_parent(engine: Engine) -> tuple[UndoCall, ...]:
@@ -119,15 +121,17 @@ def _order(engine: Engine, node: Node) -> int:
 
 
 async def _undo_step(engine: Engine, node: Node) -> bool:
+    before: StepStatus = "completed" if node.record.order is not None else node.record.status
     calls: list[UndoCall] = []
     done = 0
-    before: StepStatus = "completed" if node.record.order is not None else node.record.status
+    node.is_taken_back = True
     node.update(status="undoing")
     engine.touch()
     while node.record.status in ("undoing", "attention"):
         try:
             calls = calls or list(undo_calls(engine, node))
             while done < len(calls):
+                node.undoing = calls[done]
                 await _call(engine, node, calls[done], done)
                 done += 1
             if not calls and not _was_undone_inside(node):
@@ -138,20 +142,24 @@ async def _undo_step(engine: Engine, node: Node) -> bool:
             info = ErrorInfo(type=error.type_name(), message=f"undo failed: {error}", detail=error.detail)
             repair = await engine.park(node, info)
             match repair.action:
-                case "skip" | "abort":
+                case "skip":
                     node.update(status=before, by=repair.by)
                 case "complete":
                     node.update(status="undone", error=None, by=repair.by)
-                case "amend" if calls or node.step.undo is not None:
-                    if not calls and node.step.undo is not None:
-                        calls = [UndoCall(tool=node.step.undo.tool, args={}, key=_key(engine, node))]
-                    key = f"{calls[done].key}~{node.record.amended + 1}"
-                    calls[done] = calls[done].model_copy(update={"args": repair.value, "key": key})
+                case "amend":
+                    again = _amended(engine, node, repair.value)
+                    calls = [*calls[:done], again, *calls[done + 1 :]]
                     node.update(status="undoing", amended=node.record.amended + 1, by=repair.by)
                 case _:
                     node.update(status="undoing", by=repair.by)
     engine.touch()
     return node.record.status == "undone" and bool(calls)
+
+
+def _amended(engine: Engine, node: Node, args: dict[str, Json]) -> UndoCall:
+    """The call that an operator gave other arguments; one whose arguments could not be worked out was never made."""
+    undo = node.undoing or UndoCall(tool=cast(Undo, node.step.undo).tool, args={}, key=_key(engine, node))
+    return undo.model_copy(update={"args": args, "key": f"{undo.key}~{node.record.amended + 1}"})
 
 
 def _was_undone_inside(node: Node) -> bool:

@@ -1,6 +1,5 @@
 """A run as others see it: the view, its status, and what Temporal Web shows. All derived from the steps' records."""
 
-from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
@@ -15,35 +14,26 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
     from contracts.effects import UndoCall
     from contracts.errors import ErrorInfo, ExpressionFailed
-    from contracts.incidents import Incident
     from contracts.model import Usage
     from contracts.names import OPERATOR
-    from contracts.process import (
-        ApprovalStep,
-        EventStep,
-        GroupStep,
-        StateStep,
-        Step,
-        WaitStep,
-    )
+    from contracts.process import EventStep, GroupStep, Step
     from contracts.run import (
         Cost,
         Page,
         RunStatus,
         RunView,
-        Saved,
         StageView,
         StepStatus,
         StepView,
         Waiting,
     )
-    from language.expressions import as_text
     from workflows.electorate import acting_deputies, candidates, live_claims
     from workflows.engine import Engine
     from workflows.gauges import history
+    from workflows.incidents import incidents, saved
     from workflows.plan import Node
-    from workflows.repairing import can_replan
     from workflows.seats import Seating, filled_by
+    from workflows.titles import title, title_of
     from workflows.undo import undo_calls
 
 _FIRST = Page()
@@ -52,9 +42,7 @@ MAX_PAGE_BYTES = 600_000
 MAX_VALUE_BYTES = 64_000
 """Of one value in a page, such as a step's output; a view of the step alone has it whole."""
 MAX_OPEN = 200
-"""Waits, and incidents, of one view."""
-MAX_NAMED = 100
-"""Steps that an incident names."""
+"""Waits of one view."""
 
 
 def live_status(engine: Engine) -> RunStatus:
@@ -62,14 +50,15 @@ def live_status(engine: Engine) -> RunStatus:
     if engine.parked:
         return "attention"
     asking = {node.scope.owner for node in engine.waiting.values() if node.role == "ask"}
-    return "waiting" if engine.waiting and engine.active <= asking else "running"
+    is_waiting = bool(engine.waiting) or engine.paused is not None
+    return "waiting" if is_waiting and engine.active <= asking else "running"
 
 
 def waits_for(engine: Engine) -> list[str]:
-    """People and groups whose decision is awaited, `operator` for incidents; sorted."""
+    """People and groups whose decision is awaited, `operator` for incidents and for a run that is paused; sorted."""
     states = (node.record.approval for node in engine.waiting.values())
     names = {name for state in states if state is not None for name in _awaited(state)}
-    return sorted(names | ({OPERATOR} if engine.parked else set()))
+    return sorted(names | ({OPERATOR} if engine.parked or engine.paused else set()))
 
 
 def _awaited(state: ApprovalState) -> Iterator[str]:
@@ -91,7 +80,7 @@ def run_view(
     process = engine.definition.process
     room = _Room()
     waiting = tuple(_waits(engine, page, room))
-    incidents = tuple(_incidents(engine, room))
+    broken = tuple(incidents(engine, room.bounded, page.step))
     steps, more = _steps(engine, page, room)
     return RunView(
         run=engine.run,
@@ -107,10 +96,13 @@ def run_view(
         started=engine.started,
         ended=ended,
         started_by=engine.request.started_by,
+        rerun_of=engine.request.rerun.of if engine.request.rerun else None,
         steps=steps,
         next=page.offset + len(steps) if more else None,
         waiting=waiting,
-        incidents=incidents,
+        incidents=broken,
+        paused=engine.paused,
+        remarks=engine.remarks,
         state={
             key: entry.model_copy(update={"value": room.bounded(entry.value)})
             for key, entry in engine.state.entries.items()
@@ -119,30 +111,6 @@ def run_view(
         history=history(),
         record=engine.record.mark,
     )
-
-
-def saved(engine: Engine) -> Saved | None:
-    value = engine.definition.process.value
-    if value is None:
-        return None
-    money = round(value.manual_minutes / 60 * value.hourly_cost, 2)
-    return Saved(minutes=value.manual_minutes, money=money, currency=value.currency)
-
-
-def title(step: Step) -> str:
-    """What a step does, before its expressions are filled in."""
-    match step:
-        case _ if step.description:
-            return step.description
-        case ApprovalStep():
-            return step.approval.title
-        case StateStep():
-            return f"{step.state.operation} state.{step.state.key}"
-        case WaitStep():
-            return "wait"
-        case GroupStep():
-            return ""
-    return str(getattr(step, step.kind))
 
 
 class _Room:
@@ -200,21 +168,6 @@ def _listed(engine: Engine) -> Iterator[tuple[Node, StepView | None]]:
         yield node, None
         for view in inside_unopened(node):
             yield node, view
-
-
-def title_of(engine: Engine, node: Node) -> str:
-    """An approval's question filled in as far as that can be done by now."""
-    if node.record.approval is not None:
-        return node.record.approval.title
-    if node.record.ask is not None:
-        return node.record.ask.title
-    text = title(node.step)
-    if not isinstance(node.step, ApprovalStep) or "${" not in text:
-        return text
-    try:
-        return as_text(engine.evaluate(node, text))
-    except ExpressionFailed:
-        return text
 
 
 def inside_unopened(node: Node) -> Iterator[StepView]:
@@ -310,33 +263,3 @@ def _stages(state: ApprovalState) -> Iterator[StageView]:
         elif is_open:
             status = "open"
         yield StageView(who=tuple(stage.asked), needed=stage.needed, approved=approved, status=status)
-
-
-def _incidents(engine: Engine, room: _Room) -> Iterator[Incident]:
-    if not engine.parked:
-        return
-    effects = (node.id for node in engine.plan.walk() if node.record.status == "completed" and node.step.undo)
-    done = tuple(deque(effects, MAX_NAMED))
-    for node in islice(engine.parked.values(), MAX_OPEN):
-        yield _incident(engine, node, done, room)
-
-
-def _incident(engine: Engine, node: Node, done: tuple[str, ...], room: _Room) -> Incident:
-    record = node.record
-    actions = ["retry", "skip", "complete", "abort"]
-    if record.kind in ("tool", "agent", "process"):
-        actions.insert(1, "amend")
-    if can_replan(node):
-        actions.insert(-1, "replan")
-    waiting = (other.id for other in node.dependents if not other.is_settled)
-    return Incident(
-        step=node.id,
-        title=title_of(engine, node),
-        error=record.error or ErrorInfo(type="StepError", message="unknown"),
-        since=record.started or engine.started,
-        attempts=record.attempts,
-        input=room.bounded(record.input),
-        done=done,
-        blocks=tuple(islice(waiting, MAX_NAMED)),
-        actions=tuple(actions),
-    )

@@ -22,7 +22,8 @@ def upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     # A schema that is not known is a newer one: another worker's, or a later version's.
-    if revision_of(connection) in (None, *_known()[1:]):
+    revision = revision_of(connection)
+    if revision is None or is_older(revision):
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -40,6 +41,11 @@ def newer(connection: Connection) -> str | None:
     """The schema that the database has, when this version does not know it."""
     revision = revision_of(connection)
     return revision if revision not in (None, *_known()) else None
+
+
+def is_older(revision: str) -> bool:
+    """Whether a schema lacks something that this version makes."""
+    return revision in _known()[1:]
 
 
 def difference(revision: str | None) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, Select, and_, or_, select
+from sqlalchemy import Connection, Row, Select, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from activities.conversations.encrypted import Cipher
@@ -77,9 +77,13 @@ class Records:
         await self.database.close()
 
     async def _read(self, rows: Callable[[Connection], list[Stored]]) -> list[Stored]:
-        if not self.database.is_there:
-            return []
-        return await self.database.read(rows)
+        def current(connection: Connection) -> list[Stored]:
+            revision = schema.revision_of(connection)
+            if revision is not None and schema.is_older(revision):
+                raise RecordsUnavailable(f"records in {self.database.name}: {schema.difference(revision)}")
+            return rows(connection) if revision is not None else []
+
+        return await self.database.read(current) if self.database.is_there else []
 
     def _stored(self, connection: Connection, chosen: Select[Any]) -> list[Stored]:
         return [self._open(row) for row in connection.execute(chosen)]
@@ -135,8 +139,8 @@ def _conditions(query: EventQuery) -> list[Any]:
         if wanted is not None:
             found.append(events.c[column] == wanted)
     if query.step is not None:
-        inside = and_(events.c.step > f"{query.step}.", events.c.step < f"{query.step}/")
-        found.append(or_(events.c.step == query.step, inside))
+        inside = (events.c.step.startswith(f"{query.step}{mark}", autoescape=True) for mark in (".", "[", "#", "/"))
+        found.append(or_(events.c.step == query.step, *inside))
     if query.since is not None:
         found.append(events.c.at >= query.since)
     return found

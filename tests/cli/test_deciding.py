@@ -4,6 +4,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 
 from tests.cli.conftest import Starter, until_waiting
 
@@ -22,8 +23,8 @@ def name() -> str:
     return f"signing-{uuid4().hex[:8]}"
 
 
-@pytest.fixture
-async def run(starter: Starter, tmp_path: Path, name: str) -> str:
+@pytest_asyncio.fixture
+async def run(starter: Starter, running: None, tmp_path: Path, name: str) -> str:
     file = tmp_path / "signing.yaml"
     file.write_text(PROCESS.replace("NAME", name))
     started = await starter("run", str(file), "--by", "sam", "--json")
@@ -78,5 +79,5 @@ async def test_the_inbox_has_what_one_can_decide_now_in_whose_place_and_how(
     assert (await inbox("tom"), await inbox("cfo")) == ([], [run])
 
 
-async def test_an_empty_inbox_says_so(starter: Starter) -> None:
+async def test_an_empty_inbox_says_so(starter: Starter, running: None) -> None:
     assert (await starter("inbox", "--for", "nobody")).out == "nothing waits for user:nobody\n"

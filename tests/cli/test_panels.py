@@ -2,17 +2,19 @@
 
 from datetime import timedelta
 
+from cli.differences import shown
 from cli.marks import UNICODE
 from cli.panels import run_screen
 from contracts.agent import AgentView, ChildRecord, HistoryGauge, Note, WindowGauge
 from contracts.ballot import Vote
+from contracts.decisions import Difference
 from contracts.effects import UndoCall
 from contracts.errors import ErrorInfo
-from contracts.incidents import Incident
+from contracts.incidents import Choice, Incident, Kept, Paused, Remark, Tried
 from contracts.model import Usage
 from contracts.plans import Revision
-from contracts.process import Limits
-from contracts.run import Cost, Saved, Waiting
+from contracts.process import Limits, Saved
+from contracts.run import Cost, Waiting
 from contracts.state import StateEntry
 from runtime.watch import Observation
 from tests.cli.test_tree import drawn
@@ -34,12 +36,33 @@ WAITING = Waiting(
 INCIDENT = Incident(
     step="pay",
     title="bank.transfer",
-    error=ErrorInfo(type="ToolFailed", message="the bank is closed"),
+    error=ErrorInfo(
+        type="ToolFailed",
+        message="the bank is closed",
+        detail={"attempts": 5, "uncertain": False, "answer": {"code": 17}},
+    ),
     since=START,
-    attempts=5,
+    attempts=6,
+    tried=(
+        Tried(since=START, until=START + timedelta(seconds=9), times=5, attempts=5, error="ToolFailed: no line"),
+        Tried(since=START, until=START + timedelta(seconds=20), times=1, attempts=6, error="ToolFailed: closed"),
+    ),
     input={"to": "ACME"},
-    done=("order",),
+    done=(Kept(step="order", what="erp.order: PO-7", at=START, undo="erp.cancel"),),
+    done_in_all=3,
     blocks=("notify",),
+    waiting=4,
+    worth=Saved(minutes=35, money=28, currency="EUR"),
+    spent=0.031,
+    actions=(
+        Choice(action="retry", does="try it again as it is", command="starter.py repair onboarding-7 pay retry"),
+        Choice(
+            action="amend",
+            does="try it again with other arguments",
+            command="starter.py repair onboarding-7 pay amend --value '{}'",
+        ),
+        Choice(action="abort", does="give the run up", command="starter.py repair onboarding-7 pay abort"),
+    ),
 )
 
 
@@ -151,20 +174,66 @@ def test_a_printed_command_is_one_line_however_narrow_the_terminal() -> None:
     assert max(map(len, screen(Observation(long), 60, live=True).splitlines())) <= 60 + len("◆ waiting") + 90
 
 
-def test_an_incident_says_what_failed_what_it_holds_up_and_every_way_to_repair_it() -> None:
-    text = screen(Observation(view(step("pay", "attention"), status="attention", incidents=(INCIDENT,))))
+def test_an_incident_explains_itself_to_who_did_not_write_the_process() -> None:
+    text = screen(Observation(view(step("pay", "attention"), status="attention", incidents=(INCIDENT,))), 120)
     for words in (
-        "pay needs an operator",
+        "pay needs an operator  bank.transfer",
         "ToolFailed: the bank is closed",
-        "tried 5 times",
-        "blocks  notify",
-        "order; not done again",
+        "code: 17",
+        "5 times in 9.0 s",
+        "ToolFailed: no line",
+        "once, at",
+        "to: ACME",
+        "notify, and 3 more steps behind",
+        "order  erp.order: PO-7  (an abort takes it back: erp.cancel)",
+        "2 more, and none of them is done again",
+        "35 minutes of work by hand, 28.00 EUR, once the run is through; $0.03 spent on models so far",
         "repair onboarding-7 pay retry",
-        "repair onboarding-7 pay amend --value JSON",
-        "repair onboarding-7 pay complete --value JSON",
+        "try it again as it is",
+        "repair onboarding-7 pay amend --value '{}'",
         "repair onboarding-7 pay abort",
     ):
         assert words in text, words
+    assert "uncertain" not in text
+
+
+def test_what_could_not_be_taken_back_is_told_from_what_failed() -> None:
+    undo = INCIDENT.model_copy(update={"of": "undo"})
+    text = screen(Observation(view(step("pay", "attention"), status="attention", incidents=(undo,))))
+    assert "pay could not be taken back and needs an operator" in text
+
+
+def test_a_paused_run_says_who_paused_it_and_how_it_goes_on() -> None:
+    paused = Paused(by="user:op", at=START, reason="the bank  is being moved")
+    text = screen(Observation(view(step("pay", "pending"), status="waiting", paused=paused)))
+    assert "paused by user:op since 2026-03-02" in text
+    assert ": the bank is being moved" in text
+    assert "resume onboarding-7" in text
+
+
+def test_notes_that_people_left_are_shown() -> None:
+    remark = Remark(at=START, by="user:op", text="waits for the new contract", step="pay")
+    text = screen(Observation(view(step("pay", "pending"), remarks=(remark,))))
+    assert "user:op of pay: waits for the new contract" in text
+
+
+def test_a_difference_shows_each_place_before_and_after() -> None:
+    changes = (
+        Difference(path="arguments.amount", before=12, after=15),
+        Difference(path="agent.task", before="one\ntwo", after="three"),
+        Difference(path="output", after={"id": 7}),
+    )
+    assert drawn(shown(changes), 80).splitlines() == [
+        "  arguments.amount",
+        "    - 12",
+        "    + 15",
+        "  agent.task",
+        "    - one",
+        "    - two",
+        "    + three",
+        "  output",
+        "    + id: 7",
+    ]
 
 
 def test_the_end_shows_result_savings_and_cost() -> None:

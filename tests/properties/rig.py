@@ -276,7 +276,8 @@ async def _view(handle: WorkflowHandle[Any, Any]) -> RunView:
 
 
 async def _incidents(handle: WorkflowHandle[Any, Any]) -> dict[str, tuple[str, ...]]:
-    return {incident.step: incident.actions for incident in (await _view(handle)).incidents}
+    incidents = (await _view(handle)).incidents
+    return {incident.step: tuple(choice.action for choice in incident.actions) for incident in incidents}
 
 
 @activity.defn(name=RESOLVE_PEOPLE.name)

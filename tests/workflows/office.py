@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from temporalio import activity
-from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 from uuid_utils import uuid7
@@ -21,19 +21,16 @@ from activities.conversations import ConversationStore, SqliteConversations
 from activities.events import event_activities
 from activities.model.call import ModelCall
 from activities.plans import check_plan_activity
-from activities.processes import await_process_activity
+from activities.processes import await_process_activity, load_process_activity, load_run_activity
 from activities.records.store import Records
 from activities.records.writing import write_record_activity
+from activities.retries import retry_now_activity
 from activities.tools.results import keep_result_activity
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
-from contracts.activities import (
-    LOAD_PROCESS,
-    RESOLVE_PEOPLE,
-    LoadProcess,
-)
+from contracts.activities import RESOLVE_PEOPLE
 from contracts.decisions import Receipt
-from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
+from contracts.names import CANCEL, DECIDE, PREVIEW_QUERY, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
 from contracts.people import Deputy, People, ResolvePeople
 from contracts.record import RunEvent
 from contracts.run import Definition, RunRequest, RunResult, RunView
@@ -56,11 +53,12 @@ GROUPS = {"group:finance": ("user:alice", "user:bob"), "group:controllers": ("us
 
 @dataclass
 class Office:
-    """`ledger`: every call that took effect, in order. `gates`: what a `held` call waits for."""
+    """`ledger`: every call that took effect, in order; `keys`: theirs. `gates`: what a `held` call waits for."""
 
     client: Client
     queue: str
     ledger: list[tuple[str, str, Any]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
     calls: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     gates: defaultdict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     started: defaultdict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
@@ -87,6 +85,7 @@ class Office:
             if fails or ctx.step in self.broken:
                 raise ToolError(f"{ctx.step} is broken", retry=False)
             self.ledger.append(("do", ctx.step, what))
+            self.keys.append(ctx.idempotency_key)
             return {"id": ctx.step, "what": what, "key": ctx.idempotency_key}
 
         @tool(name="do.undo", effect="write", idempotent=True)
@@ -95,6 +94,7 @@ class Office:
             if f"undo {ctx.step}" in self.broken:
                 raise ToolError("cannot be undone now", retry=False)
             self.ledger.append(("undo", ctx.step, of))
+            self.keys.append(ctx.idempotency_key)
 
         @tool(name="do.held", effect="write", idempotent=True)
         async def held(ctx: ToolContext) -> dict[str, str]:
@@ -113,7 +113,7 @@ class Office:
         @tool(name="do.look", effect="read")
         async def look(ctx: ToolContext, fail_times: int = 0) -> int:
             """Fail a few times, then say which attempt it is."""
-            if ctx.attempt <= fail_times:
+            if ctx.attempt <= fail_times or ctx.step in self.broken:
                 raise ConnectionError("no line")
             return ctx.attempt
 
@@ -153,6 +153,9 @@ class Office:
             specs[made.name] = made
         return load_process(dedent(text), "test.yaml", tools=specs, processes=self.children)
 
+    def run_of(self, run: str) -> "Run":
+        return Run(self, self.client.get_workflow_handle(run, result_type=RunResult))
+
     async def start(
         self, text: str | Definition, data: Any = None, *, run: str | None = None, started_by: str | None = None
     ) -> "Run":
@@ -185,9 +188,11 @@ class Run:
     async def until(self, holds: Callable[[RunView], bool]) -> RunView:
         """The first view of which this holds, within 20 seconds."""
         async with asyncio.timeout(20):
-            while not holds(seen := await self.view()):
+            while True:
+                with suppress(WorkflowQueryFailedError):  # it still loads its process, or the run that it goes on with
+                    if holds(seen := await self.view()):
+                        return seen
                 await asyncio.sleep(0.02)
-            return seen
 
     async def status_of(self, step: str) -> str:
         return next(found.status for found in (await self.view()).steps if found.id == step)
@@ -215,6 +220,11 @@ class Run:
 
     async def repair(self, step: str, action: str, **more: Any) -> Receipt:
         return await self._say(REPAIR, {"step": step, "action": action, "by": "user:op", **more})
+
+    async def preview(self, step: str, action: str, **more: Any) -> Receipt:
+        said = {"step": step, "action": action, "by": "user:op", **more}
+        receipt: Receipt = await self.handle.query(PREVIEW_QUERY, said, result_type=Receipt)
+        return receipt
 
     async def cancel(self, **more: Any) -> Receipt:
         return await self._say(CANCEL, {"by": "user:op", **more})
@@ -251,16 +261,14 @@ async def open_office(
         known = {**GROUPS, **office.groups, "role:operator": office.operators}
         return People(users={name: known.get(name, (name,)) for name in request.names}, deputies=office.deputies)
 
-    @activity.defn(name=LOAD_PROCESS.name)
-    async def load(request: LoadProcess) -> Definition:
-        return office.children[request.process]
-
     activities: list[Callable[..., Any]] = [
         resolve,
-        load,
+        load_process_activity(office.children.__getitem__),
         await_process_activity(client),
+        load_run_activity(client),
         check_plan_activity(),
         write_record_activity(office.records),
+        retry_now_activity(client),
         *event_activities(office.topics),
     ]
     async with AsyncExitStack() as stack:

@@ -194,3 +194,78 @@ async def test_what_was_approved_is_what_is_done_whatever_changed_since(office: 
     await run.decide("pay", "approve", "user:ada", hash=view.waiting[0].hash)
     await run.handle.result()
     assert ("do", "pay", "pay 1") in office.ledger
+
+
+FILLER = """
+          each: {tool: do.work, for_each: "${ [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15] }"}
+          last: {tool: do.work, needs: [each]}
+"""
+
+
+async def filled(run: Run) -> None:
+    """Until the filler is through, and the run has continued as new."""
+    await run.until(lambda view: any(step.id == "last" and step.status == "completed" for step in view.steps))
+    await continued(run)
+
+
+async def test_incidents_amendments_notes_and_what_was_tried_are_carried_over(office: Office) -> None:
+    office.broken = {"a", "b"}
+    run = await office.start(f"""
+        process: carried-repairs
+        steps:
+          a: {{tool: do.work}}
+          b: {{tool: do.work}}
+          late: {{tool: do.work, with: {{what: old}}, needs: [w]}}
+          w: {{wait: 1d}}
+          gate: {{wait: 2d}}
+          cheque: {{tool: do.work, needs: [gate]}}
+{FILLER}
+    """)
+    await run.parked("a", "b")
+    await run.repair("late", "amend", value={"what": "new"})
+    await run.repair("b", "fallback", value="cheque")
+    await run.repair("", "note", reason="look at a")
+    await filled(run)
+    view = await run.view()
+    assert [remark.text for remark in view.remarks] == ["look at a"]
+    assert [(incident.step, len(incident.tried)) for incident in view.incidents] == [("a", 1)]
+    office.broken.clear()
+    await run.repair("a", "retry")
+    for step in ("w", "gate"):
+        await run.repair(step, "amend", value="0s")
+    await run.handle.result()
+    done = [step for _, step, _ in office.ledger]
+    assert len(done) == len(set(done))
+    assert ("do", "late", "new") in office.ledger
+    assert {"a", "cheque"} <= set(done)
+    assert "b" not in done
+
+
+async def test_a_pause_outlives_it_and_what_was_open_stays_open(office: Office) -> None:
+    run = await office.start(f"""
+        process: carried-pause
+        steps:
+          ok: {{approval: {{title: Go?, from: [{{any_of: [user:ada]}}]}}}}
+          go: {{tool: do.work, needs: [ok]}}
+          after: {{tool: do.work, needs: [last]}}
+{FILLER}
+    """)
+    await run.waiting("ok")
+    await filled(run)
+    await run.repair("", "pause", reason="lunch")
+    for number in range(12):
+        await run.repair("", "note", reason=f"{number}")
+    first = (await run.handle.describe()).run_id
+    async with asyncio.timeout(20):
+        while (await run.handle.describe()).run_id == first:
+            await run.repair("", "note", reason="more")
+    view = await run.view()
+    assert view.paused is not None
+    assert [waiting.step for waiting in view.waiting] == ["ok"]
+    await run.decide("ok", "approve", "user:ada")
+    view = await run.until(lambda view: any(step.id == "ok" and step.status == "completed" for step in view.steps))
+    assert office.calls["go"] == 0
+    await run.repair("", "resume")
+    await run.handle.result()
+    done = [step for _, step, _ in office.ledger]
+    assert len(done) == len(set(done)) == 18

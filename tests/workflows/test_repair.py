@@ -1,9 +1,13 @@
 """A step that fails: retries, parking, every repair, and writes whose outcome is unknown."""
 
+import asyncio
+from typing import Any
+
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
-from tests.workflows.office import Office, effects, statuses
+from contracts.record import RunEvent
+from tests.workflows.office import Office, Run, effects, statuses
 
 
 async def test_failures_that_may_pass_are_retried_and_counted(office: Office) -> None:
@@ -175,3 +179,188 @@ async def test_an_unknown_outcome_without_a_check_parks_with_its_key(office: Off
     assert error.type == "OutcomeUnknown"
     assert f"{run.id}/pay" in error.message
     assert office.calls["pay"] == 1
+
+
+async def refusal(run: Run, step: str, action: str, **more: Any) -> str:
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await run.repair(step, action, **more)
+    return str(refused.value.cause)
+
+
+async def test_another_step_stands_in_for_one_that_failed(office: Office) -> None:
+    office.broken.add("pay")
+    run = await office.start("""
+        process: standing-in
+        steps:
+          pay: {tool: do.work}
+          tell: {tool: do.work, with: {what: "${ steps.pay.output.id }"}}
+          hold: {wait: 1d}
+          cheque: {tool: do.work, needs: [hold]}
+          after_cheque: {tool: do.work, needs: [cheque]}
+        output: ${ steps.tell.output.what }
+    """)
+    await run.parked("pay")
+    await run.waiting("hold")
+    assert "declares no fallback" in await refusal(run, "pay", "fallback")
+    assert "tell cannot stand in for pay: it waits for pay" in await refusal(run, "pay", "fallback", value="tell")
+    assert "there is no such step; these can: cheque" in await refusal(run, "pay", "fallback", value="nope")
+    assert "it is waiting" in await refusal(run, "pay", "fallback", value="hold")
+    await run.repair("pay", "fallback", value="cheque")
+    await run.repair("hold", "amend", value="0s")
+    assert (await run.handle.result()).output == "cheque"
+    assert effects(office)[0] == "cheque"
+    assert sorted(effects(office)) == ["after_cheque", "cheque", "tell"]
+    assert statuses(await run.view())["pay"] == "failed"
+
+
+async def test_a_declared_fallback_is_taken_for_a_write_whose_outcome_is_unknown(office: Office) -> None:
+    run = await office.start("""
+        process: declared
+        steps:
+          pay: {tool: pay.blind, with: {amount: 5}, on_failure: {fallback: cheque}}
+          cheque: {tool: do.work}
+    """)
+    await run.parked("pay")
+    assert (await run.repair("pay", "fallback")).outcome == "pay goes on with cheque in its place"
+    await run.handle.result()
+    assert effects(office) == ["cheque"]
+
+
+async def test_a_declared_fallback_that_another_step_replaces_is_skipped(office: Office) -> None:
+    run = await office.start("""
+        process: replaced
+        steps:
+          pay: {tool: pay.blind, with: {amount: 5}, on_failure: {fallback: cheque}}
+          cheque: {tool: do.work}
+          hold: {wait: 1d}
+          cash: {tool: do.work, needs: [hold]}
+    """)
+    await run.parked("pay")
+    await run.waiting("hold")
+    await run.repair("pay", "fallback", value="cash")
+    await run.repair("hold", "amend", value="0s")
+    await run.handle.result()
+    assert statuses(await run.view()) == {
+        "pay": "failed",
+        "cheque": "skipped",
+        "hold": "completed",
+        "cash": "completed",
+    }
+
+
+async def test_of_several_repairs_at_once_one_counts_and_the_others_are_told_what_it_did(office: Office) -> None:
+    office.broken.add("a")
+    run = await office.start("process: raced\nsteps: {a: {tool: do.work}, w: {wait: 1d}}")
+    await run.parked("a")
+    office.broken.clear()
+    said = await asyncio.gather(
+        *(run.repair("a", action) for action in ("skip", "retry", "skip")), return_exceptions=True
+    )
+    refused = [str(answer.cause) for answer in said if isinstance(answer, WorkflowUpdateFailedError)]
+    assert len(refused) == 2
+    assert all(
+        "a has no incident to repair (it is " in answer and "since user:op said " in answer for answer in refused
+    )
+    await run.handle.terminate()
+
+
+async def test_a_step_between_two_tries_is_tried_at_once(office: Office) -> None:
+    office.broken.add("look")
+    run = await office.start("""
+        process: impatient
+        steps: {look: {tool: do.look, retry: {attempts: 3, first: 1h, max: 1h}}}
+    """)
+    await until_waiting_to_retry(run)
+    office.broken.clear()
+    assert "is tried again now" in (await run.repair("look", "retry", id="now")).outcome
+    assert (await run.handle.result()).status == "completed"
+
+
+async def until_waiting_to_retry(run: Run) -> None:
+    async with asyncio.timeout(20):
+        while not any(
+            pending.attempt > 1 and pending.HasField("next_attempt_schedule_time")
+            for pending in (await run.handle.describe()).raw_description.pending_activities
+        ):
+            await asyncio.sleep(0.05)
+
+
+async def test_a_call_under_way_is_not_tried_twice(office: Office) -> None:
+    run = await office.start("process: under-way\nsteps: {a: {tool: do.held}}")
+    await office.started["a"].wait()
+    assert "its try 1 is under way" in await refusal(run, "a", "retry")
+    office.gates["a"].set()
+    await run.handle.result()
+    assert effects(office) == ["a"]
+
+
+async def test_what_does_not_fit_is_refused_with_what_holds_instead(office: Office) -> None:
+    office.broken.add("a")
+    run = await office.start("""
+        process: refusing
+        steps:
+          a: {tool: do.work}
+          ok: {approval: {title: Go?, from: [{any_of: [user:ada], count: 2}]}}
+          each: {tool: do.work, for_each: "${ [1].map(x, x + input.missing) }"}
+    """)
+    await run.parked("a", "ok", "each")
+    cases: list[tuple[str, str, dict[str, Any], str]] = [
+        ("nope", "retry", {}, "nope has no incident to repair (there is no such step"),
+        ("a", "replan", {}, "was not planned by an agent"),
+        ("a", "retry", {"value": {"what": "x"}}, "retry takes no value; use amend"),
+        ("a", "amend", {"value": [1]}, "must be a JSON object"),
+        ("a", "amend", {"value": {"wat": 1}}, "these arguments do not fit do.work"),
+        ("a", "complete", {"value": 7}, "this output does not fit the step's schema"),
+        ("a", "burn", {}, "action: Input should be"),
+        ("a", "retry", {"by": "no one"}, "by: String should match"),
+        ("ok", "complete", {"value": {"decision": "approve"}}, "needs a reason"),
+        ("ok", "complete", {"value": {"decision": "maybe"}, "reason": "x"}, '"approve" or "reject"'),
+        ("ok", "skip", {}, "needs a reason"),
+        ("ok", "amend", {"value": {}}, "is a approval step"),
+        ("each", "complete", {"value": {}}, 'is not of type "array"'),
+    ]
+    for step, action, more, why in cases:
+        assert why in await refusal(run, step, action, **more), (step, action, more)
+    assert {incident.step for incident in (await run.view()).incidents} == {"a", "ok", "each"}
+    await run.handle.terminate()
+
+
+async def test_a_signal_that_does_not_hold_is_listed_and_one_that_does_counts(office: Office) -> None:
+    office.broken.add("a")
+    run = await office.start("process: by-signal\nsteps: {a: {tool: do.work}}")
+    await run.parked("a")
+    await run.handle.signal("repair", {"step": "a", "action": "amend", "by": "user:op", "value": {"wat": 1}})
+    view = await run.until(lambda view: bool(view.refused))
+    assert "do not fit do.work" in view.refused[0]
+    await run.handle.signal("repair", {"step": "a", "action": "skip", "by": "user:op"})
+    await run.handle.result()
+
+
+async def test_what_operators_did_is_in_the_record_with_who_why_and_what_changed(office: Office) -> None:
+    office.broken.add("a")
+    run = await office.start("process: recorded\nsteps: {a: {tool: do.work, with: {what: old}}, w: {wait: 1d}}")
+    await run.parked("a")
+    await run.repair("a", "amend", value={"what": "new"}, reason="typo")
+    await run.until(lambda view: bool(view.incidents) and len(view.incidents[0].tried) == 2)
+    office.broken.clear()
+    await run.repair("w", "amend", value="0s", reason="no use to wait")
+    await run.repair("", "pause", reason="lunch")
+    await run.repair("", "resume")
+    await run.repair("a", "retry")
+    await run.handle.result()
+    kinds = ("step.repaired", "step.amended", "run.paused", "run.resumed")
+    written = await office.records.read(run.id)
+    events = [
+        event for event in (RunEvent.model_validate_json(stored.text) for stored in written) if event.kind in kinds
+    ]
+    assert [(event.kind, event.by, event.step, event.reason) for event in events] == [
+        ("step.repaired", "user:op", "a", "typo"),
+        ("step.amended", "user:op", "w", "no use to wait"),
+        ("run.paused", "user:op", None, "lunch"),
+        ("run.resumed", "user:op", None, ""),
+        ("step.repaired", "user:op", "a", ""),
+    ]
+    assert events[0].data == {
+        "action": "amend",
+        "difference": [{"path": "arguments.what", "before": "old", "after": "new"}],
+    }

@@ -11,15 +11,16 @@ from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedErro
 with workflow.unsafe.imports_passed_through():
     from contracts.agent import AGENT_VERSION, MAX_CHILDREN, AgentFailure, AgentRequest, AgentResult
     from contracts.base import Json
+    from contracts.decisions import AgentChange
     from contracts.names import AGENT_WORKFLOW
-    from contracts.process import AgentSpec, AgentStep
+    from contracts.process import AgentStep
     from language.expressions import as_text
     from workflows.agent.team import equipped
+    from workflows.amending import agent_of, task_of
     from workflows.calls import summary
     from workflows.children import failure_of, taken
     from workflows.engine import Engine
     from workflows.plan import Node
-    from workflows.planning import BUILT_IN_PLANNER
     from workflows.steps.approval import approved
     from workflows.steps.asks import withdraw_all
     from workflows.steps.budget import leased, settle
@@ -29,10 +30,11 @@ with workflow.unsafe.imports_passed_through():
 
 async def run_agent(engine: Engine, node: Node) -> Json:
     step = cast(AgentStep, node.step)
-    task = as_text(engine.evaluate(node, step.task))
+    task = task_of(engine, node)
     args = arguments(engine, node)
     if step.approve is not None:
-        agreed = await approved(engine, node, step.approve, title=f"{step.agent}: {task}", arguments=args)
+        title = f"{step.agent}: {task}{_changed_in_words(node.record.agent or AgentChange())}"
+        agreed = await approved(engine, node, step.approve, title=title, arguments=args)
         if agreed is None:
             return None
         args = agreed
@@ -40,17 +42,12 @@ async def run_agent(engine: Engine, node: Node) -> Json:
         engine,
         node,
         step.agent,
-        child=f"{engine.run}/{node.id}",
+        child=node.record.effect(engine.origin),
         task=task,
         context={**args, **_of_goal(engine, node)} or None,
         output=step.output,
         bounds=(step.timeout, step.deadline),
     )
-
-
-def agent_of(engine: Engine, name: str) -> AgentSpec:
-    """The agent that the process declares under a name; `planner` there is without saying."""
-    return engine.definition.process.agents.get(name, BUILT_IN_PLANNER)
 
 
 async def ask_agent(
@@ -70,7 +67,7 @@ async def ask_agent(
         StepError: it gave none; why.
     """
     tools = engine.definition.tools
-    spec = agent_of(engine, name)
+    spec = agent_of(engine, name, node.record.agent)
     priority = node.step.priority or engine.request.priority
     times = [time for time in (spec.limits.time, *bounds) if time is not None]
     # One that waits for its place among the calls in flight holds nothing that others wait for.
@@ -126,6 +123,12 @@ def _take_down(engine: Engine, node: Node, ended: AgentResult | AgentFailure) ->
     known = {call.key for call in ended.undo}
     earlier = tuple(call for call in node.record.undo if call.key not in known)
     node.update(undo=(*ended.undo, *earlier), children=(*node.record.children, *ended.children)[-MAX_CHILDREN:])
+
+
+def _changed_in_words(change: AgentChange) -> str:
+    """What an operator changed and the task does not show; people who approve the step see it, and decide on it."""
+    changed = change.model_dump(include={"instructions", "model"}, exclude_none=True)
+    return f" (changed: {as_text(changed)})" if changed else ""
 
 
 def _of_goal(engine: Engine, node: Node) -> Mapping[str, Json]:

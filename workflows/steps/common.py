@@ -29,7 +29,7 @@ def arguments(engine: Engine, node: Node) -> dict[str, Json]:
 
 
 def idempotency_key(engine: Engine, node: Node) -> str:
-    return node.record.key(engine.run)
+    return node.record.key(engine.origin)
 
 
 def call_of(engine: Engine, node: Node, what: str) -> Call:

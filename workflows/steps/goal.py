@@ -137,7 +137,7 @@ async def _draft(engine: Engine, node: Node, change: dict[str, Json], reason: st
             engine,
             node,
             name,
-            child=f"{engine.run}/{node.id}/plan-{tries}",
+            child=f"{node.record.effect(engine.origin)}/plan-{tries}",
             task=task,
             context=request,
             output=PLAN_SCHEMA,

@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.errors import StepError
     from contracts.names import CANCEL, PROCESS_WORKFLOW
     from contracts.process import ProcessStep
-    from contracts.run import RunRequest, RunResult
+    from contracts.run import Rerun, RunRequest, RunResult
     from workflows.calls import Call, call_engine, summary
     from workflows.children import ADOPTED_RUN_TIMEOUT, taken, usage_of, was_tainted
     from workflows.engine import Engine
@@ -37,6 +37,7 @@ async def run_process(engine: Engine, node: Node) -> Json:
                 tainted=not node.record.amended and is_tainted(engine, node, step.with_),
                 started_by=engine.request.started_by,
                 priority=step.priority or engine.request.priority,
+                rerun=None if node.record.resumes is None else Rerun(of=node.record.resumes, by=PARENT),
             )
             result = await _run_child(engine, node, step.process, request)
     add_usage(engine, node, result.usage)
@@ -48,7 +49,7 @@ async def _run_child(engine: Engine, node: Node, process: str, request: RunReque
     # A run once more is another run with keys of its own: the effects of the one before were taken back.
     again = node.record.tries + node.record.amended
     child = f"{engine.run}/{node.id}" + (f"~{again}" if again else "")
-    node.update(child=child, attempts=node.record.attempts + 1)
+    node.update(child=child, attempts=node.record.attempts + 1, resumes=None)
     try:
         handle = await workflow.start_child_workflow(
             PROCESS_WORKFLOW,

@@ -1,5 +1,6 @@
 """A wait: a durable timer, for a time or until a moment."""
 
+import contextlib
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -18,19 +19,37 @@ with workflow.unsafe.imports_passed_through():
 
 async def run_wait(engine: Engine, node: Node) -> Json:
     step = cast(WaitStep, node.step)
-    until = node.record.until or _due(engine, node, step)
-    engine.await_outside(node, until=until)
-    remaining = until - workflow.now()
-    if remaining > timedelta(0):
+    engine.await_outside(node, until=node.record.until or due(engine, node, step.wait))
+    while (remaining := _until(node) - workflow.now()) > timedelta(0):
         async with deadline_of(node):
-            await workflow.sleep(remaining, summary=summary(f"{node.id}: wait until {until:%Y-%m-%d %H:%M:%S} UTC"))
-    return {"until": until.isoformat().replace("+00:00", "Z")}
+            await _passed(node, remaining)
+    return {"until": _until(node).isoformat().replace("+00:00", "Z")}
 
 
-def _due(engine: Engine, node: Node, step: WaitStep) -> datetime:
-    if not isinstance(step.wait, Until):
-        return workflow.now() + step.wait
-    text = as_text(engine.evaluate(node, step.wait.until))
+def _until(node: Node) -> datetime:
+    return cast(datetime, node.record.until)
+
+
+async def _passed(node: Node, remaining: timedelta) -> None:
+    """Until the moment that the step waits for, or an operator changes that moment."""
+    until = _until(node)
+    with contextlib.suppress(TimeoutError):
+        await workflow.wait_condition(
+            lambda: _until(node) != until,
+            timeout=remaining,
+            timeout_summary=summary(f"{node.id}: wait until {until:%Y-%m-%d %H:%M:%S} UTC"),
+        )
+
+
+def due(engine: Engine, node: Node, wait: timedelta | Until) -> datetime:
+    """When a wait that begins now ends.
+
+    Raises:
+        StepError: it gives no moment.
+    """
+    if not isinstance(wait, Until):
+        return workflow.now() + wait
+    text = as_text(engine.evaluate(node, wait.until))
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:

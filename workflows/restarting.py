@@ -1,0 +1,258 @@
+"""What of an ended run a rerun keeps, and what starts again. Pure.
+
+What completed stays. What failed, was stopped or was taken back starts again, and with it whatever came after it. A
+step that starts again has its old idempotency key, so that an effect which may have happened is not doubled, unless
+that effect was taken back, or is ordered anew.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from contracts.errors import Refused
+from contracts.process import AgentStep, EmitStep, ProcessStep, StateStep, ToolStep
+from contracts.run import IDLE, Definition, Snapshot, StepRecord
+from contracts.tools import PROCESS_PREFIX, granted
+from workflows.plan import Node, Plan
+
+MAX_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Restart:
+    """`records`: as the rerun begins with them. Ids of steps: those that completed and are `kept`, those that had begun
+    and start `again`, and of these the ones whose effect stands and is made once more (`redone`)."""
+
+    records: tuple[StepRecord, ...]
+    kept: tuple[str, ...]
+    again: tuple[str, ...]
+    redone: tuple[str, ...]
+
+
+def rerun_id(origin: str, number: int) -> str:
+    """The id of the run of this number in a chain of reruns."""
+    return f"{origin}~{number}"
+
+
+def restart(definition: Definition, snapshot: Snapshot, from_: str | None, *, redo: bool) -> Restart:
+    """Raises:
+    Refused: there is no such step; an undo was cut off; or effects that stand would be made once more, and `redo` is
+        not said.
+    """
+    plan = Plan(definition.process.steps, {record.id: record for record in snapshot.records})
+    nodes = [node for node in plan.walk() if node.role != "ask"]
+    if stuck := [node.id for node in nodes if _is_half_undone(node)]:
+        raise Refused(
+            f"the run was stopped while it took back {_named(stuck)}, so that it is not known what holds; have it "
+            "finish with `temporal workflow reset --type LastWorkflowTask`, then start it again"
+        )
+    reset = _Reset(plan)
+    if from_ is not None:
+        reset.start(_from(plan, from_))
+    _end(reset, plan.root.nodes.values())
+    taken_back = {inner for node in nodes if node.record.status == "undone" for inner in (node, *node.all_inside())}
+    redone = [node for node in nodes if node in reset.again and node not in taken_back and _stands(definition, node)]
+    if redone and not redo:
+        raise Refused(
+            f"{_named([node.id for node in redone])} completed, and what was done stands: it would be done once more; "
+            "say so with --redo (`redo`), or start from a later step"
+        )
+    anew = {*taken_back, *redone}
+    records = (_record(node, reset, is_anew=node in anew) for node in plan.walk())
+    return Restart(
+        records=tuple(record for record in records if record is not None),
+        kept=tuple(node.id for node in nodes if node.is_leaf and _is_done(node) and node not in reset.again),
+        again=tuple(node.id for node in nodes if node in reset.again and node.inner is None and not node.is_untouched),
+        redone=tuple(node.id for node in redone),
+    )
+
+
+class _Reset:
+    """`again`: nodes that start afresh. `open`: nodes that hold some of them, or that have not come to their end."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.again: set[Node] = set()
+        self.open: set[Node] = set()
+        self._dependents: defaultdict[Node, list[Node]] = defaultdict(list)
+        for node in plan.walk():
+            for need in node.needs:
+                self._dependents[need].append(node)
+
+    def start(self, node: Node) -> None:
+        """Have it start afresh, with what is inside it and what came after it."""
+        todo = [node]
+        while todo:
+            found = todo.pop()
+            if found in self.again:
+                continue
+            self.again.add(found)
+            todo += found.inside()
+            todo += self._after(found)
+            if found.fallback is not None:
+                todo.append(found.fallback)
+
+    def reopen(self, node: Node) -> None:
+        """Have it go on, and start afresh what came after it."""
+        for after in self._reopened(node):
+            self.start(after)
+
+    def is_cut_off(self, node: Node) -> bool:
+        """Whether it was stopped since something that did not wait for it had begun, which stays."""
+        others = (other for other in self._dependents[node] if other.step.cancel_rest and not other.is_untouched)
+        return node.record.status == "cancelled" and any(other.record.status not in IDLE for other in others)
+
+    def _after(self, node: Node) -> Iterator[Node]:
+        yield from (other for other in self._dependents[node] if not self._can_do_without(other))
+        if node.role == "round":
+            rounds = list(node.holder.nodes.values())
+            yield from rounds[rounds.index(node) + 1 :]
+        for holder in (node.stands_in_for if node.record.called else None, node.holder.owner):
+            if holder is not None:
+                yield from self._reopened(holder)
+
+    def _reopened(self, node: Node) -> Iterator[Node]:
+        if node not in self.again and node not in self.open:
+            self.open.add(node)
+            yield from self._after(node)
+
+    def _can_do_without(self, node: Node) -> bool:
+        """Whether its `join` holds by what stays as it is."""
+        join = node.step.join
+        if join == "all" or node.is_untouched:
+            return False
+        kept = [need for need in node.needs if need.is_settled and need not in self.again and need not in self.open]
+        return sum(need.record.status not in IDLE for need in kept) >= (1 if join == "any" else join)
+
+
+def _end(reset: _Reset, nodes: Iterable[Node], *, is_over: bool = False) -> None:
+    """Start again what did not come to its end. `is_over`: what holds them did; inside of that only what was taken
+    back."""
+    for node in nodes:
+        status = node.record.status
+        is_through = is_over or status in ("completed", "skipped") or _is_put_up_with(node) or reset.is_cut_off(node)
+        if status == "undone":
+            reset.start(node)
+        elif node.inner is not None:
+            _end(reset, node.inner.nodes.values(), is_over=is_through)
+            if not is_through:
+                reset.reopen(node)
+        elif not is_through and status != "pending":
+            reset.start(node)
+
+
+def _is_put_up_with(node: Node) -> bool:
+    """Whether the run went on without it, or goes on where it is."""
+    status, step = node.record.status, node.step
+    if isinstance(step, ProcessStep) and node.is_leaf and status == "running":
+        return node.record.child is not None  # Its sub-process goes on by itself, and is waited for.
+    if node.fallback is not None and node.fallback.record.called:
+        return True
+    return status == "failed" and (step.on_failure == "continue" or _was_planned_around(node))
+
+
+def _was_planned_around(node: Node) -> bool:
+    goal = node.holder.owner
+    if goal is None or goal.record.plan is None or len(goal.record.plan.revisions) < 2:
+        return False
+    return node.id.removeprefix(f"{goal.id}.") in goal.record.plan.revisions[-1].kept
+
+
+def _is_done(node: Node) -> bool:
+    return node.record.order is not None and node.record.status != "undone"
+
+
+def _is_half_undone(node: Node) -> bool:
+    status = node.record.status
+    return status == "undoing" or (status == "attention" and node.record.order is not None)
+
+
+def _stands(definition: Definition, node: Node) -> bool:
+    """Whether it had an effect, on the world or on the run's state, that was not taken back."""
+    if not (_is_done(node) and node.is_leaf):
+        return False
+    match node.step:
+        case ToolStep(tool=tool):
+            return definition.tools[tool].effect == "write"
+        case AgentStep(agent=agent):
+            return _can_write(definition, agent, set())
+        case ProcessStep() | EmitStep() | StateStep():
+            return True
+    return False
+
+
+def _can_write(definition: Definition, name: str, seen: set[str]) -> bool:
+    """Whether an agent, or one that may work for it, may call a tool that changes something, or a process."""
+    spec = definition.process.agents.get(name)
+    if spec is None or name in seen:
+        return False
+    seen.add(name)
+    tools: Mapping[str, object] = definition.tools
+    own = granted(spec.tools, tools)
+    if any(tool.startswith(PROCESS_PREFIX) or definition.tools[tool].effect == "write" for tool in own):
+        return True
+    others = (*spec.agents, *spec.peers, *spec.hand_over, *(spec.debate.among if spec.debate else ()))
+    return any(_can_write(definition, other, seen) for other in others)
+
+
+def _from(plan: Plan, name: str) -> Node:
+    node = plan.nodes.get(name)
+    if node is None or node.role == "ask":
+        there = _named([each.id for each in plan.walk() if each.role != "ask"])
+        raise Refused(f"there is no step {name!r} to start again from, or what holds it had not begun; steps: {there}")
+    return node
+
+
+def _record(node: Node, reset: _Reset, *, is_anew: bool) -> StepRecord | None:
+    """A node's record as the rerun begins with it; None where that is a fresh one."""
+    record = node.record
+    if node.role == "ask" and node.holder.owner in reset.again:
+        return None
+    if node in reset.again:
+        fresh = StepRecord(
+            id=record.id,
+            kind=record.kind,
+            redone=record.redone + is_anew,
+            amended=record.amended if record.input is not None else 0,
+            input=record.input if record.amended else None,
+            agent=record.agent,
+            fallback=record.fallback,
+            called=record.called and node.stands_in_for not in reset.again,
+            resumes=_resumed(node, is_anew=is_anew),
+        )
+        return None if fresh == StepRecord(id=record.id, kind=record.kind) else fresh
+    if node not in reset.open:
+        return None if node.is_untouched else record
+    return record.model_copy(
+        update={
+            "status": "running",
+            "output": None,
+            "error": record.error if node.fallback is not None and node.fallback.record.called else None,
+            "started": None,
+            "ended": None,
+            "order": None,
+            "until": None,
+            "approval": None,
+            "rounds": _rounds(node, reset),
+            "plan": record.plan.model_copy(update={"draft": None}) if record.plan is not None else None,
+        }
+    )
+
+
+def _resumed(node: Node, *, is_anew: bool) -> str | None:
+    """The sub-process that goes on where it stood, since its effects may stand."""
+    record = node.record
+    if not isinstance(node.step, ProcessStep) or not node.is_leaf or is_anew:
+        return None
+    return record.resumes or record.child
+
+
+def _rounds(node: Node, reset: _Reset) -> int:
+    """The round in which a `repeat` goes on: the first that starts again, else the one it was at."""
+    inside = node.inner.nodes.values() if node.has_rounds and node.inner is not None else ()
+    again = [int(each.id.rpartition("#")[2]) for each in inside if each in reset.again or each in reset.open]
+    return min(again, default=node.record.rounds)
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more
