@@ -5,12 +5,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn, cast
+from typing import Annotated, Literal, NoReturn, cast
 
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, deciding, demo, log, models, operating
+from cli import commands, deciding, demo, log, models, notices, operating, people, releasing
 from cli import tools as tool_files
 from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Exit, Output, status_of
@@ -68,9 +68,10 @@ def _status(
     run: Run,
     watch: Annotated[bool, typer.Option("--watch", help="Until it ends; with --json a line for each event.")] = False,
     as_json: AsJson = False,
+    svg: Annotated[str | None, typer.Option("--svg", hidden=True, help="Save the screen.")] = None,
 ) -> int:
     """Show a run: its steps, what it waits for, what is broken, how it ended."""
-    return carry_out(commands.status(Output.standard(as_json=as_json), run, watch=watch))
+    return carry_out(commands.status(Output.standard(as_json=as_json), run, watch=watch, svg=svg))
 
 
 @app.command("list")
@@ -241,6 +242,31 @@ def _models(
     return carry_out(models.force_model(output, board, alias, state, by, reason))
 
 
+@app.command("people")
+def _people(context: typer.Context, as_json: AsJson = False) -> int:
+    """Check the directory of people, and show it: users, groups, roles, who is away and who acts for them."""
+    return carry_out(people.show_people(Output.standard(as_json=as_json), cast("Parts", context.obj).people))
+
+
+@app.command("notices")
+def _notices(
+    context: typer.Context,
+    action: Annotated[Literal["list", "resend"], typer.Argument(help="List them; or send one again.")] = "list",
+    identity: Annotated[str | None, typer.Argument(metavar="[ID]", help="resend: which one.")] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="Only those that nobody tries to deliver any more.")] = False,
+    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Only of this run.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> int:
+    """What people were told, by which channel, and what could not be delivered."""
+    output, desk = Output.standard(as_json=as_json), cast("Parts", context.obj).notices
+    if (action == "resend") != (identity is not None):
+        raise CallerError("say which notice to resend: `starter.py notices resend ID`; `notices --dead` lists them")
+    if identity is not None:
+        return carry_out(notices.resend(output, desk, identity))
+    return carry_out(notices.show_notices(output, desk, run, limit, dead=dead))
+
+
 @app.command("tools")
 def _tools(
     context: typer.Context,
@@ -253,6 +279,9 @@ def _tools(
     """Tools that tools.yaml files declare, and the pins of MCP servers."""
     output = Output.standard(as_json=as_json)
     return carry_out(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
+
+
+app.add_typer(releasing.app)
 
 
 def call(arguments: Sequence[str], parts: Parts) -> int:

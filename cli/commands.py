@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pydantic import ValidationError
 from rich.table import Column, Table
@@ -14,6 +15,7 @@ from cli.follow import follow, marks_of, print_run, screen_for
 from cli.live import print_events
 from cli.marks import Marks, took
 from cli.output import Exit, Output, command
+from cli.picture import save_run
 from cli.start import check_input, definition_of, process_file, run_id, start, worker_polls
 from cli.values import actor_of, read_value
 from contracts.base import Json
@@ -64,13 +66,16 @@ async def run(
     return Exit.HOLDS
 
 
-async def status(output: Output, workflow_id: str, *, watch: bool) -> Exit:
+async def status(output: Output, workflow_id: str, *, watch: bool, svg: str | None = None) -> Exit:
     async with connected() as connection:
         if watch and output.as_json:
             return await print_events(output, connection.client, workflow_id)
         if watch:
             return await _follow_to_end(output, connection.client, workflow_id)
-        print_run(await Watch(connection.client, workflow_id).look(), output)
+        seen = await Watch(connection.client, workflow_id).look()
+        if svg is not None:
+            save_run(seen, Path(svg))
+        print_run(seen, output)
     return Exit.HOLDS
 
 

@@ -15,6 +15,7 @@ from contracts.errors import ErrorInfo
 from contracts.events import Event
 from contracts.incidents import Incident, Paused, Remark, Repaired, Tried
 from contracts.model import Usage
+from contracts.notices import SendNotice
 from contracts.plans import PlanRecord, Revision
 from contracts.process import Budget, Process, Saved
 from contracts.record import RecordMark, RecordState
@@ -133,6 +134,7 @@ class Snapshot(Contract):
     generation: int = 1
     warned: tuple[str, ...] = Field(default=(), description="budgets and limits whose warning was given")
     record: RecordState = RecordState()
+    notices: tuple[SendNotice, ...] = Field(default=(), description="that were not delivered yet")
     paused: Paused | None = None
     remarks: tuple[Remark, ...] = ()
 

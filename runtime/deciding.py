@@ -18,7 +18,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from contracts.base import Contract
 from contracts.decisions import Cancel, Decision, Receipt, Repair
 from contracts.errors import CallerError, Refused, ServerUnreachable
-from contracts.names import CANCEL, DECIDE, RECEIPT_QUERY, REPAIR
+from contracts.migration import Migration
+from contracts.names import CANCEL, DECIDE, MIGRATE, RECEIPT_QUERY, REPAIR
 from contracts.run import ENDED, Page, RunView, Waiting
 from runtime.runs import describe, stopped_from_outside
 from runtime.watch import NoAnswerError, Watch, query_run, query_view
@@ -29,10 +30,15 @@ CROWDED_FOR = timedelta(minutes=2)
 LONGEST_PAUSE = 2.0
 """Seconds between two tries."""
 
-_UPDATES: dict[type[Contract], str] = {Decision: DECIDE, Repair: REPAIR, Cancel: CANCEL}
+_UPDATES: dict[type[Contract], str] = {
+    Decision: DECIDE,
+    Repair: REPAIR,
+    Cancel: CANCEL,
+    Migration: MIGRATE,
+}
 
 
-async def send(client: Client, run: str, message: Decision | Repair | Cancel) -> Receipt:
+async def send(client: Client, run: str, message: Decision | Repair | Cancel | Migration) -> Receipt:
     """Say it; the run's answer.
 
     Raises:

@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import Receipt, Repair
     from contracts.errors import CriteriaNotMet, ErrorInfo, OutputInvalid, StepError
     from contracts.incidents import MAX_TRIED
+    from contracts.migration import Migration
     from contracts.model import Usage
     from contracts.run import IDLE, Definition, RunRequest, Snapshot, StepStatus
     from contracts.state import StateValue
@@ -70,6 +71,7 @@ class Engine(Evaluating, Pausing):
         self.changes = 0
         self.messages = 0
         self.draining = False
+        self.migration: Migration | None = None
         self.drainable = 0
         self.replanning: set[Scope] = set()
         self.shares: dict[Node, Share] = {}

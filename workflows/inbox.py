@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import Cancel, Decision, Receipt, Repair
     from contracts.errors import ErrorInfo, Refused, StepError, SurefootError
     from contracts.events import Delivery
+    from contracts.migration import Migration
     from contracts.names import (
         ASK_SIGNAL,
         CANCEL,
@@ -27,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
         EVENT_SIGNAL,
         LEASE_SIGNAL,
         LOG_QUERY,
+        MIGRATE,
         PREVIEW_QUERY,
         PUT_STATE,
         RECEIPT_QUERY,
@@ -124,6 +126,14 @@ class Inbox:
     def _validate_cancel(self, *payload: Json) -> None:
         self._check(Cancel, payload)
 
+    @workflow.update(name=MIGRATE)
+    async def migrate(self, *payload: Json) -> Receipt:
+        return await self._receipt(Migration, payload)
+
+    @migrate.validator
+    def _validate_migrate(self, *payload: Json) -> None:
+        self._check(Migration, payload)
+
     @workflow.signal(name=DECIDE)
     async def decide_by_signal(self, *payload: Json) -> None:
         await self._take_signal(Decision, payload)
@@ -193,7 +203,7 @@ class Inbox:
             message = messages.parse(model, payload)
             engine = await self._loaded()
             self._check_now(engine, message)
-            if isinstance(message, Repair | Cancel):
+            if isinstance(message, Repair | Cancel | Migration):
                 await operators.authorise(engine, message)
                 self._check_now(engine, message)  # again: the run went on while the directory was asked
             if isinstance(message, Decision | Repair):

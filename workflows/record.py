@@ -1,5 +1,7 @@
 """A run's record while it runs: the one place where its events are made, numbered and chained."""
 
+from collections.abc import Callable
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -103,6 +105,10 @@ class Record:
         """A key of the shared state was written."""
         held = digest(value.value)
         self.add("state.written", by=by, key=value.key, version=value.version, operation=operation, value=held)
+
+    def has_pending(self, holds: Callable[[str], object]) -> bool:
+        """Whether an event of a kind of which this holds is not known to be written."""
+        return any(holds(happening.kind) for happening, _ in self._pending)
 
     @property
     def is_written(self) -> bool:

@@ -90,6 +90,20 @@ async def onboarding_cancelled(client: Client) -> list[str]:
     return ["onboarding-cancelled"]
 
 
+async def started_again(client: Client) -> list[str]:
+    """A run that an operator cancels takes its effect back, and is started again from where it stood."""
+    payload: dict[str, Any] = {"process": "stopped", "input": {}, "started_by": "user:hanna"}
+    run = await client.start_workflow(PROCESS_WORKFLOW, payload, id="stopped", task_queue=TASK_QUEUE)
+    await until_waiting(run)
+    await run.execute_update(CANCEL, {"by": "user:tom", "reason": "the wrong day"})
+    await failed(run)
+    payload = {"process": "stopped", "rerun": {"of": "stopped", "by": "user:hanna", "reason": "the right one"}}
+    again = await client.start_workflow(PROCESS_WORKFLOW, payload, id="stopped~2", task_queue=TASK_QUEUE)
+    await decided(again, "agree", "user:mia")
+    await again.result()
+    return ["stopped", "stopped~2"]
+
+
 async def delegated(client: Client) -> list[str]:
     """A plan that is reviewed, fails in a step, is changed and reviewed again."""
     handle = await start(client, "supplier-onboarding", "delegated")
@@ -170,6 +184,7 @@ PATHS: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     onboarding_approved,
     onboarding_rejected,
     onboarding_cancelled,
+    started_again,
     invoice_two_people,
     delegated,
     agreed_by_equals,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,8 @@ from activities.adapters.call import LoadAgent, no_foreign_agents
 from activities.conversations import ConversationStore, SqliteConversations
 from activities.events import event_activities
 from activities.model.call import ModelCall
+from activities.notices.sending import Notifier
+from activities.notices.telling import notify_activity
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity, load_process_activity, load_run_activity
 from activities.records.store import Records
@@ -29,6 +31,7 @@ from activities.tools.results import keep_result_activity
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
 from contracts.activities import RESOLVE_PEOPLE
+from contracts.channels import Channel
 from contracts.decisions import Receipt
 from contracts.names import CANCEL, DECIDE, PREVIEW_QUERY, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
 from contracts.people import Deputy, People, ResolvePeople
@@ -41,9 +44,7 @@ from language.load import load_process
 from runtime.sandbox import patient, workflow_runner
 from runtime.topics import Topics
 from tests.records import shared_records
-from workflows.agent.workflow import AgentWorkflow
-from workflows.process import ProcessWorkflow
-from workflows.topic import TopicWorkflow
+from workflows.registered import WORKFLOWS
 
 UNDO = "undo: {tool: do.undo, with: {of: '${ output.id }'}}"
 """What most steps of these tests carry."""
@@ -244,12 +245,14 @@ async def open_office(
     conversations: ConversationStore | None = None,
     queue: str | None = None,
     records: Records | None = None,
+    channels: Sequence[Channel] = (),
+    notifier: Notifier | None = None,
     more: Callable[[Office], list[Tool[..., Any]]] = lambda office: [],
     **worker: Any,
 ) -> AsyncIterator[Office]:
     """`home` or a store, and `models`: where conversations lie and which endpoint answers, for those with agents.
-    `records`: where the runs' records lie, when not where those of other tests do. `more`: tools besides the office's
-    own."""
+    `records`: where the runs' records lie, when not where those of other tests do. `channels`, `notifier`: by which
+    people are told. `more`: tools besides the office's own."""
     office = Office(client, queue=queue or f"test-{uuid7()}", records=records or shared_records(), more=more)
 
     @activity.defn(name=RESOLVE_PEOPLE.name)
@@ -267,7 +270,8 @@ async def open_office(
         await_process_activity(client),
         load_run_activity(client),
         check_plan_activity(),
-        write_record_activity(office.records),
+        write_record_activity(office.records, channels),
+        *([notify_activity(notifier)] if notifier else []),
         retry_now_activity(client),
         *event_activities(office.topics),
     ]
@@ -286,10 +290,9 @@ async def open_office(
                 Worker(
                     client,
                     task_queue=office.queue,
-                    workflows=[ProcessWorkflow, AgentWorkflow, TopicWorkflow],
                     activities=activities,
                     workflow_runner=workflow_runner(),
-                    **worker,
+                    **{"workflows": WORKFLOWS, **worker},
                 )
             )
         )
