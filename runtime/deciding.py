@@ -63,7 +63,7 @@ async def send(client: Client, run: str, message: Decision | Repair | Cancel | M
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-async def _say(client: Client, run: str, message: Decision | Repair | Cancel) -> Receipt:
+async def _say(client: Client, run: str, message: Decision | Repair | Cancel | Migration) -> Receipt:
     try:
         receipt: Receipt = await client.get_workflow_handle(run).execute_update(
             _UPDATES[type(message)],

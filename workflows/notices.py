@@ -10,7 +10,6 @@ from temporalio.common import Priority, RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
 
 with workflow.unsafe.imports_passed_through():
-    import workflows.approvals as approvals
     from contracts.activities import NOTIFY
     from contracts.ballot import ApprovalState
     from contracts.channels import notice_of
@@ -20,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.record import Happening, TellingChannel, WriteRecord, bounded
     from contracts.run import RunRequest
     from workflows.calls import HEARTBEAT_TIMEOUT, summary
+    from workflows.electorate import candidates
     from workflows.engine import Engine
     from workflows.incidents import incidents
     from workflows.plan import Node
@@ -188,13 +188,13 @@ def _concerned(engine: Engine, state: ApprovalState, event: Happening) -> tuple[
         case "approval.decided":
             return starter
         case "approval.expired":
-            return (*_users(approvals.deciders(state)), *starter)
+            return (*_users(state.asked_now), *starter)
         case "approval.escalated":
             return _users(state.escalate_to)
         case "approval.delegate":
             return (event.data["to"],)
         case _:
-            return approvals.candidates(state)
+            return candidates(state, workflow.now())
 
 
 def _users(names: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -211,8 +211,8 @@ def _question(node: Node, state: ApprovalState) -> Question:
     return Question(
         show={name: bounded(value) for name, value in state.show.items()},
         hash=state.hash,
-        who=tuple(approvals.deciders(state)),
-        people=approvals.candidates(state),
+        who=tuple(state.asked_now),
+        people=candidates(state, workflow.now()),
         votes=state.votes,
         since=state.since,
         until=node.record.until,
