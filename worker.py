@@ -138,7 +138,7 @@ def link_of(settings: Settings) -> LinkFor:
 
     def link(notice: SendNotice, user: str) -> str | None:
         asked = notice.question
-        return None if asked is None else links.link_for(notice.run, notice.step, asked.hash, user, asked.until)
+        return links.link_for(notice.run, notice.step, asked.hash, user, asked.until) if asked else None
 
     return link
 

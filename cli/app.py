@@ -15,7 +15,7 @@ from cli import tools as tool_files
 from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Exit, Output, status_of
 from cli.parts import Parts
-from cli.values import read_duration, read_value
+from cli.values import read_duration, read_person, read_value
 from contracts.board import ForcedState
 from contracts.errors import CallerError, SurefootError
 from contracts.run import RunStatus
@@ -200,7 +200,7 @@ def _link(
     from cli import serve
 
     lasts = None if expires is None else read_duration(expires, "--expires")
-    return carry_out(serve.link(Output.standard(as_json=as_json), run, step, person, lasts))
+    return carry_out(serve.link(Output.standard(as_json=as_json), run, step, read_person(person, "--for"), lasts))
 
 
 @app.command("validate")

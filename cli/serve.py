@@ -10,7 +10,6 @@ from api.serving import server_config
 from cli.connection import connected
 from cli.listening import address_of, is_loopback, listening
 from cli.output import Exit, Output
-from cli.values import actor_of
 from contracts.base import format_duration
 from contracts.errors import CallerError, ServerUnreachable
 from runtime.deciding import open_approval
@@ -44,14 +43,13 @@ async def serve(output: Output, host: str, port: int | None) -> Exit:
 
 
 async def link(output: Output, run: str, step: str | None, person: str, lasts: timedelta | None) -> Exit:
-    """Print a link by which one person decides.
+    """Print a link by which one person decides. `person`: as `user:bob`.
 
     Raises:
         CallerError: nothing waits for a decision, it is not this person's, or the link would last too long.
         ServerUnreachable: no worker answers.
     """
     settings = load_settings()
-    person = actor_of(person, settings)
     longest = settings.links.expires
     if lasts is not None and not timedelta(0) < lasts <= longest:
         most = format_duration(longest)

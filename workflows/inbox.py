@@ -81,11 +81,6 @@ class Inbox:
             page=page,
         )
 
-    @workflow.query(name=RECEIPT_QUERY)
-    def receipt(self, id: str) -> Receipt | None:  # noqa: A002 - as a decision calls it
-        taken = self._engine.seen.get(id) if self._engine is not None else None
-        return taken if isinstance(taken, Receipt) else None
-
     @workflow.query(name=SNAPSHOT_QUERY)
     def snapshot(self, *payload: Json) -> RunRequest:
         """What a rerun begins with. Takes nothing; whatever is sent is not looked at."""
@@ -101,6 +96,11 @@ class Inbox:
             return messages.preview(self._engine, messages.parse(Repair, payload))
         except Refused as error:
             raise _refusal(error) from error
+
+    @workflow.query(name=RECEIPT_QUERY)
+    def receipt(self, id: str) -> Receipt | None:  # noqa: A002 - as a decision calls it
+        taken = self._engine.seen.get(id) if self._engine is not None else None
+        return taken if isinstance(taken, Receipt) else None
 
     @workflow.update(name=DECIDE)
     async def decide(self, *payload: Json) -> Receipt:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from activities.notices.sending import Notifier
 from cli.app import call
 from contracts.notices import Undelivered
 from runtime.settings import load_settings
@@ -32,6 +33,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
 
 async def refused() -> None:
     async with open_notices(load_settings()) as desk:
+        assert isinstance(desk, Notifier)
         with pytest.raises(Undelivered):
             await desk.send(notice("hook"))
 

@@ -19,7 +19,17 @@ from tests.docs.pages import PAGES, ROOT, Block, blocks, not_printed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-ELSEWHERE = ("make setup", "make demo", "make test", "make check", "git clone", "cd ", "docker ", "kubectl ", "BUILD_ID=")
+ELSEWHERE = (
+    "make setup",
+    "make demo",
+    "make test",
+    "make check",
+    "git clone",
+    "cd ",
+    "docker ",
+    "kubectl ",
+    "BUILD_ID=",
+)
 """Commands that .ci/run, the demo's own tests and tests/deploy run; `make test` cannot run itself."""
 
 MOVES = tuple(f" starter.py {word} " for word in ("run", "approve", "event", "repair", "rerun"))
