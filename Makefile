@@ -1,6 +1,6 @@
 # Everything happens inside this clone: .venv (packages), .uv (uv and its cache), .surefoot (what runs leave).
 .DEFAULT_GOAL := help
-.PHONY: help setup demo worker test test-model test-all lint format types check clean
+.PHONY: help setup demo worker test test-model test-all replay lint format types check clean
 
 PY := .venv/bin/python
 ARGS ?=
@@ -28,6 +28,9 @@ test-model: ## the tests against a small real model, served on this machine
 
 test-all: setup ## all tests, the slow, browser, chaos and model ones too
 	@$(PY) -m pytest $(ARGS)
+
+replay: setup ## the committed histories, replayed on this code (ARGS="--last 50": the newest of your server too)
+	@$(PY) starter.py replay tests/histories $(ARGS)
 
 lint: setup ## style, dangerous calls, complexity, import layers
 	@$(PY) -m ruff check .

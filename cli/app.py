@@ -5,17 +5,17 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn, cast
+from typing import Annotated, Literal, NoReturn, cast
 
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, deciding, demo, log, models, operating
+from cli import commands, deciding, demo, log, models, notices, operating, people, releasing
 from cli import tools as tool_files
 from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Exit, Output, status_of
 from cli.parts import Parts
-from cli.values import read_value
+from cli.values import read_duration, read_person, read_value
 from contracts.board import ForcedState
 from contracts.errors import CallerError, SurefootError
 from contracts.run import RunStatus
@@ -171,6 +171,38 @@ def _codec(
     return carry_out(codec.serve(Output.standard(as_json=False), host, port, origin or ()))
 
 
+@app.command("serve")
+def _serve(
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="Where it listens.")] = HOST,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65_535, help="Else links.port; 0 for a free one.")
+    ] = None,
+) -> int:
+    """Serve the pages where people decide by a link."""
+    from cli import serve  # no other command needs a web server's start-up time
+
+    return carry_out(serve.serve(Output.standard(as_json=False), host, port))
+
+
+@app.command("link")
+def _link(
+    run: Run,
+    person: Annotated[str, typer.Option("--for", metavar="WHO", help="Who decides by it.")],
+    step: Annotated[
+        str | None, typer.Argument(metavar="[STEP]", help="The step; may be left out when only one waits.")
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", metavar="TIME", help="How long it lasts, 2d or 4h; else as the approval.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Print a link by which one person decides what a run waits for, once."""
+    from cli import serve
+
+    lasts = None if expires is None else read_duration(expires, "--expires")
+    return carry_out(serve.link(Output.standard(as_json=as_json), run, step, read_person(person, "--for"), lasts))
+
+
 @app.command("validate")
 def _validate(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Process files, or processes by name.")],
@@ -210,6 +242,31 @@ def _models(
     return carry_out(models.force_model(output, board, alias, state, by, reason))
 
 
+@app.command("people")
+def _people(context: typer.Context, as_json: AsJson = False) -> int:
+    """Check the directory of people, and show it: users, groups, roles, who is away and who acts for them."""
+    return carry_out(people.show_people(Output.standard(as_json=as_json), cast("Parts", context.obj).people))
+
+
+@app.command("notices")
+def _notices(
+    context: typer.Context,
+    action: Annotated[Literal["list", "resend"], typer.Argument(help="List them; or send one again.")] = "list",
+    identity: Annotated[str | None, typer.Argument(metavar="[ID]", help="resend: which one.")] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="Only those that nobody tries to deliver any more.")] = False,
+    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Only of this run.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> int:
+    """What people were told, by which channel, and what could not be delivered."""
+    output, desk = Output.standard(as_json=as_json), cast("Parts", context.obj).notices
+    if (action == "resend") != (identity is not None):
+        raise CallerError("say which notice to resend: `starter.py notices resend ID`; `notices --dead` lists them")
+    if identity is not None:
+        return carry_out(notices.resend(output, desk, identity))
+    return carry_out(notices.show_notices(output, desk, run, limit, dead=dead))
+
+
 @app.command("tools")
 def _tools(
     context: typer.Context,
@@ -222,6 +279,9 @@ def _tools(
     """Tools that tools.yaml files declare, and the pins of MCP servers."""
     output = Output.standard(as_json=as_json)
     return carry_out(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
+
+
+app.add_typer(releasing.app)
 
 
 def call(arguments: Sequence[str], parts: Parts) -> int:

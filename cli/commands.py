@@ -15,7 +15,7 @@ from cli.follow import follow, marks_of, print_run, screen_for
 from cli.live import print_events
 from cli.marks import Marks, took
 from cli.output import Exit, Output, command
-from cli.picture import save_screen
+from cli.picture import save_run
 from cli.start import check_input, definition_of, process_file, run_id, start, worker_polls
 from cli.values import actor_of, read_value
 from contracts.base import Json
@@ -68,13 +68,14 @@ async def run(
 
 async def status(output: Output, workflow_id: str, *, watch: bool, svg: str | None = None) -> Exit:
     async with connected() as connection:
-        if svg is not None:
-            save_screen(await Watch(connection.client, workflow_id).look(), Path(svg))
         if watch and output.as_json:
             return await print_events(output, connection.client, workflow_id)
         if watch:
             return await _follow_to_end(output, connection.client, workflow_id)
-        print_run(await Watch(connection.client, workflow_id).look(), output)
+        seen = await Watch(connection.client, workflow_id).look()
+        if svg is not None:
+            save_run(seen, Path(svg))
+        print_run(seen, output)
     return Exit.HOLDS
 
 

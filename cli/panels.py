@@ -92,6 +92,8 @@ def header(seen: Observation, marks: Marks, now: datetime) -> Text:
         line.append(f"  {dollars(view.cost.amount)}{answered}", style="faint")
     if view.description:
         line.append(f"\n{one_line(view.description)}", style="faint")
+    if view.rerun_of:
+        line.append(f"\ngoes on with {view.rerun_of}", style="faint")
     if view.history and view.history.suggested:
         line.append(f"\n{history_text(view.history)}", style="faint")
     if seen.silent:

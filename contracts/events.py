@@ -130,5 +130,12 @@ def event_id(key: str) -> str:
     return key if len(key) <= MAX_ID else hashlib.sha256(key.encode()).hexdigest()
 
 
+_TOPIC_PREFIX = "surefoot-topic/"
+
+
 def topic_workflow_id(topic: str, shard: int) -> str:
-    return f"surefoot-topic/{topic}/{shard}"
+    return f"{_TOPIC_PREFIX}{topic}/{shard}"
+
+
+def is_topic(workflow_id: str) -> bool:
+    return workflow_id.startswith(_TOPIC_PREFIX)

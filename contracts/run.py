@@ -15,6 +15,7 @@ from contracts.errors import ErrorInfo
 from contracts.events import Event
 from contracts.incidents import Incident, Paused, Remark, Repaired, Tried
 from contracts.model import Usage
+from contracts.notices import SendNotice
 from contracts.plans import PlanRecord, Revision
 from contracts.process import Budget, Process, Saved
 from contracts.record import RecordMark, RecordState
@@ -133,6 +134,7 @@ class Snapshot(Contract):
     generation: int = 1
     warned: tuple[str, ...] = Field(default=(), description="budgets and limits whose warning was given")
     record: RecordState = RecordState()
+    notices: tuple[SendNotice, ...] = Field(default=(), description="that were not delivered yet")
     paused: Paused | None = None
     remarks: tuple[Remark, ...] = ()
 
@@ -174,6 +176,7 @@ class Waiting(Contract):
     show: dict[str, Json] = {}
     edits: Json = Field(default=None, description="what it is about instead, since somebody edited it")
     hash: str | None = None
+    subject: Json = Field(default=None, description="what is decided on besides `show`; on the page of its step alone")
 
 
 class StepView(Contract):
@@ -222,7 +225,8 @@ class Cost(Contract):
 
 
 class Page(Contract):
-    """The argument of query `view`, which may be left out: some of the steps, or one alone with its whole output."""
+    """The argument of query `view`, which may be left out: some of the steps, or one alone with its whole output and
+    all that it shows to those who decide."""
 
     offset: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1, le=1_000)] = 1_000

@@ -18,6 +18,7 @@ from temporalio.converter import (
     DefaultFailureConverterWithEncodedAttributes,
 )
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.errors import ServerUnreachable, SettingsInvalid
@@ -90,16 +91,18 @@ def is_configured() -> bool:
     return bool(temporal_config().get("target_host"))
 
 
-async def connect(settings: Settings) -> Connection:
-    """Raises:
-    ServerUnreachable: nothing answers at the address, within 8 seconds; or none is set and no embedded server runs.
-    SettingsInvalid: Temporal's settings cannot be read, or those for large payloads cannot be used.
+async def connect(settings: Settings, runtime: Runtime | None = None) -> Connection:
+    """`runtime`: of the SDK, when it is to measure what it does.
+
+    Raises:
+        ServerUnreachable: nothing answers at the address, within 8 seconds; or none is set and no embedded server runs.
+        SettingsInvalid: Temporal's settings cannot be read, or those for large payloads cannot be used.
     """
     config = temporal_config()
     address = config.get("target_host")
     if address:
         return Connection(
-            await _connect(settings, config, address), address, web_address(settings, config), embedded=False
+            await _connect(settings, config, address, runtime), address, web_address(settings, config), embedded=False
         )
     server = find_server(settings)
     if server is None:
@@ -108,7 +111,9 @@ async def connect(settings: Settings) -> Connection:
             "`make demo`, or set TEMPORAL_ADDRESS to yours"
         )
     embedded = ClientConnectConfig(target_host=server.address, namespace=config.get("namespace", DEFAULT_NAMESPACE))
-    return Connection(await _connect(settings, embedded, server.address), server.address, server.ui, embedded=True)
+    return Connection(
+        await _connect(settings, embedded, server.address, runtime), server.address, server.ui, embedded=True
+    )
 
 
 async def conversation_retention(client: Client) -> timedelta:
@@ -160,11 +165,11 @@ async def _search_attributes(client: Client) -> Collection[str]:
     return listed.custom_attributes
 
 
-async def _connect(settings: Settings, config: ClientConnectConfig, address: str) -> Client:
+async def _connect(settings: Settings, config: ClientConnectConfig, address: str, runtime: Runtime | None) -> Client:
     converter = data_converter(settings)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            client = await Client.connect(**config, data_converter=converter)
+            client = await Client.connect(**config, data_converter=converter, runtime=runtime)
             await client.service_client.check_health(retry=True, timeout=timedelta(seconds=CONNECT_SECONDS))
             await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
     except (RuntimeError, RPCError, TimeoutError) as error:

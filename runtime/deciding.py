@@ -6,17 +6,23 @@ import time
 from datetime import timedelta
 
 import uuid_utils
-from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.base import Contract
 from contracts.decisions import Cancel, Decision, Receipt, Repair
 from contracts.errors import CallerError, Refused, ServerUnreachable
-from contracts.names import CANCEL, DECIDE, REPAIR
-from contracts.run import RunView, Waiting
-from runtime.runs import describe
-from runtime.watch import Watch
+from contracts.migration import Migration
+from contracts.names import CANCEL, DECIDE, MIGRATE, RECEIPT_QUERY, REPAIR
+from contracts.run import ENDED, Page, RunView, Waiting
+from runtime.runs import describe, stopped_from_outside
+from runtime.watch import NoAnswerError, Watch, query_run, query_view
 
 ANSWER_TIMEOUT = timedelta(seconds=15)
 CROWDED_FOR = timedelta(minutes=2)
@@ -24,10 +30,15 @@ CROWDED_FOR = timedelta(minutes=2)
 LONGEST_PAUSE = 2.0
 """Seconds between two tries."""
 
-_UPDATES: dict[type[Contract], str] = {Decision: DECIDE, Repair: REPAIR, Cancel: CANCEL}
+_UPDATES: dict[type[Contract], str] = {
+    Decision: DECIDE,
+    Repair: REPAIR,
+    Cancel: CANCEL,
+    Migration: MIGRATE,
+}
 
 
-async def send(client: Client, run: str, message: Decision | Repair | Cancel) -> Receipt:
+async def send(client: Client, run: str, message: Decision | Repair | Cancel | Migration) -> Receipt:
     """Say it; the run's answer.
 
     Raises:
@@ -52,7 +63,7 @@ async def send(client: Client, run: str, message: Decision | Repair | Cancel) ->
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-async def _say(client: Client, run: str, message: Decision | Repair | Cancel) -> Receipt:
+async def _say(client: Client, run: str, message: Decision | Repair | Cancel | Migration) -> Receipt:
     try:
         receipt: Receipt = await client.get_workflow_handle(run).execute_update(
             _UPDATES[type(message)],
@@ -112,6 +123,37 @@ async def decision_on(
             "to": to,
         }
     )
+
+
+async def look_at_step(client: Client, run: str, step: str) -> RunView:
+    """The run with this step alone, and all that is shown to those who decide it.
+
+    Raises:
+        UnknownRun: there is no such run.
+        ServerUnreachable: no worker answers.
+    """
+    found = await describe(client, run)
+    handle = client.get_workflow_handle(run)
+    try:
+        view = await query_view(handle, RunView, Page(step=step))
+    except NoAnswerError as error:
+        raise ServerUnreachable(f"{run} cannot be looked at: {error}") from error
+    if found.status is not WorkflowExecutionStatus.RUNNING and view.status not in ENDED:
+        return await stopped_from_outside(handle, found, view)
+    return view
+
+
+async def receipt_of(client: Client, run: str, message: str) -> Receipt | None:
+    """What the run answered to the message with this id; None when it has not taken it.
+
+    Raises:
+        ServerUnreachable: no worker answers.
+    """
+    try:
+        found: Receipt | None = await query_run(client.get_workflow_handle(run), RECEIPT_QUERY, Receipt | None, message)
+    except NoAnswerError as error:
+        raise ServerUnreachable(f"{run} cannot be asked: {error}") from error
+    return found
 
 
 def open_approval(view: RunView, step: str | None) -> Waiting | None:

@@ -1,11 +1,13 @@
-"""How far a workflow's history has grown."""
+"""How far a workflow's history has grown, and which release goes on with it."""
 
 from collections.abc import Callable
 
 from temporalio import workflow
+from temporalio.workflow import ContinueAsNewVersioningBehavior
 
 with workflow.unsafe.imports_passed_through():
     from contracts.agent import HistoryGauge
+    from contracts.events import is_topic
 
 
 def history() -> HistoryGauge:
@@ -31,3 +33,13 @@ def outgrown(times: int) -> Callable[[], bool]:
         return now.get_current_history_length() > events or now.get_current_history_size() > size
 
     return is_reached
+
+
+def next_release() -> ContinueAsNewVersioningBehavior | None:
+    """Which release a run continues on as new: the one that new runs get. Workers that are no releases pass over it.
+
+    What an agent or a run does for another run stays with that one, whose release must be able to read its result.
+    """
+    parent = workflow.info().parent
+    is_part = parent is not None and not is_topic(parent.workflow_id)
+    return None if is_part else ContinueAsNewVersioningBehavior.AUTO_UPGRADE

@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import Cancel, Decision, Receipt, Repair
     from contracts.errors import ErrorInfo, Refused, StepError, SurefootError
     from contracts.events import Delivery
+    from contracts.migration import Migration
     from contracts.names import (
         ASK_SIGNAL,
         CANCEL,
@@ -27,8 +28,10 @@ with workflow.unsafe.imports_passed_through():
         EVENT_SIGNAL,
         LEASE_SIGNAL,
         LOG_QUERY,
+        MIGRATE,
         PREVIEW_QUERY,
         PUT_STATE,
+        RECEIPT_QUERY,
         REPAIR,
         SNAPSHOT_QUERY,
         STATE_QUERY,
@@ -94,6 +97,11 @@ class Inbox:
         except Refused as error:
             raise _refusal(error) from error
 
+    @workflow.query(name=RECEIPT_QUERY)
+    def receipt(self, id: str) -> Receipt | None:  # noqa: A002 - as a decision calls it
+        taken = self._engine.seen.get(id) if self._engine is not None else None
+        return taken if isinstance(taken, Receipt) else None
+
     @workflow.update(name=DECIDE)
     async def decide(self, *payload: Json) -> Receipt:
         return await self._receipt(Decision, payload)
@@ -117,6 +125,14 @@ class Inbox:
     @cancel.validator
     def _validate_cancel(self, *payload: Json) -> None:
         self._check(Cancel, payload)
+
+    @workflow.update(name=MIGRATE)
+    async def migrate(self, *payload: Json) -> Receipt:
+        return await self._receipt(Migration, payload)
+
+    @migrate.validator
+    def _validate_migrate(self, *payload: Json) -> None:
+        self._check(Migration, payload)
 
     @workflow.signal(name=DECIDE)
     async def decide_by_signal(self, *payload: Json) -> None:
@@ -187,7 +203,7 @@ class Inbox:
             message = messages.parse(model, payload)
             engine = await self._loaded()
             self._check_now(engine, message)
-            if isinstance(message, Repair | Cancel):
+            if isinstance(message, Repair | Cancel | Migration):
                 await operators.authorise(engine, message)
                 self._check_now(engine, message)  # again: the run went on while the directory was asked
             if isinstance(message, Decision | Repair):

@@ -11,12 +11,14 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import Cancel, Decision, Receipt, Repair, subject_hash
     from contracts.errors import Refused
     from contracts.events import Delivery
+    from contracts.migration import Migration
     from contracts.state import PutState, StateValue
     from workflows.deciding import check_decision, decide
     from workflows.engine import Engine
+    from workflows.migrating import check_migration, migrate
 
-Message = Decision | Repair | Cancel | PutState
-M = TypeVar("M", Decision, Repair, Cancel, PutState)
+Message = Decision | Repair | Cancel | Migration | PutState
+M = TypeVar("M", Decision, Repair, Cancel, Migration, PutState)
 P = TypeVar("P", bound=Contract)
 
 
@@ -58,6 +60,8 @@ def check(engine: Engine, message: Contract) -> None:
         check_decision(engine, message)
     elif isinstance(message, Repair):
         repairing.check_repair(engine, message)
+    elif isinstance(message, Migration):
+        check_migration(engine, message)
     elif isinstance(message, Cancel) and engine.ending is not None:
         raise Refused(f"the run is ending already: {engine.ending.error.message}")
 
@@ -99,6 +103,8 @@ def take(engine: Engine, message: Message) -> Receipt | StateValue:
         receipt = decide(engine, message)
     elif isinstance(message, Repair):
         receipt = repairing.repair(engine, message)
+    elif isinstance(message, Migration):
+        receipt = migrate(engine, message)
     elif isinstance(message, PutState):
         receipt = engine.state.write(
             message.key,

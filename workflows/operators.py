@@ -1,4 +1,4 @@
-"""Who may repair, pause, amend and cancel a run: the role `operator`, asked of the directory at each of these acts."""
+"""Who may repair, pause, amend, migrate and cancel a run: the role `operator`, asked of the directory each time."""
 
 from temporalio import workflow
 
@@ -7,6 +7,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Contract
     from contracts.decisions import PARENT, Cancel, Repair, is_of_system
     from contracts.errors import Refused, StepError
+    from contracts.migration import Migration
     from contracts.people import ANYONE, OPERATOR_ROLE, STARTER, ResolvePeople
     from contracts.run import RunRequest
     from workflows.calls import Call, call_engine
@@ -22,11 +23,11 @@ def check_actor(message: Contract) -> None:
     """Raises:
     Refused: somebody says something in the engine's name, which speaks to itself by signals only.
     """
-    if isinstance(message, Repair | Cancel) and is_of_system(message.by):
+    if isinstance(message, Repair | Cancel | Migration) and is_of_system(message.by):
         raise Refused(f"{message.by} is the engine itself, and no person; say who you are, for example user:alice")
 
 
-async def authorise(engine: Engine, message: Repair | Cancel) -> None:
+async def authorise(engine: Engine, message: Repair | Cancel | Migration) -> None:
     """Raises:
     Refused: whoever says this is no operator, or who is cannot be told.
     """
@@ -55,9 +56,9 @@ async def check_operator(request: RunRequest, by: str, verb: str) -> None:
         raise Refused(f"{by} may not {verb} this run: that is for {OPERATOR_ROLE} ({people})")
 
 
-def _verb(message: Repair | Cancel) -> str:
-    if isinstance(message, Cancel):
-        return "cancel"
+def _verb(message: Repair | Cancel | Migration) -> str:
+    if not isinstance(message, Repair):
+        return "cancel" if isinstance(message, Cancel) else "migrate"
     return message.action if message.action in _ABOUT_THE_RUN else "repair"
 
 

@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     import workflows.failures as failures
     import workflows.gauges as gauges
     import workflows.messages as messages
+    import workflows.migrating as migrating
     import workflows.recording as recording
     import workflows.rerunning as rerunning
     import workflows.view as view
@@ -35,6 +36,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.ends import Ending
     from workflows.engine import Engine
     from workflows.inbox import Inbox
+    from workflows.notices import Notices
     from workflows.steps.actions import ACTIONS
     from workflows.taint import has_read, is_output_tainted
     from workflows.undo import undo_by_parent, undo_run
@@ -67,7 +69,8 @@ class ProcessWorkflow(Inbox):
         engine = Engine(workflow.info().workflow_id, request, definition, ACTIONS, failures.deal_with)
         self._engine = engine
         publisher = asyncio.create_task(self._publish(engine))
-        engine.watch(publisher)
+        engine.tasks.watch(publisher)
+        self._notices = Notices(engine, request.snapshot.notices if request.snapshot else ())
         recorder = self._record(engine, is_new=is_new)
         engine.begin(engine.plan.root)
         await self._advance(engine)
@@ -117,7 +120,7 @@ class ProcessWorkflow(Inbox):
             while not engine.is_through():
                 try:
                     await workflow.wait_condition(
-                        lambda: engine.is_through() or gauges.is_suggested(),
+                        lambda: engine.is_through() or gauges.is_suggested() or engine.migration is not None,
                         timeout=_time_left(engine),
                         timeout_summary="the run's limits.time",
                     )
@@ -134,13 +137,22 @@ class ProcessWorkflow(Inbox):
         """In a moment when nothing is on its way. Until that comes by itself, the run goes on as ever."""
         outgrown = gauges.outgrown(OVER)
         await workflow.wait_condition(
-            lambda: engine.is_through() or engine.is_drained or outgrown() or engine.messages > MAX_MESSAGES
+            lambda: (
+                engine.is_through()
+                or engine.is_drained
+                or outgrown()
+                or engine.messages > MAX_MESSAGES
+                or engine.migration is not None
+            )
         )
         engine.draining = True
         await workflow.wait_condition(lambda: engine.is_through() or engine.is_drained)
+        await self._notices.pause()
         await workflow.wait_condition(workflow.all_handlers_finished)
         if not engine.is_through() and engine.is_drained:
-            workflow.continue_as_new(engine.as_request())
+            request = self._notices.carried_by(migrating.next_request(engine))
+            workflow.continue_as_new(request, memo=_memo_of(request), initial_versioning_behavior=gauges.next_release())
+        self._notices.resume()
 
     def _try_output(self, engine: Engine) -> None:
         try:
@@ -172,8 +184,8 @@ class ProcessWorkflow(Inbox):
             )
         if not workflow.patched(recording.RECORD_PATCH):
             return None
-        recorder = asyncio.create_task(recording.keep(engine.record, request.priority))
-        engine.watch(recorder)
+        recorder = asyncio.create_task(recording.keep(engine, self._notices))
+        engine.tasks.watch(recorder)
         return recorder
 
     async def _finish(
@@ -182,6 +194,8 @@ class ProcessWorkflow(Inbox):
         await workflow.wait_condition(workflow.all_handlers_finished)
         publisher.cancel()
         self._show(engine, self._status, [])
+        if recorder is not None:
+            await self._notices.end()
         self._end_record(engine)
         if recorder is not None:
             await recorder
@@ -240,12 +254,22 @@ class ProcessWorkflow(Inbox):
         workflow.set_current_details(details.details(engine, status))
 
 
+def _memo_of(request: RunRequest) -> dict[str, Any]:
+    """What the server shows of a run without asking it, as far as whoever started it gave such."""
+    definition = request.definition
+    known = {"version": definition.process.version, "definition": definition.hash} if definition else {}
+    return {name: known.get(name, value) for name, value in workflow.memo().items()}
+
+
 def _read(payload: tuple[Json, ...]) -> RunRequest:
     if len(payload) != 1:
         raise _invalid(f'{len(payload)} inputs instead of one; start a run with {{"process": NAME, "input": {{...}}}}')
     try:
         return RunRequest.model_validate(payload[0])
     except ValidationError as error:
+        if isinstance(payload[0], dict) and payload[0].get("snapshot") is not None:
+            # Of a newer release, from which workers were rolled back: it waits for one that can read it.
+            raise
         raise _invalid(f'{messages.in_words(error)}; start a run with {{"process": NAME, "input": {{...}}}}') from error
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import to_json
 from temporalio import workflow
-from temporalio.common import WorkflowIDReusePolicy
+from temporalio.common import VersioningBehavior, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
@@ -200,6 +200,20 @@ class TopicWorkflow:
             published=self._published,
             problems=self._problems,
         )
+
+
+@workflow.defn(name=TOPIC_WORKFLOW, versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+class UpgradingTopicWorkflow(TopicWorkflow):
+    """The same where workers are releases: it never ends, so that it goes with the current one. The server takes no
+    such word from workers that are none."""
+
+    @workflow.init
+    def __init__(self, state: TopicState) -> None:
+        super().__init__(state)
+
+    @workflow.run
+    async def run(self, state: TopicState) -> None:
+        await super().run(state)
 
 
 def _wants(subscription: Subscription, event: Event) -> bool:

@@ -79,7 +79,7 @@ def run_view(
 ) -> RunView:
     process = engine.definition.process
     room = _Room()
-    waiting = tuple(_waiting(node, room) for node in islice(engine.waiting.values(), MAX_OPEN))
+    waiting = tuple(_waits(engine, page, room))
     broken = tuple(incidents(engine, room.bounded, page.step))
     steps, more = _steps(engine, page, room)
     return RunView(
@@ -134,6 +134,18 @@ class _Room:
             return {"left_out": f"{size} bytes"}
         self._left -= size
         return value
+
+
+def _waits(engine: Engine, page: Page, room: _Room) -> Iterator[Waiting]:
+    """The first waits; on the page of one step its own, with everything that it shows."""
+    if page.step in engine.waiting:
+        node = engine.waiting[page.step]
+        state = node.record.approval
+        yield _waiting(node).model_copy(update={"subject": state.subject if state is not None else None})
+    elif page.step is None:
+        for node in islice(engine.waiting.values(), MAX_OPEN):
+            made = _waiting(node)
+            yield made.model_copy(update={"show": room.bounded(made.show), "edits": room.bounded(made.edits)})
 
 
 def _steps(engine: Engine, page: Page, room: _Room) -> tuple[tuple[StepView, ...], bool]:
@@ -209,7 +221,7 @@ def _undo(engine: Engine, node: Node) -> tuple[UndoCall, ...]:
         return ()
 
 
-def _waiting(node: Node, room: "_Room") -> Waiting:
+def _waiting(node: Node) -> Waiting:
     state = node.record.approval
     since = node.record.started or workflow.now()
     if state is None or state.outcome is not None:
@@ -235,8 +247,8 @@ def _waiting(node: Node, room: "_Room") -> Waiting:
         remind=state.remind_at,
         escalate=None if state.escalated else state.escalate_at,
         reminded=state.reminded,
-        show=room.bounded(state.show),
-        edits=room.bounded(state.edits),
+        show=state.show,
+        edits=state.edits,
         hash=state.hash,
     )
 

@@ -13,6 +13,7 @@ import contracts.names
 import worker
 from activities.conversations import SqliteConversations
 from activities.model.call import ModelCall
+from activities.people.opening import open_directory
 from activities.records.opening import open_records
 from activities.tools.declared import Connectors
 from contracts.activities import ActivityStub
@@ -23,6 +24,7 @@ from runtime.catalog import Catalog
 from runtime.client import Connection
 from runtime.settings import PROJECT, Settings
 from workflows.process import ProcessWorkflow
+from workflows.registered import WORKFLOWS
 
 STUBS = [value for value in vars(contracts.activities).values() if isinstance(value, ActivityStub)]
 ENGINE_PREFIX = "surefoot."
@@ -40,8 +42,9 @@ def registered(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Defi
     records = open_records(settings.records, home, {})
     models = ModelCall(store, catalog.rehearsal, settings.models)
     connectors = Connectors()
+    notifier = worker.notifier_of(settings, records, open_directory(settings.people, {}, None), None)
     callables: list[Callable[..., Any]] = worker.activities(
-        settings, connection, catalog, store, records, models, connectors
+        settings, connection, catalog, store, records, models, connectors, notifier
     )
     definitions = [activity._Definition.must_from_callable(each) for each in callables]
     names = [definition.name or "" for definition in definitions]
@@ -71,14 +74,14 @@ def test_every_tool_is_an_activity_under_its_own_name(registered: Definitions) -
 
 def test_every_workflow_that_is_named_is_registered() -> None:
     named = {value for key, value in vars(contracts.names).items() if key.endswith("_WORKFLOW")}
-    assert {workflow._Definition.must_from_class(each).name for each in worker.WORKFLOWS} == named
+    assert {workflow._Definition.must_from_class(each).name for each in WORKFLOWS} == named
 
 
 def test_every_workflow_and_activity_takes_one_argument(registered: Definitions) -> None:
     """So that fields can be added later without breaking runs that are under way. `Process` takes whatever it is sent,
     to refuse it in words when that is not one argument."""
     assert {name for name, definition in registered.items() if len(definition.arg_types or []) != 1} == set()
-    for each in worker.WORKFLOWS:
+    for each in WORKFLOWS:
         taken = inspect.signature(workflow._Definition.must_from_class(each).run_fn).parameters.values()
         kinds = [parameter.kind for parameter in taken if parameter.name != "self"]
         any_number = each is ProcessWorkflow

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 from temporalio import activity
-from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError, WorkflowUpdateFailedError
+from temporalio.client import (
+    Client,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 from uuid_utils import uuid7
@@ -20,6 +26,8 @@ from activities.adapters.call import LoadAgent, no_foreign_agents
 from activities.conversations import ConversationStore, SqliteConversations
 from activities.events import event_activities
 from activities.model.call import ModelCall
+from activities.notices.sending import Notifier
+from activities.notices.telling import notify_activity
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity, load_process_activity, load_run_activity
 from activities.records.store import Records
@@ -29,6 +37,7 @@ from activities.tools.results import keep_result_activity
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
 from contracts.activities import RESOLVE_PEOPLE
+from contracts.channels import Channel
 from contracts.decisions import Receipt
 from contracts.names import CANCEL, DECIDE, PREVIEW_QUERY, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
 from contracts.people import Deputy, People, ResolvePeople
@@ -41,9 +50,7 @@ from language.load import load_process
 from runtime.sandbox import patient, workflow_runner
 from runtime.topics import Topics
 from tests.records import shared_records
-from workflows.agent.workflow import AgentWorkflow
-from workflows.process import ProcessWorkflow
-from workflows.topic import TopicWorkflow
+from workflows.registered import WORKFLOWS
 
 UNDO = "undo: {tool: do.undo, with: {of: '${ output.id }'}}"
 """What most steps of these tests carry."""
@@ -229,6 +236,24 @@ class Run:
     async def cancel(self, **more: Any) -> Receipt:
         return await self._say(CANCEL, {"by": "user:op", **more})
 
+    async def again(self, *, number: int = 2, by: str = "user:op", data: Any = None, **more: Any) -> "Run":
+        """The run that goes on with this one, which ended, as the Temporal CLI would start it."""
+        payload = {"process": "any", "input": data, "rerun": {"of": self.id, "by": by, **more}}
+        handle = await self.office.client.start_workflow(
+            PROCESS_WORKFLOW,
+            payload,
+            id=f"{self.id.partition('~')[0]}~{number}",
+            task_queue=self.office.queue,
+            result_type=RunResult,
+        )
+        return Run(self.office, handle)
+
+    async def failed(self) -> str:
+        """Why it failed."""
+        with pytest.raises(WorkflowFailureError) as failed:
+            await self.handle.result()
+        return str(failed.value.cause)
+
     async def _say(self, update: str, payload: dict[str, Any]) -> Receipt:
         receipt: Receipt = await self.handle.execute_update(update, payload, result_type=Receipt)
         return receipt
@@ -244,12 +269,14 @@ async def open_office(
     conversations: ConversationStore | None = None,
     queue: str | None = None,
     records: Records | None = None,
+    channels: Sequence[Channel] = (),
+    notifier: Notifier | None = None,
     more: Callable[[Office], list[Tool[..., Any]]] = lambda office: [],
     **worker: Any,
 ) -> AsyncIterator[Office]:
     """`home` or a store, and `models`: where conversations lie and which endpoint answers, for those with agents.
-    `records`: where the runs' records lie, when not where those of other tests do. `more`: tools besides the office's
-    own."""
+    `records`: where the runs' records lie, when not where those of other tests do. `channels`, `notifier`: by which
+    people are told. `more`: tools besides the office's own."""
     office = Office(client, queue=queue or f"test-{uuid7()}", records=records or shared_records(), more=more)
 
     @activity.defn(name=RESOLVE_PEOPLE.name)
@@ -267,7 +294,8 @@ async def open_office(
         await_process_activity(client),
         load_run_activity(client),
         check_plan_activity(),
-        write_record_activity(office.records),
+        write_record_activity(office.records, channels),
+        *([notify_activity(notifier)] if notifier else []),
         retry_now_activity(client),
         *event_activities(office.topics),
     ]
@@ -286,10 +314,9 @@ async def open_office(
                 Worker(
                     client,
                     task_queue=office.queue,
-                    workflows=[ProcessWorkflow, AgentWorkflow, TopicWorkflow],
                     activities=activities,
                     workflow_runner=workflow_runner(),
-                    **worker,
+                    **{"workflows": WORKFLOWS, **worker},
                 )
             )
         )

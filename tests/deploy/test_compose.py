@@ -2,18 +2,25 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from contracts.base import parse_duration
 from runtime.settings import Settings
-from tests.architecture.project import ROOT
+from tests.deploy.files import COMPOSE, DOCKERFILE, ROOT, SERVICES, health_command, image_command, image_environment
+from worker import GRACE
 
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
-PINNED = re.compile(r".+:\d+\.\d+(\.\d+)?(-[a-z-]+)?")
+PINNED = re.compile(r".+:v?\d+\.\d+(\.\d+)?(-[a-z-]+)?")
+
+
+def test_the_compose_file_is_of_the_compose_specification() -> None:
+    compose = pytest.importorskip("compose_spec", reason="make setup WITH=deploy").PyCompose
+    # The specification allows a number of tries, which this parser of it does not know.
+    text = re.sub(r"on-failure:\d+", "on-failure", yaml.safe_dump(COMPOSE))
+    parsed = compose.from_yaml(text)
+    parsed.validate()
+    assert set(parsed.service_names()) == set(SERVICES)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -38,17 +45,20 @@ def test_images_are_pinned_and_ports_are_for_this_machine() -> None:
 
 def test_volumes_and_configs_that_are_used_are_declared() -> None:
     for service in SERVICES.values():
-        assert {volume.split(":")[0] for volume in service.get("volumes", [])} <= set(COMPOSE["volumes"])
+        sources = {volume.split(":")[0] for volume in service.get("volumes", [])}
+        assert {source for source in sources if source[0] != "."} <= set(COMPOSE["volumes"])
+        assert [source for source in sources if source[0] == "." and not (ROOT / source).is_dir()] == []
         for config in service.get("configs", []):
             assert yaml.safe_load(COMPOSE["configs"][config["source"]]["content"])
             assert config["target"].endswith(service["environment"]["DYNAMIC_CONFIG_FILE_PATH"])
 
 
 def test_the_worker_is_given_settings_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {key: value for key, value in SERVICES["worker"]["environment"].items() if key.startswith("SUREFOOT_")}
+    worker = {**image_environment(), **SERVICES["worker"]["environment"]}
+    given = {key: value for key, value in worker.items() if key.startswith("SUREFOOT_")}
     assert {key.removeprefix("SUREFOOT_").lower() for key in given} <= set(Settings.model_fields)
     for key, value in given.items():
-        monkeypatch.setenv(key, value)
+        monkeypatch.setenv(key, value or "")
     settings = Settings()
     assert (settings.home, settings.log, settings.ui_url) == (Path("/data"), "json", "http://localhost:8080")
 
@@ -76,4 +86,17 @@ def test_the_image_does_not_run_as_root() -> None:
     users = [line.split()[1] for line in DOCKERFILE if line.startswith("USER ")]
     assert users
     assert users[-1] not in ("root", "0")
-    assert 'CMD ["python", "worker.py"]' in DOCKERFILE
+    assert image_command() == ["python", "worker.py"]
+
+
+def test_the_image_is_asked_for_its_health_where_it_answers() -> None:
+    assert f":{image_environment()['SUREFOOT_HEALTH_PORT']}/readyz" in health_command()[-1]
+
+
+def test_a_worker_is_given_the_time_to_finish_what_it_does() -> None:
+    assert parse_duration(SERVICES["worker"]["stop_grace_period"]) > GRACE
+
+
+def test_there_are_several_workers() -> None:
+    assert SERVICES["worker"]["deploy"]["replicas"] > 1
+    assert "ports" not in SERVICES["worker"], "two of them cannot have one port of this machine"

@@ -1,0 +1,107 @@
+"""What watches a worker from outside can ask: is it alive, is it ready, what does it measure. Off without ports."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from temporalio.client import Client
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.service import RPCError
+
+from contracts.errors import SettingsInvalid
+from runtime.settings import Settings
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 -- what asks is another machine; a port is set only where that is wanted
+ANSWER_SECONDS = 4.0
+"""A loop that does not come to it by then is stuck; below what probes wait."""
+
+Check = Callable[[], Awaitable[bool]]
+
+
+def measuring(settings: Settings) -> Runtime | None:
+    """The SDK's runtime with its own Prometheus endpoint, `/metrics` at the port that is set; its names and units are
+    those of Prometheus: `temporal_request_latency_seconds`, `temporal_workflow_completed_total`.
+
+    Raises:
+        SettingsInvalid: the port is taken.
+    """
+    if settings.metrics_port is None:
+        return None
+    prometheus = PrometheusConfig(
+        bind_address=f"{EVERYWHERE}:{settings.metrics_port}",
+        durations_as_seconds=True,
+        unit_suffix=True,
+        counters_total_suffix=True,
+    )
+    try:
+        return Runtime(telemetry=TelemetryConfig(metrics=prometheus))
+    except ValueError as error:
+        raise SettingsInvalid(f"SUREFOOT_METRICS_PORT={settings.metrics_port}: {error}; set another") from error
+
+
+@asynccontextmanager
+async def health(settings: Settings, client: Client) -> AsyncIterator[None]:
+    """`/livez` while this process can do anything at all, `/readyz` while the server answers it; for the block.
+
+    Raises:
+        SettingsInvalid: the port is taken.
+    """
+    if settings.health_port is None:
+        yield
+        return
+
+    async def answers() -> bool:
+        try:
+            return await client.service_client.check_health()
+        except RPCError:
+            return False
+
+    async def lives() -> bool:
+        return True
+
+    loop = asyncio.get_running_loop()
+    try:
+        server = ThreadingHTTPServer(
+            (EVERYWHERE, settings.health_port), _handler(loop, {"/livez": lives, "/readyz": answers})
+        )
+    except OSError as error:
+        raise SettingsInvalid(f"SUREFOOT_HEALTH_PORT={settings.health_port}: {error.strerror}; set another") from error
+    thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(server.shutdown)
+        server.server_close()
+        thread.join()
+
+
+def _handler(loop: asyncio.AbstractEventLoop, checks: dict[str, Check]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            check = checks.get(self.path)
+            status = HTTPStatus.NOT_FOUND if check is None else self._asked(check)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(f"{status.phrase}\n".encode())
+
+        def _asked(self, check: Check) -> HTTPStatus:
+            asked = asyncio.run_coroutine_threadsafe(_awaited(check), loop)
+            try:
+                holds = asked.result(ANSWER_SECONDS)
+            except TimeoutError:
+                asked.cancel()
+                holds = False
+            return HTTPStatus.OK if holds else HTTPStatus.SERVICE_UNAVAILABLE
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base's name
+            """Probes are no news."""
+
+    return Handler
+
+
+async def _awaited(check: Check) -> bool:
+    return await check()

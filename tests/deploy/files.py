@@ -1,0 +1,63 @@
+"""What lies in Dockerfile, docker-compose.yml and deploy/, as the tests look at it."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+BUILD_ID = "1.4.0"
+
+
+def instructions(name: str) -> list[str]:
+    """The arguments of every instruction of this name in the Dockerfile, lines joined."""
+    return [line.strip().removeprefix(f"{name} ").strip() for line in DOCKERFILE if line.strip().startswith(f"{name} ")]
+
+
+def image_environment() -> dict[str, str]:
+    """What `ENV` sets in the last stage."""
+    pairs = [pair.split("=", 1) for line in instructions("ENV") for pair in line.split()]
+    return {name: value.replace("$BUILD_ID", "") for name, value in pairs}
+
+
+def image_command() -> list[str]:
+    command: list[str] = json.loads(instructions("CMD")[-1])
+    return command
+
+
+def health_command() -> list[str]:
+    """What the image's HEALTHCHECK runs."""
+    (check,) = re.findall(r"CMD (\[.*\])", instructions("HEALTHCHECK")[-1])
+    command: list[str] = json.loads(check)
+    return command
+
+
+def manifests() -> list[dict[str, Any]]:
+    """Every Kubernetes resource, of one release."""
+    found: list[dict[str, Any]] = []
+    for file in sorted((DEPLOY / "kubernetes").glob("*.yaml")):
+        found += yaml.safe_load_all(file.read_text().replace("$BUILD_ID", BUILD_ID))
+    return found
+
+
+def manifest(kind: str, name: str) -> dict[str, Any]:
+    return next(each for each in manifests() if (each["kind"], each.get("metadata", {}).get("name")) == (kind, name))
+
+
+def worker_container() -> dict[str, Any]:
+    pod = manifest("Deployment", f"surefoot-worker-{BUILD_ID}")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    found: dict[str, Any] = container
+    return found
+
+
+def kubernetes_environment() -> dict[str, str]:
+    """What the worker's container is given that is no secret."""
+    given: dict[str, str] = dict(manifest("ConfigMap", "surefoot")["data"])
+    return {**given, **{each["name"]: each["value"] for each in worker_container()["env"]}}

@@ -1,0 +1,79 @@
+"""The image's steps, done in an empty folder, make something that runs as a worker: with nothing of development in it.
+
+No engine builds images here, so each step is done by the program it names, on this machine. Packages come out of the
+cache that set-up fills; where one is not there, `make clean setup`.
+"""
+
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.files import ROOT, instructions
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+UV = ROOT / ".uv" / "bin" / "uv"
+
+
+def run(command: str, folder: Path, **more: str) -> str:
+    environment = {"PATH": f"{UV.parent}:/usr/bin:/bin", "HOME": str(folder.parent), "LC_ALL": "C.UTF-8", **more}
+    done = subprocess.run(
+        ["sh", "-euc", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working folder of the image, as its instructions make it."""
+    if not UV.exists():
+        pytest.skip("uv is not in .uv; make setup")
+    folder = tmp_path_factory.mktemp("image") / "surefoot"
+    folder.mkdir()
+    for line in instructions("COPY"):
+        if line.startswith("--from"):
+            continue
+        *names, target = line.split()
+        for name in names:
+            place = folder / target / Path(name).name if target == "./" else folder / target
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, place, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / name, place)
+    packages, user, compiled = instructions("RUN")
+    pip, uv = (" ".join(part.split()) for part in packages.split("&&"))
+    assert pip.startswith("pip install --no-cache-dir --require-hashes --no-deps --requirement uv.txt")
+    uv = uv.replace("--no-cache ", "--offline ").replace("/usr/local/bin/python", sys.executable)
+    uv = uv.replace('${WITH:+--group "$WITH"}', "")
+    run(uv, folder, UV_CACHE_DIR=str(ROOT / ".uv" / "cache"))
+    assert "useradd --uid 10001" in user
+    run(compiled, folder, PATH=f"{folder / '.venv' / 'bin'}:/usr/bin:/bin")
+    return folder
+
+
+def test_it_holds_no_server_and_no_tools_of_development(image: Path) -> None:
+    programs = {path.name for path in (image / ".venv" / "bin").iterdir()}
+    assert {"temporal", "pytest", "ruff", "mypy"} & programs == set()
+    assert not (image / "tests").exists()
+    assert list((image / "workflows" / "__pycache__").glob("process.*.pyc"))
+
+
+def test_both_programs_start_with_what_it_holds(image: Path) -> None:
+    python = shlex.quote(str(image / ".venv" / "bin" / "python"))
+    assert "usage: worker.py" in run(f"{python} worker.py --help", image)
+    listed = run(f"{python} starter.py --help", image)
+    assert "deploy" in listed
+    assert "migrate" in listed
+
+
+def test_its_build_id_is_that_of_the_source_it_was_made_from(image: Path) -> None:
+    asked = "from runtime.release import build_id; from runtime.settings import Settings; print(build_id(Settings()))"
+    python = shlex.quote(str(image / ".venv" / "bin" / "python"))
+    made = run(f"{python} -c {shlex.quote(asked)}", image)
+    here = run(f"{shlex.quote(sys.executable)} -c {shlex.quote(asked)}", ROOT)
+    assert made == here

@@ -1,0 +1,76 @@
+"""What watches a worker from outside is told: alive, ready, and what the SDK measures."""
+
+import asyncio
+import socket
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+from contracts.errors import SettingsInvalid
+from runtime.client import connect
+from runtime.health import EVERYWHERE, health, measuring
+from runtime.server import temporal_binary
+from runtime.settings import Settings
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+async def get(port: int, path: str) -> tuple[int, str]:
+    def ask() -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    return await asyncio.to_thread(ask)
+
+
+async def test_a_worker_is_alive_and_ready_while_its_server_answers() -> None:
+    port = free_port()
+    async with await WorkflowEnvironment.start_local(dev_server_existing_path=str(temporal_binary())) as environment:
+        async with health(Settings(health_port=port), environment.client):
+            assert await get(port, "/livez") == (200, "OK\n")
+            assert await get(port, "/readyz") == (200, "OK\n")
+            assert (await get(port, "/else"))[0] == 404
+            await environment.shutdown()
+            assert (await get(port, "/readyz"))[0] == 503
+            assert (await get(port, "/livez"))[0] == 200
+        with pytest.raises(OSError, match="refused"):
+            await get(port, "/livez")
+
+
+async def test_the_sdk_measures_what_a_connection_does(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEMPORAL_ADDRESS", client.service_client.config.target_host)
+    settings = Settings(home=tmp_path, metrics_port=free_port())
+    connection = await connect(settings, measuring(settings))
+    status, text = await get(settings.metrics_port or 0, "/metrics")
+    assert status == 200
+    assert "temporal_request_latency_seconds_bucket" in text
+    await connection.close()
+
+
+async def test_a_port_that_is_taken_is_named(client: Client) -> None:
+    with socket.create_server((EVERYWHERE, 0)) as taken:
+        port = int(taken.getsockname()[1])
+        with pytest.raises(SettingsInvalid, match=f"SUREFOOT_HEALTH_PORT={port}"):
+            async with health(Settings(health_port=port), client):
+                pass
+        with pytest.raises(SettingsInvalid, match=f"SUREFOOT_METRICS_PORT={port}"):
+            measuring(Settings(metrics_port=port))
+
+
+async def test_nothing_listens_by_default(client: Client) -> None:
+    assert measuring(Settings()) is None
+    async with health(Settings(), client):
+        pass
