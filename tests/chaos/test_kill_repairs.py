@@ -61,7 +61,7 @@ async def seen(handle: WorkflowHandle[Any, RunResult], holds: Any) -> RunView:
 
 
 def repaired(action: str, **more: Any) -> dict[str, Any]:
-    return {"step": "order", "action": action, "by": "user:op", "id": f"once-{action}", **more}
+    return {"step": "order", "action": action, "by": "user:tom", "id": f"once-{action}", **more}
 
 
 @pytest.mark.usefixtures("late_hire")
@@ -99,12 +99,12 @@ async def test_a_repair_by_signal_while_no_worker_lives_counts_once(business: Bu
 @pytest.mark.usefixtures("late_hire")
 async def test_a_pause_outlives_a_killed_worker(business: Business) -> None:
     handle = await parked(await business.client())
-    await handle.execute_update(REPAIR, {"action": "pause", "by": "user:op"})
+    await handle.execute_update(REPAIR, {"action": "pause", "by": "user:tom"})
     await handle.execute_update(REPAIR, repaired("amend", value=RIGHT))
     business.kill_worker()
     business.start_worker()
     view = await seen(handle, lambda view: view.paused is not None)
     assert len(business.effects()) == 1, view
-    await handle.execute_update(REPAIR, {"action": "resume", "by": "user:op"})
+    await handle.execute_update(REPAIR, {"action": "resume", "by": "user:tom"})
     assert (await handle.result()).status == "completed"
     assert len(business.effects()) == 4
