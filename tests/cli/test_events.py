@@ -34,4 +34,9 @@ def test_a_table_has_time_actor_words_and_reason() -> None:
     screen.print(table_of([event("step.skipped", step="pay", reason="paid by hand")], runs=True))
     assert isinstance(screen.file, io.StringIO)
     row = screen.file.getvalue().splitlines()[1]
-    assert [part.strip() for part in row.split("  ") if part.strip()][1:] == ["r", "user:mia", "pay is skipped", "paid by hand"]
+    assert [part.strip() for part in row.split("  ") if part.strip()][1:] == [
+        "r",
+        "user:mia",
+        "pay is skipped",
+        "paid by hand",
+    ]
