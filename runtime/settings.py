@@ -127,7 +127,7 @@ class Settings(BaseSettings):
     notice_templates: Path | None = None
     """A folder with templates that go before our own."""
     task_queue: str = Field(default=TASK_QUEUE, min_length=1)
-    deployment: str | None = Field(default=None, pattern=r"^[\w-]{1,100}$")
+    deployment: str | None = Field(default=None, pattern=r"^[\w/-]{1,200}$")
     """The deployment that workers are releases of; named, they use Temporal's Worker Versioning (docs/releases.md)."""
     build_id: str | None = Field(default=None, pattern=r"^[\w.-]{1,100}$")
     """Which release a worker is; by default one made of the source."""

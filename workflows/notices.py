@@ -89,7 +89,7 @@ class Notices:
             left = max(notice.at + TRIED_FOR - workflow.now(), _ATTEMPT)
             handle = self._attempt(notice, schedule_to_close_timeout=left, retry_policy=_RETRY)
             self._handles[_key(notice)] = handle
-            self._engine.watch(asyncio.create_task(self._deliver(notice, handle)))
+            self._engine.tasks.watch(asyncio.create_task(self._deliver(notice, handle)))
 
     async def _deliver(self, notice: SendNotice, handle: "workflow.ActivityHandle[Any]") -> None:
         try:

@@ -69,7 +69,7 @@ class ProcessWorkflow(Inbox):
         engine = Engine(workflow.info().workflow_id, request, definition, ACTIONS, failures.deal_with)
         self._engine = engine
         publisher = asyncio.create_task(self._publish(engine))
-        engine.watch(publisher)
+        engine.tasks.watch(publisher)
         self._notices = Notices(engine, request.snapshot.notices if request.snapshot else ())
         recorder = self._record(engine, is_new=is_new)
         engine.begin(engine.plan.root)
@@ -185,7 +185,7 @@ class ProcessWorkflow(Inbox):
         if not workflow.patched(recording.RECORD_PATCH):
             return None
         recorder = asyncio.create_task(recording.keep(engine, self._notices))
-        engine.watch(recorder)
+        engine.tasks.watch(recorder)
         return recorder
 
     async def _finish(

@@ -1,6 +1,7 @@
 """A run's record while it runs: the one place where its events are made, numbered and chained."""
 
 from collections.abc import Callable
+from typing import get_args
 
 from temporalio import workflow
 
@@ -38,8 +39,13 @@ _STEP_KINDS: dict[StepStatus, EventKind] = {
     "undoing": "step.undoing",
     "undone": "step.undone",
 }
-_PATIENT = frozenset({"run.started", "step.running", "step.completed", "step.skipped", "step.cancelled"})
-"""Kinds that may wait until others are written, or the run ends."""
+_URGENT = frozenset(
+    kind
+    for kind in get_args(EventKind)
+    if kind.startswith(("approval.", "run."))
+    or kind in ("step.waiting", "step.attention", "step.repaired", "step.amended")
+) - {"run.started"}
+"""Kinds that people look for, or have done: they are written at once. Others are written with them, or at the end."""
 _WITH_REASON: frozenset[StepStatus] = frozenset({"attention", "skipped", "failed", "cancelled"})
 """Of other statuses, a step's error is an earlier one."""
 
@@ -78,7 +84,7 @@ class Record:
             data={name: bounded(value) for name, value in data.items()},
         )
         self._append(happening)
-        if kind not in _PATIENT:
+        if kind in _URGENT:
             self._urgent = self.mark.events
 
     def step_changed(self, before: StepRecord | None, after: StepRecord) -> None:

@@ -40,7 +40,6 @@ async def _write(engine: Engine, notices: Notices) -> None:
         WRITE_RECORD.name,
         batch,
         result_type=WRITE_RECORD.result,
-        activity_id=f"record:{first}",
         start_to_close_timeout=_TIMEOUT,
         retry_policy=_UNTIL_WRITTEN,
         summary=summary(f"record: events {first} to {last}"),

@@ -1,6 +1,5 @@
 """`/decide/TOKEN`: shows one person what is decided on, and takes the decision. Looking never decides."""
 
-import asyncio
 import json
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
@@ -111,9 +110,9 @@ class DecidePages:
         return origin is None or urlsplit(origin).netloc.lower() in own
 
     async def _look(self, link: Link) -> Standing:
-        view, receipt = await asyncio.gather(
-            look_at_step(self._client, link.run, link.step), receipt_of(self._client, link.run, link.id)
-        )
+        view = await look_at_step(self._client, link.run, link.step)
+        # After the view: a vote that it shows then has its receipt.
+        receipt = await receipt_of(self._client, link.run, link.id)
         return standing(link, view, receipt, datetime.now(UTC))
 
 

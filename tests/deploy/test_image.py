@@ -1,7 +1,7 @@
 """The image's steps, done in an empty folder, make something that runs as a worker: with nothing of development in it.
 
 No engine builds images here, so each step is done by the program it names, on this machine. Packages come out of the
-cache that set-up filled.
+cache that set-up fills; where one is not there, `make clean setup`.
 """
 
 import shlex

@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 from temporalio import activity
-from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError, WorkflowUpdateFailedError
+from temporalio.client import (
+    Client,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 from uuid_utils import uuid7
@@ -229,6 +235,24 @@ class Run:
 
     async def cancel(self, **more: Any) -> Receipt:
         return await self._say(CANCEL, {"by": "user:op", **more})
+
+    async def again(self, *, number: int = 2, by: str = "user:op", data: Any = None, **more: Any) -> "Run":
+        """The run that goes on with this one, which ended, as the Temporal CLI would start it."""
+        payload = {"process": "any", "input": data, "rerun": {"of": self.id, "by": by, **more}}
+        handle = await self.office.client.start_workflow(
+            PROCESS_WORKFLOW,
+            payload,
+            id=f"{self.id.partition('~')[0]}~{number}",
+            task_queue=self.office.queue,
+            result_type=RunResult,
+        )
+        return Run(self.office, handle)
+
+    async def failed(self) -> str:
+        """Why it failed."""
+        with pytest.raises(WorkflowFailureError) as failed:
+            await self.handle.result()
+        return str(failed.value.cause)
 
     async def _say(self, update: str, payload: dict[str, Any]) -> Receipt:
         receipt: Receipt = await self.handle.execute_update(update, payload, result_type=Receipt)

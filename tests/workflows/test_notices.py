@@ -171,3 +171,59 @@ async def test_what_is_not_delivered_goes_on_through_continue_as_new_once(
         await abort(run)
     assert len({request.headers["webhook-id"] for request in service.requests}) == 1
     assert not any("notice.undelivered" in text for text in await kinds(desk, run))
+
+
+APPROVAL = """
+process: asking
+steps:
+  ask:
+    approval:
+      title: Pay ${ input.amount }?
+      show: {amount: "${ input.amount }"}
+      from:
+        - stages: [{any_of: [group:finance]}, {any_of: [user:carol]}]
+      remind: 4h
+      escalate: {after: 1d, to: [user:cfo]}
+      expires: 3d
+      on_reject: continue
+"""
+STAFF = """
+users:
+  alice: {email: alice@example.com}
+  bob: {email: bob@example.com}
+  carol: {email: carol@example.com}
+  cfo: {email: cfo@example.com}
+groups: {finance: [alice, bob]}
+"""
+
+
+def subjects(mailbox: Mailbox, user: str) -> list[str]:
+    return [message["Subject"].partition(":")[0] for message in mailbox.to(f"{user}@example.com")]
+
+
+async def test_an_approval_is_told_when_it_opens_reminds_escalates_and_expires_to_those_concerned(
+    time_skipping: WorkflowEnvironment, desk: Desk, mailbox: Mailbox, service: Service
+) -> None:
+    desk.file.write_text(STAFF)
+    every = ["approval.opened", "approval.reminded", "approval.escalated", "approval.expired", "approval.decided"]
+    mail = {"name": "mail", "kind": "mail", "host": "127.0.0.1", "port": mailbox.port, "security": "none"}
+    channels = ({**mail, "sender": "surefoot@example.com"}, hook(service, events=every))
+    async with office_of(time_skipping.client, desk, *channels) as office:
+        run = await office.start(APPROVAL, {"amount": 1840}, started_by="user:alice")
+        await run.waiting("ask")
+        await until(lambda: len(mailbox.received) == 2)
+        await run.decide("ask", "approve", "user:bob")
+        await until(lambda: len(mailbox.received) == 3)
+        await time_skipping.sleep(4 * 24 * 3600)
+        await run.handle.result()
+    assert subjects(mailbox, "bob") == ["Please decide"]
+    assert subjects(mailbox, "alice") == ["Please decide", "Nobody decided in time"]
+    told = subjects(mailbox, "carol")
+    assert (told[0], told[1], told[-1]) == ("Please decide", "Still waiting for you", "Nobody decided in time")
+    assert set(subjects(mailbox, "cfo")) == {"Escalated to you", "Still waiting for you", "Nobody decided in time"}
+    assert "starter.py approve" in text_of(mailbox.to("carol@example.com")[0])
+    posted = [request.body["type"] for request in service.requests]
+    assert [posted.count(kind) for kind in every if kind != "approval.reminded"] == [2, 1, 1, 1]
+    assert len({request.headers["webhook-id"] for request in service.requests}) == len(posted)
+    assert posted.count("approval.reminded") == told.count("Still waiting for you")
+    assert set((await desk.states()).values()) == {"delivered"}

@@ -11,6 +11,7 @@ from contracts.plans import PlanRecord, Revision
 from contracts.run import Definition, Snapshot, StepRecord
 from contracts.tools import ToolSpec
 from language.load import load_process
+from workflows.plan import Plan
 from workflows.restarting import Restart, restart
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -139,6 +140,18 @@ def test_a_repeat_goes_on_in_the_first_round_that_was_taken_back() -> None:
     assert [records[f"r#{number}"].redone for number in (1, 2, 3)] == [0, 1, 1]
 
 
+def test_of_items_only_those_that_were_taken_back_are_done_anew() -> None:
+    text = """
+        process: items
+        steps: {each: {tool: do.work, for_each: [1, 2], undo: {tool: do.undo}}}
+    """
+    made = restarted(
+        text, other("each", "undone", order=3, input=[1, 2]), other("each[0]", "undone", order=1), done("each[1]", 2)
+    )
+    assert (made.kept, made.again) == (("each[1]",), ("each[0]",))
+    assert by_id(made)["each"].status == "running"
+
+
 def test_what_a_group_was_taken_back_with_is_done_anew_inside() -> None:
     text = """
         process: whole
@@ -175,3 +188,15 @@ def test_arguments_that_an_operator_gave_stay_with_the_step() -> None:
     )
     assert (by_id(made)["a"].amended, by_id(made)["a"].input) == (2, {"what": "mine"})
     assert by_id(made)["a"].key("run") == "run/a~2"
+
+
+def test_what_was_taken_back_inside_of_what_has_not_begun_again_is_not_forgotten() -> None:
+    steps = definition("process: p\nsteps: {g: {steps: {x: {tool: do.work}}}}").process.steps
+    taken_back = StepRecord(id="g.x", kind="tool", redone=1)
+    plan = Plan(steps, {"g.x": taken_back})
+    assert list(plan.unopened()) == [taken_back]
+    group = plan.nodes["g"]
+    plan.open_steps(group, steps["g"].steps)  # type: ignore[union-attr]  # it is the group
+    assert list(plan.unopened()) == []
+    assert plan.nodes["g.x"].record.effect("run") == "run/g.x^1"
+    assert not plan.nodes["g.x"].is_untouched
