@@ -7,7 +7,9 @@ from cli.app import main
 from cli.parts import Parts
 from contracts.board import BoardStore
 from contracts.connections import McpServer, Pins
+from contracts.directory import PeopleDirectory
 from contracts.egress import Egress
+from contracts.notices import NoticeDesk
 from contracts.record import RecordStore
 from runtime.catalog import Catalog
 from runtime.client import Connection
@@ -28,6 +30,20 @@ def board(settings: Settings) -> AbstractAsyncContextManager[BoardStore]:
     return open_board(settings)
 
 
+def people(settings: Settings) -> AbstractAsyncContextManager[PeopleDirectory]:
+    """The directory of people of `worker.py`."""
+    from worker import open_people
+
+    return open_people(settings)
+
+
+def notices(settings: Settings) -> AbstractAsyncContextManager[NoticeDesk]:
+    """The channels of `worker.py`, and what became of messages."""
+    from worker import open_notices
+
+    return open_notices(settings)
+
+
 def records(settings: Settings) -> AbstractAsyncContextManager[RecordStore]:
     """The records database of `worker.py`."""
     from worker import open_records
@@ -43,7 +59,7 @@ async def offers(servers: Mapping[str, tuple[McpServer, str]], egress: Egress) -
     return await describe(servers, environment_secrets, egress)
 
 
-PARTS = Parts(worker=worker, board=board, records=records, offers=offers)
+PARTS = Parts(worker=worker, board=board, records=records, offers=offers, people=people, notices=notices)
 
 if __name__ == "__main__":
     main(PARTS)

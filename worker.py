@@ -19,7 +19,12 @@ from activities.conversations.opening import open_conversations
 from activities.events import event_activities
 from activities.model.call import ModelCall
 from activities.model.speech import LIVE_SECONDS
-from activities.people import resolve_people_activity
+from activities.notices.opening import open_notifier
+from activities.notices.sending import Notifier
+from activities.notices.telling import notify_activity
+from activities.notices.wording import LinkFor, RunUrl, Wording, no_link, no_url
+from activities.people.opening import open_directory
+from activities.people.resolving import resolve_people_activity
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity, load_process_activity, load_run_activity
 from activities.records.opening import open_records as records_of
@@ -31,7 +36,9 @@ from activities.tools.results import keep_result_activity
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
 from contracts.board import BoardStore
+from contracts.directory import PeopleDirectory
 from contracts.errors import ServerUnreachable, SurefootError
+from contracts.notices import NoticeDesk, SendNotice
 from contracts.record import RecordStore
 from contracts.settings import describe_model
 from contracts.state import state_tools
@@ -39,6 +46,7 @@ from runtime.catalog import Catalog
 from runtime.client import Connection, connect, conversation_retention, ensure_search_attributes, is_configured
 from runtime.health import health, measuring
 from runtime.keys import Keys
+from runtime.links import Links
 from runtime.logging import configure_logging, log_what_the_sdk_says
 from runtime.redaction import without_shapes
 from runtime.release import build_id, deployment
@@ -59,10 +67,14 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
     """A worker at work for the length of the block; then it drains.
 
     Raises:
-        SettingsInvalid: search attributes are missing on the server and we may not add them.
+        SettingsInvalid: search attributes are missing on the server and we may not add them; the directory of people
+            does not hold.
     """
     # Tools find the folder there too, wherever it was set.
     os.environ["SUREFOOT_HOME"] = str(settings.home)
+    directory = open_directory(settings.people, os.environ, settings.egress.proxy)
+    if settings.people.file is not None:
+        await directory.everyone()  # a mistake in the file is told now, not by the first approval
     await ensure_search_attributes(connection.client)
     processes = [catalog.definition(name).process for name in sorted(catalog.names)]
     topics = Topics(connection.client, settings.task_queue)
@@ -77,6 +89,7 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
     )
     records = records_of(settings.records, settings.home, os.environ, keys)
     await records.prepare()
+    notifier = notifier_of(settings, records, directory, keys, connection.link)
     board = board_of(settings.conversations, settings.home, os.environ)
     models = ModelCall(
         conversations, catalog.rehearsal, settings.models, settings.model_api, board=board, foreign=catalog.foreign
@@ -87,7 +100,7 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
             connection.client,
             task_queue=settings.task_queue,
             workflows=RELEASED_WORKFLOWS if settings.deployment else WORKFLOWS,
-            activities=activities(settings, connection, catalog, conversations, records, models, connectors),
+            activities=activities(settings, connection, catalog, conversations, records, models, connectors, notifier),
             workflow_runner=workflow_runner(),
             max_concurrent_activities=MAX_ACTIVITIES,
             max_eager_activity_reservations_per_workflow_task=MAX_ACTIVITIES,
@@ -98,11 +111,67 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
         async with patient(worker):
             yield worker
     finally:
+        await notifier.close()
+        await directory.close()
         await connectors.close()
         await models.close()
         await board.close()
         await records.close()
         await conversations.close()
+
+
+@asynccontextmanager
+async def open_people(settings: Settings) -> AsyncIterator[PeopleDirectory]:
+    """The directory that approvals ask, for the length of the block."""
+    directory = open_directory(settings.people, os.environ, settings.egress.proxy)
+    try:
+        yield directory
+    finally:
+        await directory.close()
+
+
+def link_of(settings: Settings) -> LinkFor:
+    """Links to decide by, once the settings say under which address the page is served."""
+    if settings.links.url is None:
+        return no_link
+    links = Links.open(settings, os.environ)
+
+    def link(notice: SendNotice, user: str) -> str | None:
+        asked = notice.question
+        return links.link_for(notice.run, notice.step, asked.hash, user, asked.until) if asked else None
+
+    return link
+
+
+def notifier_of(
+    settings: Settings, records: Records, directory: PeopleDirectory, keys: Keys | None, run_url: RunUrl = no_url
+) -> Notifier:
+    """The channels by which people are told."""
+    return open_notifier(
+        settings.notices,
+        Wording(settings.notice_templates, link_of(settings), run_url),
+        records.database,
+        directory,
+        os.environ,
+        proxy=settings.egress.proxy,
+        cipher=keys,
+    )
+
+
+@asynccontextmanager
+async def open_notices(settings: Settings) -> AsyncIterator[NoticeDesk]:
+    """The channels and what became of messages, for the length of the block."""
+    keys = Keys.read(settings.encryption, os.environ)
+    records = records_of(settings.records, settings.home, os.environ, keys)
+    try:
+        async with open_people(settings) as directory:
+            notifier = notifier_of(settings, records, directory, keys)
+            try:
+                yield notifier
+            finally:
+                await notifier.close()
+    finally:
+        await records.close()
 
 
 @asynccontextmanager
@@ -133,6 +202,7 @@ def activities(
     records: Records,
     models: ModelCall,
     connectors: Connectors,
+    notifier: Notifier,
 ) -> list[Callable[..., Any]]:
     """Everything the workflows call, with its clients put in."""
     declared = connectors.tools(catalog.declared.values())
@@ -142,11 +212,12 @@ def activities(
         ),
         models.activity(),
         load_process_activity(catalog.definition),
-        resolve_people_activity(settings.people),
+        resolve_people_activity(notifier.directory),
         await_process_activity(connection.client),
         load_run_activity(connection.client),
         keep_result_activity(conversations),
-        write_record_activity(records),
+        write_record_activity(records, settings.notices),
+        notify_activity(notifier),
         check_plan_activity(),
         retry_now_activity(connection.client),
         *event_activities(Topics(connection.client, settings.task_queue)),

@@ -1,0 +1,1 @@
+"""The pages where people decide: a Temporal client with a browser in front of it."""

@@ -28,8 +28,9 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 from uuid_utils import uuid7
 
+from activities.records.writing import write_record_activity
 from activities.tools.runner import tool_activities
-from bench.measure import ACTIVITIES, add, environment
+from bench.measure import ACTIVITIES, RECORDS, add, environment
 from bench.repair_by_hand import ByHand, brokens
 from contracts.activities import RESOLVE_PEOPLE
 from contracts.decisions import Receipt, Repair
@@ -170,7 +171,7 @@ async def main(*, steps: int, incidents: int, pairs: int) -> None:
             client,
             task_queue=QUEUE,
             workflows=[ProcessWorkflow, AgentWorkflow, ByHand],
-            activities=[*tool_activities([add, broken]), resolve],
+            activities=[*tool_activities([add, broken]), resolve, write_record_activity(RECORDS)],
             workflow_runner=workflow_runner(),
             max_concurrent_activities=ACTIVITIES,
             max_eager_activity_reservations_per_workflow_task=ACTIVITIES,

@@ -5,17 +5,17 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn, cast
+from typing import Annotated, Literal, NoReturn, cast
 
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, demo, log, models, operating, releasing
+from cli import commands, deciding, demo, log, models, notices, operating, people, releasing
 from cli import tools as tool_files
 from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Exit, Output, status_of
 from cli.parts import Parts
-from cli.values import read_value
+from cli.values import read_duration, read_person, read_value
 from contracts.board import ForcedState
 from contracts.errors import CallerError, SurefootError
 from contracts.run import RunStatus
@@ -68,9 +68,10 @@ def _status(
     run: Run,
     watch: Annotated[bool, typer.Option("--watch", help="Until it ends; with --json a line for each event.")] = False,
     as_json: AsJson = False,
+    svg: Annotated[str | None, typer.Option("--svg", hidden=True, help="Save the screen.")] = None,
 ) -> int:
     """Show a run: its steps, what it waits for, what is broken, how it ended."""
-    return carry_out(commands.status(Output.standard(as_json=as_json), run, watch=watch))
+    return carry_out(commands.status(Output.standard(as_json=as_json), run, watch=watch, svg=svg))
 
 
 @app.command("list")
@@ -131,35 +132,7 @@ def _log(
     return carry_out(log.show_log(output, records, wanted, jsonl=jsonl, export=export, follow=follow))
 
 
-Step = Annotated[str | None, typer.Argument(metavar="[STEP]", help="The step; may be left out when only one waits.")]
-Edit = Annotated[str | None, typer.Option("--edit", metavar="JSON", help="Other values, where the approval allows it.")]
-
-
-@app.command("approve")
-def _approve(
-    run: Run,
-    step: Step = None,
-    by: By = None,
-    comment: Annotated[str, typer.Option("--comment", help="For the record.")] = "",
-    edit: Edit = None,
-    as_json: AsJson = False,
-) -> int:
-    """Approve what a run waits for."""
-    return carry_out(commands.decide(Output.standard(as_json=as_json), "approve", run, step, by, comment, edit))
-
-
-@app.command("reject")
-def _reject(
-    run: Run,
-    step: Step = None,
-    by: By = None,
-    comment: Annotated[str, typer.Option("--comment", help="Why; a rejection needs a reason.")] = "",
-    as_json: AsJson = False,
-) -> int:
-    """Reject what a run waits for."""
-    return carry_out(commands.decide(Output.standard(as_json=as_json), "reject", run, step, by, comment, None))
-
-
+app.add_typer(deciding.app)
 app.add_typer(operating.app)
 
 
@@ -196,6 +169,38 @@ def _codec(
     from cli import codec  # no other command needs a web server's start-up time
 
     return carry_out(codec.serve(Output.standard(as_json=False), host, port, origin or ()))
+
+
+@app.command("serve")
+def _serve(
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="Where it listens.")] = HOST,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65_535, help="Else links.port; 0 for a free one.")
+    ] = None,
+) -> int:
+    """Serve the pages where people decide by a link."""
+    from cli import serve  # no other command needs a web server's start-up time
+
+    return carry_out(serve.serve(Output.standard(as_json=False), host, port))
+
+
+@app.command("link")
+def _link(
+    run: Run,
+    person: Annotated[str, typer.Option("--for", metavar="WHO", help="Who decides by it.")],
+    step: Annotated[
+        str | None, typer.Argument(metavar="[STEP]", help="The step; may be left out when only one waits.")
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", metavar="TIME", help="How long it lasts, 2d or 4h; else as the approval.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Print a link by which one person decides what a run waits for, once."""
+    from cli import serve
+
+    lasts = None if expires is None else read_duration(expires, "--expires")
+    return carry_out(serve.link(Output.standard(as_json=as_json), run, step, read_person(person, "--for"), lasts))
 
 
 @app.command("validate")
@@ -235,6 +240,31 @@ def _models(
     if state is None:
         raise CallerError(f"say what to do with {alias}: open, close or auto; without an alias all are shown")
     return carry_out(models.force_model(output, board, alias, state, by, reason))
+
+
+@app.command("people")
+def _people(context: typer.Context, as_json: AsJson = False) -> int:
+    """Check the directory of people, and show it: users, groups, roles, who is away and who acts for them."""
+    return carry_out(people.show_people(Output.standard(as_json=as_json), cast("Parts", context.obj).people))
+
+
+@app.command("notices")
+def _notices(
+    context: typer.Context,
+    action: Annotated[Literal["list", "resend"], typer.Argument(help="List them; or send one again.")] = "list",
+    identity: Annotated[str | None, typer.Argument(metavar="[ID]", help="resend: which one.")] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="Only those that nobody tries to deliver any more.")] = False,
+    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Only of this run.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> int:
+    """What people were told, by which channel, and what could not be delivered."""
+    output, desk = Output.standard(as_json=as_json), cast("Parts", context.obj).notices
+    if (action == "resend") != (identity is not None):
+        raise CallerError("say which notice to resend: `starter.py notices resend ID`; `notices --dead` lists them")
+    if identity is not None:
+        return carry_out(notices.resend(output, desk, identity))
+    return carry_out(notices.show_notices(output, desk, run, limit, dead=dead))
 
 
 @app.command("tools")

@@ -7,15 +7,16 @@ from pathlib import Path
 from rich.text import Text
 from temporalio.client import Client
 
+from cli.approvals import approval, first_asked
 from cli.follow import follow, marks_of, print_run, screen_for
 from cli.output import Output
-from cli.panels import approval, first_asked
 from cli.picture import save_picture
 from cli.prompt import Answer, ask_decision, question
 from contracts.decisions import Decision
 from contracts.errors import Refused
 from contracts.run import RunView, Waiting
 from runtime.deciding import new_id, send
+from runtime.links import Links
 from runtime.watch import Observation, Watch
 
 PATIENCE = timedelta(seconds=8)
@@ -25,8 +26,9 @@ PATIENCE = timedelta(seconds=8)
 class Attendant:
     """Shows a run until it has ended, and has its approvals decided on the way."""
 
-    def __init__(self, output: Output, client: Client, *, yes: bool, svg: str | None) -> None:
+    def __init__(self, output: Output, client: Client, links: Links, *, yes: bool, svg: str | None) -> None:
         self._output = output
+        self._links = links
         self._screen = screen_for(output)
         self._client = client
         self._yes = yes
@@ -63,6 +65,9 @@ class Attendant:
         print_run(seen.without_waiting(), self._output)
         block = approval(seen.view, waiting, marks_of(self._output), datetime.now(UTC), commands=False)
         self._output.out.print("", block, "", sep="\n")
+        if waiting.people and waiting.hash:
+            link = self._links.link_for(seen.view.run, waiting.step, waiting.hash, waiting.people[0], waiting.until)
+            self._output.out.print(Text(f"Or in a browser: {link}\n"), soft_wrap=True)
 
     async def _approve(self, view: RunView, waiting: Waiting) -> None:
         """--yes: as the first who may."""

@@ -1,12 +1,11 @@
 """The command that serves the codec endpoint."""
 
-import ipaddress
 import os
-import socket
 from collections.abc import Sequence
 
 import uvicorn
 
+from cli.listening import address_of, is_loopback, listening
 from cli.output import Exit, Output
 from contracts.errors import CallerError
 from contracts.secrets import read_secret
@@ -27,21 +26,20 @@ async def serve(output: Output, host: str, port: int | None, origins: Sequence[s
     settings = load_settings()
     reference = settings.encryption.codec_token
     token = read_secret(reference, os.environ, "encryption.codec_token") if reference else None
-    if token is None and not _is_loopback(host):
+    if token is None and not is_loopback(host):
         raise CallerError(f"--host {host}: other machines can reach it; set encryption.codec_token, or use {HOST}")
     wanted = settings.encryption.codec_port if port is None else port
     converter = data_converter(settings)
     allowed = (*_pages(settings), *origins)
     try:
-        with socket.create_server((host, wanted)) as listening:
-            address = f"http://{host}:{listening.getsockname()[1]}"
-            output.say(f"codec endpoint at {address}, for pages of {', '.join(allowed)}; Ctrl-C stops it")
+        with listening(host, wanted) as taken:
+            output.say(
+                f"codec endpoint at {address_of(taken, host)}, for pages of {', '.join(allowed)}; Ctrl-C stops it"
+            )
             # Behind a guard of its own it is called by whatever name that has.
             hosts = ("127.0.0.1", "localhost", "::1", host) if token is None else ("*",)
             app = codec_app(converter, hosts, allowed, token)
-            await uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off")).serve([listening])
-    except OSError as error:
-        raise CallerError(f"--host {host} --port {wanted}: {error.strerror}; use another --port") from error
+            await uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off")).serve([taken])
     finally:
         await close_storage(converter)
     return Exit.HOLDS
@@ -54,10 +52,3 @@ def _pages(settings: Settings) -> tuple[str, ...]:
     embedded = tuple(f"http://{name}:{port}" for port in sorted(ports) for name in (HOST, "localhost"))
     web = web_address(settings, temporal_config())
     return (web, *embedded) if web else embedded
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pydantic import ValidationError
 from rich.table import Column, Table
@@ -14,7 +15,7 @@ from cli.follow import follow, marks_of, print_run, screen_for
 from cli.live import print_events
 from cli.marks import Marks, took
 from cli.output import Exit, Output, command
-from cli.repairs import received
+from cli.picture import save_run
 from cli.start import check_input, definition_of, process_file, run_id, start, worker_polls
 from cli.values import actor_of, read_value
 from contracts.base import Json
@@ -24,7 +25,7 @@ from contracts.run import Definition, RunStatus
 from contracts.state import BUILT_IN
 from language.graph import mermaid
 from runtime.catalog import Catalog
-from runtime.deciding import decision_on, new_id, send
+from runtime.deciding import new_id
 from runtime.live import Follower
 from runtime.runs import Listed, list_runs
 from runtime.settings import Settings, load_settings
@@ -65,13 +66,16 @@ async def run(
     return Exit.HOLDS
 
 
-async def status(output: Output, workflow_id: str, *, watch: bool) -> Exit:
+async def status(output: Output, workflow_id: str, *, watch: bool, svg: str | None = None) -> Exit:
     async with connected() as connection:
         if watch and output.as_json:
             return await print_events(output, connection.client, workflow_id)
         if watch:
             return await _follow_to_end(output, connection.client, workflow_id)
-        print_run(await Watch(connection.client, workflow_id).look(), output)
+        seen = await Watch(connection.client, workflow_id).look()
+        if svg is not None:
+            save_run(seen, Path(svg))
+        print_run(seen, output)
     return Exit.HOLDS
 
 
@@ -85,21 +89,6 @@ async def show_list(output: Output, of_status: RunStatus | None, process: str | 
     if more and not output.as_json:
         output.say(f"the newest {limit}; --limit shows more")
     return Exit.HOLDS
-
-
-async def decide(
-    output: Output, decision: str, workflow_id: str, step: str | None, by: str | None, comment: str, edit: str | None
-) -> Exit:
-    settings = load_settings()
-    edits = None if edit is None else read_value(edit, "--edit")
-    if decision == "reject" and not comment.strip():
-        raise CallerError("a rejection needs a reason; give it with --comment")
-    async with connected(settings) as connection:
-        client = connection.client
-        message = await decision_on(
-            client, workflow_id, step, decision=decision, by=actor_of(by, settings), comment=comment, edits=edits
-        )
-        return received(output, workflow_id, message.step, await send(client, workflow_id, message))
 
 
 async def event(output: Output, topic: str, data: Json, key: str | None, event_id: str | None, by: str | None) -> Exit:

@@ -4,15 +4,19 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.text import Text
+from temporalio.client import Client
 
 from cli.attend import Attendant
 from cli.connection import connected
 from cli.follow import print_run
+from cli.listening import address_of, listening_anywhere
 from cli.output import Exit, Output, command, from_here
 from cli.parts import RunWorker
 from cli.start import check_input, start
@@ -23,10 +27,14 @@ from contracts.run import ENDED, Definition
 from contracts.settings import describe_model
 from runtime.catalog import Catalog
 from runtime.client import Connection, is_configured
+from runtime.links import Links
 from runtime.logging import configure_logging, log_what_the_sdk_says
 from runtime.runs import list_runs
-from runtime.server import embedded_server
+from runtime.server import HOST, embedded_server
 from runtime.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 PROCESS = "employee-onboarding"
 SAMPLE = "sample.yaml"
@@ -65,13 +73,13 @@ async def _demo(
     svg: str | None,
 ) -> Exit:
     process = sample.definition.process.process
-    async with _everything(settings, catalog, worker) as connection:
+    async with _everything(settings, catalog, worker) as (connection, links):
         run, fresh = await _take_up(connection, settings, sample)
         header = _header(settings, connection, run, fresh=fresh)
         if not output.as_json:
             output.out.print(header, soft_wrap=True)
         try:
-            seen = await Attendant(output, connection.client, yes=yes, svg=svg).attend(run, header)
+            seen = await Attendant(output, connection.client, links, yes=yes, svg=svg).attend(run, header)
         except asyncio.CancelledError:
             again = command("demo") if process == PROCESS else command("demo", "--process", process)
             output.say(f"\n{run} is safe on the server, nothing is lost. Stopping... To go on:\n  {again}")
@@ -97,13 +105,45 @@ def _sample(catalog: Catalog, process: str) -> Sample:
 
 
 @asynccontextmanager
-async def _everything(settings: Settings, catalog: Catalog, worker: RunWorker) -> AsyncIterator[Connection]:
+async def _everything(
+    settings: Settings, catalog: Catalog, worker: RunWorker
+) -> AsyncIterator[tuple[Connection, Links]]:
     async with AsyncExitStack() as stack:
+        pages = stack.enter_context(listening_anywhere(HOST, settings.links.port))
+        settings = _leading_to(settings, address_of(pages, HOST))
+        links = Links.open(settings, os.environ)
         if not is_configured():
             await stack.enter_async_context(embedded_server(settings))
         connection = await stack.enter_async_context(connected(settings))
         await stack.enter_async_context(worker(settings, connection, catalog))
-        yield connection
+        serving = asyncio.create_task(_serve(connection.client, links, pages))
+        stack.push_async_callback(_end, serving)
+        yield connection, links
+
+
+def _leading_to(settings: Settings, address: str) -> Settings:
+    """Settings whose links lead here, unless they say where links lead."""
+    links = settings.links
+    return settings.model_copy(update={"links": links.model_copy(update={"url": links.url or address})})
+
+
+async def _serve(client: Client, links: Links, pages: socket.socket) -> None:
+    """The pages where people decide, whose imports shall not hold up the first screen."""
+    make_app, serving = await asyncio.to_thread(_import_pages)
+    async with serving(make_app(client, links), pages):
+        await asyncio.Event().wait()
+
+
+def _import_pages() -> tuple["Callable[..., Starlette]", Callable[..., AbstractAsyncContextManager[None]]]:
+    from api.app import make_app
+    from api.serving import serving
+
+    return make_app, serving
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _take_up(connection: Connection, settings: Settings, sample: Sample) -> tuple[str, bool]:

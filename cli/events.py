@@ -21,6 +21,7 @@ _WORDS: dict[EventKind, str] = {
     "run.undone": "the run has failed, its effects are taken back",
     "run.cancelled": "the run is cancelled",
     "run.note": "a note",
+    "run.migrated": "the run goes on under another definition",
     "step.running": "starts",
     "step.waiting": "waits",
     "step.attention": "needs an operator",

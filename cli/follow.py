@@ -10,10 +10,11 @@ from rich.live import Live
 from rich.text import Text
 from temporalio.client import Client
 
+from cli.approvals import approval
 from cli.live import AgentLines
 from cli.marks import ASCII, UNICODE, Marks
 from cli.output import Output
-from cli.panels import approval, attention, ending, header, run_screen
+from cli.panels import attention, ending, header, run_screen
 from cli.tree import one_line, plan_tree
 from contracts.base import Json
 from contracts.live import LiveEvent

@@ -33,7 +33,7 @@ def incident_panel(incident: Incident, marks: Marks, now: datetime, *, live: boo
     if live:
         rows = [row for row in rows if row[0] not in ("done", "worth")]
     commands = [(_as_here(choice.command), choice.does) for choice in incident.actions]
-    return Group(title, facts(rows), commands_text(commands, live=live))
+    return Group(title, facts(rows), Text("  what can be done", style="faint"), commands_text(commands, live=live))
 
 
 def _rows(incident: Incident, marks: Marks, now: datetime) -> Iterator[tuple[str, RenderableType]]:
@@ -73,7 +73,7 @@ def _times(tried: Tried) -> str:
 
 
 def _done(incident: Incident, marks: Marks) -> RenderableType:
-    table = Table.grid(Column(no_wrap=True), Column(no_wrap=True, overflow="ellipsis"), padding=(0, 2, 0, 0))
+    table = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2, 0, 0))
     for kept in incident.done[-MAX_DONE:]:
         table.add_row(Text.assemble((f"{marks.icon('completed')} ", "completed"), (kept.step, "name")), _kept(kept))
     more = incident.done_in_all - min(MAX_DONE, len(incident.done))
@@ -82,7 +82,7 @@ def _done(incident: Incident, marks: Marks) -> RenderableType:
 
 
 def _kept(kept: Kept) -> Text:
-    undone = f"  (an abort takes it back: {kept.undo})" if kept.undo else ""
+    undone = f"  (undo: {kept.undo})" if kept.undo else ""
     return Text.assemble(one_line(kept.what), (undone, "faint"))
 
 

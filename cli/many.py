@@ -23,8 +23,9 @@ from contracts.base import Json
 from contracts.decisions import AgentChange, Difference, Receipt, Repair, RepairAction
 from contracts.errors import CallerError, ExpressionFailed, SurefootError
 from language import expressions
+from runtime.asking import AT_ONCE
 from runtime.deciding import new_id, send
-from runtime.incidents import AT_ONCE, NAMES, Cause, Found, causes, open_incidents
+from runtime.incidents import NAMES, Cause, Found, causes, open_incidents
 from runtime.settings import load_settings
 
 SHOWN = 20

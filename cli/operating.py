@@ -4,7 +4,7 @@ from typing import Annotated, Literal, cast, get_args
 
 import typer
 
-from cli import many, repairs
+from cli import again, many, repairs
 from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Output
 from cli.values import actor_of, read_text, read_value
@@ -32,7 +32,7 @@ def _repair(
         ),
     ] = None,
     task: Annotated[
-        str | None, typer.Option("--task", metavar="TEXT", help="amend: another task for its agent.")
+        str | None, typer.Option("--task", metavar="TEXT", help="amend: another task for its agent; @FILE reads it.")
     ] = None,
     instructions: Annotated[
         str | None, typer.Option("--instructions", metavar="TEXT", help="amend: other instructions; @FILE reads them.")
@@ -52,6 +52,7 @@ def _repair(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="With --where: the oldest so many.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="With --where: do not ask first.")] = False,
     as_json: AsJson = False,
+    svg: Annotated[str | None, typer.Option("--svg", hidden=True, help="Save what is shown.")] = None,
 ) -> int:
     """Repair a step that is parked as an incident, or amend one that is still to start; nothing is done again.
 
@@ -81,7 +82,7 @@ def _repair(
         agent=change,
         id=new_id(),
     )
-    return carry_out(repairs.repair(output, settings, run, message, dry_run=dry_run))
+    return carry_out(repairs.repair(output, settings, run, message, dry_run=dry_run, svg=svg))
 
 
 @app.command("incidents")
@@ -115,6 +116,28 @@ def _note(
 ) -> int:
     """Leave a note on a run, or on a step of it."""
     return carry_out(repairs.say(Output.standard(as_json=as_json), run, "note", by, text, step))
+
+
+@app.command("rerun")
+def _rerun(
+    run: Run,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="STEP", help="Also this step, and all that needs it.")
+    ] = None,
+    given: Annotated[
+        str | None, typer.Option("--input", metavar="X", help="Another input, for what starts again.")
+    ] = None,
+    reason: Reason = "",
+    by: By = None,
+    *,
+    redo: Annotated[bool, typer.Option("--redo", help="Do once more what was done and stands.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what is kept and what starts again.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Start a run that failed, was undone or cancelled again from where it stood; what completed is kept."""
+    value = None if given is None else read_value(given, "--input")
+    output = Output.standard(as_json=as_json)
+    return carry_out(again.rerun(output, run, from_, value, by, reason, redo=redo, dry_run=dry_run))
 
 
 @app.command("cancel")

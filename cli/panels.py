@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from cli.agents import gauges, history_text, notes_left
+from cli.approvals import approval
 from cli.blocks import MAX_VALUE_LINES, commands_text, facts, value_text
 from cli.helpers import helpers
 from cli.incidents import incident_panel
@@ -17,11 +18,10 @@ from cli.tree import MAX_ROWS, one_line, plan_tree
 from contracts.effects import UndoCall
 from contracts.incidents import Paused
 from contracts.plans import Revision
-from contracts.run import RunView, Waiting
+from contracts.run import RunView
 from contracts.state import StateEntry
 from runtime.watch import Observation
 
-SHORT_HASH = 12
 MAX_REMARKS_SHOWN = 10
 
 
@@ -92,6 +92,8 @@ def header(seen: Observation, marks: Marks, now: datetime) -> Text:
         line.append(f"  {dollars(view.cost.amount)}{answered}", style="faint")
     if view.description:
         line.append(f"\n{one_line(view.description)}", style="faint")
+    if view.rerun_of:
+        line.append(f"\ngoes on with {view.rerun_of}", style="faint")
     if view.history and view.history.suggested:
         line.append(f"\n{history_text(view.history)}", style="faint")
     if seen.silent:
@@ -118,37 +120,6 @@ def attention(view: RunView, marks: Marks, now: datetime, *, live: bool = False)
         yield _remarks(view)
     if view.refused:
         yield Text("\n".join(("signals that did not hold:", *(f"  {line}" for line in view.refused))), style="faint")
-
-
-def approval(
-    view: RunView, waiting: Waiting, marks: Marks, now: datetime, *, live: bool = False, commands: bool = True
-) -> RenderableType:
-    """The question, what it is about, who must decide, and the commands that do."""
-    rows: list[tuple[str, Text]] = [(key, value_text(value)) for key, value in waiting.show.items()]
-    more = f"; {waiting.needed} more needed" if waiting.needed > 1 or waiting.votes else ""
-    rows.append(("asked", Text(", ".join(waiting.who) + more, style="name")))
-    if waiting.votes:
-        rows.append(("votes", Text("\n".join(_vote(vote.decision, vote.by, vote.comment) for vote in waiting.votes))))
-    rows.append(("since", Text(f"{took(waiting.since, now)} ago" + _expiry(waiting))))
-    if waiting.hash:
-        rows.append(("hash", Text(waiting.hash[:SHORT_HASH], style="faint")))
-    title = Text.assemble(
-        (f"{marks.icon('waiting')} ", "waiting"), (waiting.title, "bold"), (f"  {waiting.step}", "faint")
-    )
-    if not commands:
-        return Group(title, facts(rows))
-    return Group(title, facts(rows), commands_text([(line, "") for line in deciding(view.run, waiting)], live=live))
-
-
-def first_asked(waiting: Waiting) -> str:
-    """Somebody whose decision would count now."""
-    return next(iter(waiting.people), "user:NAME")
-
-
-def deciding(run: str, waiting: Waiting) -> tuple[str, str]:
-    """The commands that approve and reject."""
-    words = (run, waiting.step, "--by", first_asked(waiting))
-    return command("approve", *words), command("reject", *words, "--comment", "WHY")
 
 
 def ending(seen: Observation) -> RenderableType:
@@ -191,11 +162,3 @@ def _remarks(view: RunView) -> RenderableType:
 
 def _of(step: str | None) -> str:
     return f" of {step}" if step else ""
-
-
-def _vote(decision: str, by: str, comment: str) -> str:
-    return f"{decision} by {by}" + (f": {comment}" if comment else "")
-
-
-def _expiry(waiting: Waiting) -> str:
-    return f", expires {moment(waiting.until)}" if waiting.until else ""

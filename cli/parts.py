@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from contracts.board import BoardStore
 from contracts.connections import McpServer, Pins
+from contracts.directory import PeopleDirectory
 from contracts.egress import Egress
+from contracts.notices import NoticeDesk
 from contracts.record import RecordStore
 from runtime.catalog import Catalog
 from runtime.client import Connection
@@ -17,6 +19,10 @@ RunWorker = Callable[[Settings, Connection, Catalog], AbstractAsyncContextManage
 
 OpenBoard = Callable[[Settings], AbstractAsyncContextManager[BoardStore]]
 """Opens the board for the length of a block."""
+OpenPeople = Callable[[Settings], AbstractAsyncContextManager[PeopleDirectory]]
+"""Opens the directory of people for the length of a block."""
+OpenNotices = Callable[[Settings], AbstractAsyncContextManager[NoticeDesk]]
+"""Opens the channels, and what became of messages, for the length of a block."""
 OpenRecords = Callable[[Settings], AbstractAsyncContextManager[RecordStore]]
 """Opens the records of runs for the length of a block."""
 Offers = Callable[[Mapping[str, tuple[McpServer, str]], Egress], Awaitable[Pins]]
@@ -29,3 +35,5 @@ class Parts:
     board: OpenBoard
     records: OpenRecords
     offers: Offers
+    people: OpenPeople
+    notices: OpenNotices

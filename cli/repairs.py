@@ -1,5 +1,7 @@
 """What operators' commands do, given where they write."""
 
+from pathlib import Path
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 from temporalio.client import Client, WorkflowQueryFailedError
@@ -7,6 +9,7 @@ from temporalio.client import Client, WorkflowQueryFailedError
 from cli.connection import connected
 from cli.differences import shown
 from cli.output import Exit, Output
+from cli.picture import save_screen
 from cli.values import actor_of
 from contracts.decisions import AgentChange, Cancel, Receipt, Repair, RepairAction
 from contracts.errors import Refused
@@ -16,12 +19,16 @@ from runtime.runs import describe
 from runtime.settings import Settings, load_settings
 
 
-async def repair(output: Output, settings: Settings, run: str, message: Repair, *, dry_run: bool) -> Exit:
+async def repair(
+    output: Output, settings: Settings, run: str, message: Repair, *, dry_run: bool, svg: str | None
+) -> Exit:
     _warn_of_models(output, settings, message.agent)
     async with connected(settings) as connection:
         client = connection.client
         receipt = await (preview(client, run, message) if dry_run else send(client, run, message))
-        return received(output, run, message.step, receipt, is_done=not dry_run)
+    if svg is not None:
+        save_screen([_answer(receipt, is_done=not dry_run)], Path(svg), title=f"starter.py repair {run} ...")
+    return received(output, run, message.step, receipt, is_done=not dry_run)
 
 
 async def say(output: Output, run: str, action: RepairAction, by: str | None, reason: str, step: str = "") -> Exit:
@@ -59,14 +66,14 @@ def received(output: Output, run: str, step: str | None, receipt: Receipt, *, is
     said = {"run": run, **({"step": step} if step else {}), **receipt.model_dump(mode="json")}
     if not is_done:
         said["dry_run"] = True
-    line = (
-        Text(receipt.outcome)
-        if is_done
-        else Text.assemble(("nothing is done; it would be: ", "faint"), receipt.outcome)
-    )
-    parts: list[RenderableType] = [line, *([shown(receipt.difference)] if receipt.difference else [])]
-    output.show(Group(*parts), said)
+    output.show(_answer(receipt, is_done=is_done), said)
     return Exit.HOLDS
+
+
+def _answer(receipt: Receipt, *, is_done: bool) -> RenderableType:
+    line = receipt.outcome if is_done else f"nothing is done; it would say: {receipt.outcome}"
+    changes = [shown(receipt.difference)] if receipt.difference else []
+    return Group(Text(line), *changes)
 
 
 def _warn_of_models(output: Output, settings: Settings, change: AgentChange | None) -> None:

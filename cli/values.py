@@ -1,18 +1,20 @@
-"""Values given on the command line: a file, inline JSON or YAML, or standard input."""
+"""Values given on the command line: a file, inline JSON or YAML, or standard input; people and durations."""
 
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from contracts.base import Json
-from contracts.decisions import Cancel, is_of_system
+from contracts.base import Json, parse_duration
+from contracts.decisions import Actor, is_of_system
 from contracts.errors import CallerError, DefinitionInvalid, InputInvalid
 from language.source import load_yaml
 from runtime.settings import Settings
 
 MAX_SHOWN = 60
+_PERSON: TypeAdapter[str] = TypeAdapter(Actor)
 
 
 def read_value(given: str, option: str) -> Json:
@@ -61,16 +63,34 @@ def actor_of(by: str | None, settings: Settings) -> str:
     """Who says something: `--by`, else the settings.
 
     Raises:
-        CallerError: it is no name.
+        CallerError: it is no name of a person.
     """
-    given = by or settings.actor
-    try:
-        named = Cancel(by=given).by
-    except ValidationError as error:
-        raise CallerError(f"{given!r} is no name of a person; write alice or user:alice") from error
+    named = read_person(by or settings.actor, "--by")
     if is_of_system(named):
         raise CallerError(f"{named} is the engine itself, and no person; write alice or user:alice")
     return named
+
+
+def read_person(given: str, option: str) -> str:
+    """`user:alice`, also of `alice`.
+
+    Raises:
+        CallerError: it is no name.
+    """
+    try:
+        return _PERSON.validate_python(given)
+    except ValidationError as error:
+        raise CallerError(f"{option} {given!r} is no name of a person; write alice or user:alice") from error
+
+
+def read_duration(given: str, option: str) -> timedelta:
+    """Raises:
+    CallerError: it is no duration.
+    """
+    try:
+        return parse_duration(given)
+    except ValueError as error:
+        raise CallerError(f"{option}: {error}") from error
 
 
 def _parsed(text: str, place: str) -> Json:

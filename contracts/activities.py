@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar
 from contracts.base import Contract, Json
 from contracts.events import Published, PublishEvent, Subscribed, Subscription
 from contracts.model import ModelReply, ModelRequest
+from contracts.notices import SendNotice, Sent
 from contracts.people import People, ResolvePeople
 from contracts.plans import CheckedPlan, CheckPlan
 from contracts.record import WriteRecord, Written
@@ -95,5 +96,6 @@ KEEP_RESULT: Final = ActivityStub("surefoot.keep_result", KeepResult, Kept)
 CHECK_PLAN: Final = ActivityStub("surefoot.check_plan", CheckPlan, CheckedPlan)
 PUBLISH_EVENT: Final = ActivityStub("surefoot.publish_event", PublishEvent, Published)
 SUBSCRIBE_STEP: Final = ActivityStub("surefoot.subscribe", Subscription, Subscribed)
+NOTIFY: Final = ActivityStub("surefoot.notify", SendNotice, Sent)
 WRITE_RECORD: Final = ActivityStub("surefoot.write_record", WriteRecord, Written)
 RETRY_NOW: Final = ActivityStub("surefoot.retry_now", RetryNow, RetriedNow)

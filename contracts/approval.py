@@ -1,12 +1,23 @@
 """Who is asked for a decision, how, and what happens when they do not answer: the `approval` of a process."""
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from contracts.base import Contract, Duration, Expression, Json
+from contracts.base import Contract, Duration, Expression, Json, JsonSchema
 
 Who = Annotated[str, Field(pattern=r"^((user|group):[^\s:]+|starter)$", description="user:NAME or group:NAME")]
+NotBy = Annotated[
+    str,
+    Field(
+        pattern=r"^((user|group):[^\s:]+|starter|editor)$",
+        description="user:NAME, group:NAME, starter (of the run) or editor (who last changed what is decided on)",
+    ),
+]
+
+STARTER = "starter"
+EDITOR = "editor"
 
 
 class Stage(Contract):
@@ -26,10 +37,11 @@ class Stage(Contract):
 
 
 class ApprovalRow(Contract):
-    """A row of the approval matrix: `stages` in order, or one stage written in the row itself."""
+    """A row of the approval matrix: `stages`, in order or side by side, or one stage written in the row itself."""
 
     when: Expression | None = None
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)] | None = None
+    side_by_side: bool = False
     any_of: Annotated[tuple[Who, ...], Field(min_length=1)] | None = None
     all_of: Annotated[tuple[Who, ...], Field(min_length=1)] | None = None
     count: Annotated[int, Field(ge=1)] | None = None
@@ -38,6 +50,8 @@ class ApprovalRow(Contract):
     def _stages_or_stage(self) -> "ApprovalRow":
         if self.stages is None:
             self.resolved_stages()
+            if self.side_by_side:
+                raise ValueError("side_by_side goes with stages")
         elif (self.any_of, self.all_of, self.count) != (None, None, None):
             raise ValueError("write either stages, or any_of / all_of / count, not both")
         return self
@@ -54,12 +68,18 @@ class Escalation(Contract):
 
 
 class Approve(Contract):
-    """An approval of what a step is about to do. Without a `title` the question is the call or the plan itself."""
+    """An approval of what a step is about to do. Without a `title` the question is the call or the plan itself.
+
+    `claim`: how long somebody keeps the decision for themselves who claims it. `delegate`: to whom those who are asked
+    may hand it over; `false`: to nobody; left out: to anyone whom the directory knows.
+    """
 
     title: Annotated[str, Field(min_length=1)] | None = None
     show: dict[str, Json] = {}
     from_: Annotated[tuple[ApprovalRow, ...], Field(alias="from", min_length=1)]
-    not_by: tuple[Who, ...] = ()
+    not_by: tuple[NotBy, ...] = ()
+    claim: Duration = timedelta(hours=1)
+    delegate: Literal[False] | Annotated[tuple[Who, ...], Field(min_length=1)] | None = None
     remind: Duration | None = None
     escalate: Escalation | None = None
     expires: Duration | None = None
@@ -79,6 +99,21 @@ class CallApproval(Approve):
 
 
 class Approval(Approve):
-    """What people are asked, what they are shown, who they are, and what happens when they do not answer."""
+    """What people are asked, what they are shown, who they are, and what happens when they do not answer.
+
+    `edits`: JSON Schema of what they may write in `--edit`; left out: any JSON.
+    """
 
     title: Annotated[str, Field(min_length=1)]
+    edits: JsonSchema | None = None
+
+
+def names_starter(value: object) -> bool:
+    """Whether any approval in a contract, however deep, keeps whoever started the run from deciding."""
+    if isinstance(value, Approve) and STARTER in value.not_by:
+        return True
+    if isinstance(value, Contract):
+        return any(names_starter(getattr(value, name)) for name in type(value).model_fields)
+    if isinstance(value, dict | list | tuple):
+        return any(names_starter(item) for item in (value.values() if isinstance(value, dict) else value))
+    return False

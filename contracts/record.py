@@ -138,11 +138,18 @@ class WriteRecord(Contract):
     events: Happenings
 
 
+class TellingChannel(Contract):
+    """A channel by its name, and the numbers of the events it tells people of."""
+
+    name: str
+    events: tuple[int, ...]
+
+
 class Written(Contract):
-    """The record is written up to the event `through`. `channels`: through which people are told of events."""
+    """The record is written up to the event `through`. `channels`: by which people are told of events among these."""
 
     through: int
-    channels: tuple[str, ...] = ()
+    channels: tuple[TellingChannel, ...] = ()
 
 
 class RecordsUnavailable(Exception):
@@ -226,15 +233,19 @@ def hash_of(event: dict[str, Any]) -> str:
 
 def digest(value: Json) -> str:
     """SHA-256 (hex) of a value's canonical JSON."""
-    return hashlib.sha256(_canonical(from_json(to_json(value))).encode()).hexdigest()
+    return hashlib.sha256(_canonical(from_json(_as_json(value))).encode()).hexdigest()
 
 
 def bounded(value: Json) -> Json:
     """The value as JSON has it, or what identifies it when it is too large for an event."""
-    text = to_json(value)
+    text = _as_json(value)
     if len(text) <= MAX_DATA_BYTES:
         return from_json(text)
     return {"left_out": f"{len(text)} bytes", "sha256": digest(value)}
+
+
+def _as_json(value: Json) -> bytes:
+    return to_json(value, inf_nan_mode="null")
 
 
 def break_of(lines: Iterable[str], mark: RecordMark | None = None) -> str | None:

@@ -7,7 +7,7 @@ from pydantic import Field, PlainSerializer
 
 from contracts.agent import ChildRecord, HistoryGauge, Note
 from contracts.asks import Ask
-from contracts.ballot import ApprovalState, Vote
+from contracts.ballot import ApprovalState, Claim, Comment, Delegation, Vote
 from contracts.base import Contract, Json
 from contracts.decisions import Actor, AgentChange, Receipt
 from contracts.effects import UndoCall
@@ -15,6 +15,7 @@ from contracts.errors import ErrorInfo
 from contracts.events import Event
 from contracts.incidents import Incident, Paused, Remark, Repaired, Tried
 from contracts.model import Usage
+from contracts.notices import SendNotice
 from contracts.plans import PlanRecord, Revision
 from contracts.process import Budget, Process, Saved
 from contracts.record import RecordMark, RecordState
@@ -63,7 +64,7 @@ class RunRequest(Contract):
     process: str
     input: Json = None
     tainted: bool = Field(default=False, description="whether the input may hold text from outside")
-    started_by: str | None = None
+    started_by: Actor | None = None
     priority: Annotated[int, Field(ge=1, le=5)] | None = None
     granted: Budget = Field(default=Budget(), description="what an agent gives the run out of what it has left")
     definition: Definition | None = None
@@ -90,6 +91,7 @@ class StepRecord(Contract):
     by: str | None = Field(default=None, description="who decided, or repaired")
     tries: int = Field(default=0, description="how often it was started afresh, by repair")
     amended: int = Field(default=0, description="how often its arguments were replaced, by repair")
+    amended_by: str | None = Field(default=None, description="who replaced them last")
     order: int | None = Field(default=None, description="place in the order of completion")
     undo: tuple[UndoCall, ...] = Field(default=(), description="how to take back its sub-processes, first one first")
     approval: ApprovalState | None = None
@@ -127,16 +129,31 @@ class Snapshot(Contract):
     records: tuple[StepRecord, ...]
     completions: int
     seen: dict[str, Receipt | StateValue] = Field(default={}, description="answers to what people said, by its id")
+    said: dict[str, str] = Field(default={}, description="SHA-256 of what they said, by its id")
     state: dict[str, StateEntry] = {}
     generation: int = 1
     warned: tuple[str, ...] = Field(default=(), description="budgets and limits whose warning was given")
     record: RecordState = RecordState()
+    notices: tuple[SendNotice, ...] = Field(default=(), description="that were not delivered yet")
     paused: Paused | None = None
     remarks: tuple[Remark, ...] = ()
 
 
+class StageView(Contract):
+    """A stage of an approval: who is asked, as written, how many must approve, and who has."""
+
+    who: tuple[str, ...]
+    needed: int
+    approved: tuple[str, ...] = ()
+    status: Literal["done", "open", "later"]
+
+
 class Waiting(Contract):
-    """Something a run waits for people or time to do."""
+    """Something a run waits for people or time to do.
+
+    `people`: those whose approval would count now. `deputies`: who may decide in whose place now. `claims`: who keeps
+    the decision for themselves. `barred`: who may not decide.
+    """
 
     step: str
     kind: Literal["approval", "event", "wait"]
@@ -144,12 +161,22 @@ class Waiting(Contract):
     since: datetime
     until: datetime | None = None
     who: tuple[str, ...] = Field(default=(), description="users and groups who are asked, as written")
-    people: tuple[str, ...] = Field(default=(), description="users who may decide now and have not")
+    people: tuple[str, ...] = ()
     needed: int = 0
     votes: tuple[Vote, ...] = ()
+    stages: tuple[StageView, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    delegations: tuple[Delegation, ...] = ()
+    deputies: dict[str, tuple[str, ...]] = {}
+    comments: tuple[Comment, ...] = ()
+    barred: tuple[str, ...] = ()
+    remind: datetime | None = Field(default=None, description="when those who are asked are reminded next")
+    escalate: datetime | None = Field(default=None, description="when others are brought in")
     reminded: int = 0
     show: dict[str, Json] = {}
+    edits: Json = Field(default=None, description="what it is about instead, since somebody edited it")
     hash: str | None = None
+    subject: Json = Field(default=None, description="what is decided on besides `show`; on the page of its step alone")
 
 
 class StepView(Contract):
@@ -198,7 +225,8 @@ class Cost(Contract):
 
 
 class Page(Contract):
-    """The argument of query `view`, which may be left out: some of the steps, or one alone with its whole output."""
+    """The argument of query `view`, which may be left out: some of the steps, or one alone with its whole output and
+    all that it shows to those who decide."""
 
     offset: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1, le=1_000)] = 1_000

@@ -84,19 +84,20 @@ def _keys(model: type[BaseModel], path: Path) -> list[str]:
     """The keys that a mapping of the file may have, found by the types on the way to it."""
     kind: Any = model
     for part in path:
+        if isinstance(part, int):
+            continue
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            kind = _inner(kind.model_fields[str(part)].annotation)
+            kind = _inner(kind.model_fields[part].annotation)
         else:
             arguments = typing.get_args(kind)
             kind = _inner(arguments[-1]) if arguments else None
-    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return []
+    return [field.alias or name for name, field in kind.model_fields.items()]
 
 
 def _inner(kind: Any) -> Any:
-    """The type without `Annotated` and `| None`."""
-    while (origin := typing.get_origin(kind)) in (typing.Annotated, typing.Union, types.UnionType):
-        arguments = typing.get_args(kind)
-        kind = (
-            arguments[0] if origin is typing.Annotated else next(each for each in arguments if each is not type(None))
-        )
+    """The type without `Annotated` and `| None`; of a list, what is in it."""
+    while typing.get_origin(kind) in (typing.Annotated, typing.Union, types.UnionType, tuple):
+        kind = next(each for each in typing.get_args(kind) if each is not type(None))
     return kind

@@ -1,9 +1,17 @@
 """Saying something to a run: decisions, repairs and cancels, as updates that are answered."""
 
+import asyncio
+import random
+import time
 from datetime import timedelta
 
 import uuid_utils
-from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -11,12 +19,16 @@ from contracts.base import Contract
 from contracts.decisions import Cancel, Decision, Receipt, Repair
 from contracts.errors import CallerError, Refused, ServerUnreachable
 from contracts.migration import Migration
-from contracts.names import CANCEL, DECIDE, MIGRATE, REPAIR
-from contracts.run import RunView, Waiting
-from runtime.runs import describe
-from runtime.watch import Watch
+from contracts.names import CANCEL, DECIDE, MIGRATE, RECEIPT_QUERY, REPAIR
+from contracts.run import ENDED, Page, RunView, Waiting
+from runtime.runs import describe, stopped_from_outside
+from runtime.watch import NoAnswerError, Watch, query_run, query_view
 
 ANSWER_TIMEOUT = timedelta(seconds=15)
+CROWDED_FOR = timedelta(minutes=2)
+"""How long it is said again to a run to which too many speak at once: the server takes ten updates in flight."""
+LONGEST_PAUSE = 2.0
+"""Seconds between two tries."""
 
 _UPDATES: dict[type[Contract], str] = {
     Decision: DECIDE,
@@ -34,9 +46,26 @@ async def send(client: Client, run: str, message: Decision | Repair | Cancel | M
         UnknownRun: there is no such run.
         ServerUnreachable: no worker answered in time.
     """
-    handle = client.get_workflow_handle(run)
+    end, pause = time.monotonic() + CROWDED_FOR.total_seconds(), 0.1
+    while True:
+        try:
+            return await _say(client, run, message)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.RESOURCE_EXHAUSTED:
+                raise
+            if time.monotonic() > end:
+                raise ServerUnreachable(
+                    f"too many speak to {run} at once, and this did not come through in {CROWDED_FOR.seconds // 60} "
+                    "minutes, so it does not count; say it again later"
+                ) from error
+        # The same id again is the same message, so that nothing counts twice.
+        await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 -- for jitter
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def _say(client: Client, run: str, message: Decision | Repair | Cancel | Migration) -> Receipt:
     try:
-        receipt: Receipt = await handle.execute_update(
+        receipt: Receipt = await client.get_workflow_handle(run).execute_update(
             _UPDATES[type(message)],
             message,
             id=message.id,
@@ -61,7 +90,15 @@ async def send(client: Client, run: str, message: Decision | Repair | Cancel | M
 
 
 async def decision_on(
-    client: Client, run: str, step: str | None, *, decision: str, by: str, comment: str, edits: object
+    client: Client,
+    run: str,
+    step: str | None,
+    *,
+    decision: str,
+    by: str,
+    comment: str,
+    edits: object = None,
+    to: str | None = None,
 ) -> Decision:
     """A decision bound to what the approval shows now.
 
@@ -83,8 +120,40 @@ async def decision_on(
             "id": new_id(),
             "hash": waiting.hash if waiting else None,
             "edits": edits,
+            "to": to,
         }
     )
+
+
+async def look_at_step(client: Client, run: str, step: str) -> RunView:
+    """The run with this step alone, and all that is shown to those who decide it.
+
+    Raises:
+        UnknownRun: there is no such run.
+        ServerUnreachable: no worker answers.
+    """
+    found = await describe(client, run)
+    handle = client.get_workflow_handle(run)
+    try:
+        view = await query_view(handle, RunView, Page(step=step))
+    except NoAnswerError as error:
+        raise ServerUnreachable(f"{run} cannot be looked at: {error}") from error
+    if found.status is not WorkflowExecutionStatus.RUNNING and view.status not in ENDED:
+        return await stopped_from_outside(handle, found, view)
+    return view
+
+
+async def receipt_of(client: Client, run: str, message: str) -> Receipt | None:
+    """What the run answered to the message with this id; None when it has not taken it.
+
+    Raises:
+        ServerUnreachable: no worker answers.
+    """
+    try:
+        found: Receipt | None = await query_run(client.get_workflow_handle(run), RECEIPT_QUERY, Receipt | None, message)
+    except NoAnswerError as error:
+        raise ServerUnreachable(f"{run} cannot be asked: {error}") from error
+    return found
 
 
 def open_approval(view: RunView, step: str | None) -> Waiting | None:

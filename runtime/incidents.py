@@ -1,24 +1,18 @@
 """Incidents of all runs: where they are, which have the same cause."""
 
-import asyncio
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from temporalio.client import Client, WorkflowQueryFailedError
-from temporalio.service import RPCError
+from temporalio.client import Client
 
 from contracts.base import Json
 from contracts.incidents import Incident
-from contracts.names import OPERATOR, PROCESS_ATTRIBUTE, PROCESS_WORKFLOW, VIEW_QUERY, WAITS_FOR_ATTRIBUTE
+from contracts.names import OPERATOR, PROCESS_ATTRIBUTE, WAITS_FOR_ATTRIBUTE
 from contracts.process import Saved
-from contracts.run import Page, RunView
+from runtime.asking import views
 from runtime.runs import quoted
-from runtime.watch import QUERY_TIMEOUT
-
-AT_ONCE = 8
-"""Runs that are asked, or told something, at a time. A run takes ten updates at a time."""
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _NUMBERED = re.compile(r"[\w.:-]*\d[\w.:-]*")
@@ -102,30 +96,11 @@ def causes(found: Iterable[Found]) -> list[Cause]:
 
 
 async def open_incidents(client: Client, process: str | None = None) -> tuple[list[Found], list[str]]:
-    """Every open incident, the oldest first, and the runs that did not answer.
-
-    Temporal's index is a moment behind the runs, so that each is asked itself.
-    """
-    query = (
-        f"WorkflowType = '{PROCESS_WORKFLOW}' AND ExecutionStatus = 'Running' "
-        f"AND {WAITS_FOR_ATTRIBUTE.name} = '{OPERATOR}'"
-    )
+    """Every open incident, the oldest first, and the runs that did not answer."""
+    condition = f"{WAITS_FOR_ATTRIBUTE.name} = '{OPERATOR}'"
     if process is not None:
-        query += f" AND {PROCESS_ATTRIBUTE.name} = '{quoted(process)}'"
-    runs = [execution.id async for execution in client.list_workflows(query)]
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def ask(run: str) -> RunView | None:
-        async with gate:
-            try:
-                view: RunView = await client.get_workflow_handle(run).query(
-                    VIEW_QUERY, args=[Page(limit=1)], result_type=RunView, rpc_timeout=QUERY_TIMEOUT
-                )
-            except (WorkflowQueryFailedError, RPCError):
-                return None
-        return view
-
-    views = dict(zip(runs, await asyncio.gather(*map(ask, runs)), strict=True))
-    found = [Found(run, view.process, incident) for run, view in views.items() if view for incident in view.incidents]
+        condition += f" AND {PROCESS_ATTRIBUTE.name} = '{quoted(process)}'"
+    asked = await views(client, condition)
+    found = [Found(run, view.process, incident) for run, view in asked.items() if view for incident in view.incidents]
     found.sort(key=lambda each: each.incident.since)
-    return found, [run for run, view in views.items() if view is None]
+    return found, [run for run, view in asked.items() if view is None]

@@ -1,4 +1,4 @@
-"""Links by which one person decides on one thing: what a link carries is sealed, so that it can be neither read nor made
+"""Links by which one person decides on one thing: what a link carries is sealed, so that nobody can read it or make one
 up, and ends at its time.
 
 A token is a Fernet token (https://github.com/fernet/spec: AES-128-CBC and HMAC-SHA-256) without its padding, which
@@ -49,7 +49,7 @@ class Links:
     def __init__(self, keys: Sequence[bytes], settings: Settings) -> None:
         """`keys`: 32 bytes each; the first seals, each of them opens."""
         self._fernet = MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
-        self._base = settings.links.base
+        self.base = settings.links.base
         self._longest = settings.links.expires
 
     @classmethod
@@ -77,7 +77,7 @@ class Links:
             expires=min(until, latest) if until else latest,
             id=str(uuid_utils.uuid7()),
         )
-        return f"{self._base}{PATH}{self._fernet.encrypt(link.model_dump_json().encode()).decode().rstrip('=')}"
+        return f"{self.base}{PATH}{self._fernet.encrypt(link.model_dump_json().encode()).decode().rstrip('=')}"
 
     def read(self, token: str) -> Link:
         """What a token stands for, expired or not.
@@ -122,7 +122,8 @@ def _kept_key(file: Path) -> bytes:
                 Path(made).unlink()
         except OSError as error:
             raise SettingsInvalid(
-                f"{file}: the key of links cannot be kept there: {error.strerror}; mend SUREFOOT_HOME, or set links.keys"
+                f"{file}: the key of links cannot be kept there: {error.strerror}; mend SUREFOOT_HOME, or set "
+                "links.keys"
             ) from error
     try:
         return _key(file.read_text(), str(file))

@@ -18,9 +18,11 @@ from pydantic_settings import (
 )
 
 from contracts.base import Contract, Duration
+from contracts.channels import CHANNEL_KINDS, Channel
 from contracts.egress import Egress
 from contracts.errors import SettingsInvalid
 from contracts.names import TASK_QUEUE
+from contracts.people_settings import PeopleSettings
 from contracts.secrets import SecretRef
 from contracts.settings import ModelAlias, ModelApi
 from contracts.stores import ConversationSettings, RecordSettings
@@ -118,7 +120,12 @@ class Settings(BaseSettings):
     """Server file, records, conversations, sample business systems."""
     processes: Annotated[tuple[Path, ...], NoDecode] = ()
     """Folders with processes, besides the project's own; in a variable separated by `:`."""
-    people: Path = PROJECT / "processes" / "people.yaml"
+    people: Annotated[PeopleSettings, NoDecode] = PeopleSettings(file=PROJECT / "processes" / "people.yaml")
+    """A directory of people: a YAML file by its path, or a SCIM server."""
+    notices: tuple[Channel, ...] = ()
+    """The channels by which people are told."""
+    notice_templates: Path | None = None
+    """A folder with templates that go before our own."""
     task_queue: str = Field(default=TASK_QUEUE, min_length=1)
     deployment: str | None = Field(default=None, pattern=r"^[\w/-]{1,200}$")
     """The deployment that workers are releases of; named, they use Temporal's Worker Versioning (docs/releases.md)."""
@@ -148,10 +155,23 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(Path(part) for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("home", "people", mode="after")
+    @field_validator("people", mode="before")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().resolve()
+    def _file(cls, value: Any) -> Any:
+        return {"file": value} if isinstance(value, str | Path) else value
+
+    @field_validator("home", "notice_templates", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser().resolve()
+
+    @field_validator("notices", mode="after")
+    @classmethod
+    def _differ(cls, value: tuple[Channel, ...]) -> tuple[Channel, ...]:
+        names = [channel.name for channel in value]
+        if doubles := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two channels are called {doubles[0]}; a message is told apart by its channel's name")
+        return value
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -201,9 +221,10 @@ _SECTIONS: dict[str, type[Contract]] = {
     "conversations": ConversationSettings,
     "records": RecordSettings,
     "encryption": EncryptionSettings,
+    "people": PeopleSettings,
     "links": LinkSettings,
 }
-_UNSHOWN = {"password", "keys", "codec_token", "key_env"}
+_UNSHOWN = {"password", "keys", "codec_token", "key_env", "token", "secret"}
 """Settings that refer to secrets. Somebody may have pasted the secret itself."""
 _PASSWORD = re.compile(r"(?P<user>://[^/\s:@]*:)[^/\s@]+(?=@)|(?<=password=)[^&\s'\"]+")
 
@@ -216,7 +237,8 @@ def _explain(detail: Any, file: Path) -> str:
         return f"{place}: there is no such setting; there are {', '.join(_fields_beside(path))}"
     said = detail["msg"].removeprefix("Value error, ")
     # What stands where a reference to a secret belongs may be the secret; a whole table is no value to repeat.
-    if _UNSHOWN.intersection(path) or isinstance(detail["input"], dict):
+    is_secret = bool(_UNSHOWN.intersection(path)) or (path[0] == "notices" and path[-1] == "url")
+    if is_secret or isinstance(detail["input"], dict):
         return f"{place}: {said}" + ("; write env:NAME" if detail["type"] == "string_pattern_mismatch" else "")
     shown = _PASSWORD.sub(lambda found: f"{found['user'] or ''}...", repr(detail["input"]))
     return f"{place}: {shown}: {said}"
@@ -225,6 +247,8 @@ def _explain(detail: Any, file: Path) -> str:
 def _fields_beside(path: list[str]) -> Iterable[str]:
     if path[0] == "models" and len(path) > 2:
         return ModelAlias.model_fields
+    if path[0] == "notices" and len(path) > 3:
+        return CHANNEL_KINDS[path[2]].model_fields
     section = _SECTIONS.get(path[0]) if len(path) > 1 else None
     return section.model_fields if section else Settings.model_fields
 

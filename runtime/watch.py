@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from temporalio.api.failure.v1 import Failure
 from temporalio.client import (
@@ -103,7 +103,7 @@ class Watch:
         }
         try:
             view = await self._view(found)
-        except _NoAnswerError as error:
+        except NoAnswerError as error:
             known = await view_of_server(self._handle, found)
             why = NEVER_STARTED if error.loading and known.status in ENDED else str(error)
             return Observation(known, attempts, silent=why, waits_for=waits_for(found))
@@ -141,9 +141,9 @@ class Watch:
     async def _view(self, found: WorkflowExecutionDescription) -> RunView:
         if self._known is not None and self._known[:2] == (found.run_id, found.history_length):
             return self._known[2]
-        view = await _query(self._handle, RunView)
+        view = await query_view(self._handle, RunView)
         while view.next is not None:
-            page = await _query(self._handle, RunView, Page(offset=view.next))
+            page = await query_view(self._handle, RunView, Page(offset=view.next))
             view = view.model_copy(update={"steps": (*view.steps, *page.steps), "next": page.next})
         self._known = (found.run_id, found.history_length, view)
         return view
@@ -165,8 +165,8 @@ class Watch:
             return known[1]
         handle: WorkflowHandle[object, object] = self._client.get_workflow_handle(child.id)
         try:
-            view = await _query(handle, AgentView)
-        except (RPCError, _NoAnswerError):
+            view = await query_view(handle, AgentView)
+        except (RPCError, NoAnswerError):
             return None  # it has just ended, or no worker answers: the run itself tells
         self._agents[child.id] = (child.history_length, view)
         return view
@@ -189,7 +189,7 @@ async def speech_of(client: Client, agent: WorkflowExecutionDescription) -> Spee
     return None
 
 
-class _NoAnswerError(Exception):
+class NoAnswerError(Exception):
     """The worker of a workflow did not answer; why. `loading`: the run has no steps yet."""
 
     def __init__(self, why: str, *, loading: bool = False) -> None:
@@ -197,11 +197,26 @@ class _NoAnswerError(Exception):
         self.loading = loading
 
 
-async def _query(handle: WorkflowHandle[object, object], model: type[V], *page: Page) -> V:
+async def query_view(handle: WorkflowHandle[object, object], model: type[V], *page: Page) -> V:
+    """The view of a run or an agent.
+
+    Raises:
+        NoAnswerError: its worker does not answer.
+    """
+    view: V = await query_run(handle, VIEW_QUERY, model, *page)
+    return view
+
+
+async def query_run(handle: WorkflowHandle[object, object], query: str, model: Any, *given: object) -> Any:
+    """The answer to any query.
+
+    Raises:
+        NoAnswerError: the workflow's worker does not answer.
+    """
     try:
-        view: V = await handle.query(VIEW_QUERY, args=page, result_type=model, rpc_timeout=QUERY_TIMEOUT)
+        return await handle.query(query, args=given, result_type=model, rpc_timeout=QUERY_TIMEOUT)
     except WorkflowQueryFailedError as error:
-        raise _NoAnswerError(str(error), loading=True) from error
+        raise NoAnswerError(str(error), loading=True) from error
     except RPCError as error:
         if error.status is RPCStatusCode.FAILED_PRECONDITION and "failed state" in error.message:
             why = "its worker cannot go on with it; the worker's log and Temporal Web say why"
@@ -209,8 +224,7 @@ async def _query(handle: WorkflowHandle[object, object], model: type[V], *page: 
             why = "no worker answers for it; start one with `worker.py`"
         else:
             raise
-        raise _NoAnswerError(why) from error
-    return view
+        raise NoAnswerError(why) from error
 
 
 async def _said(found: WorkflowExecutionDescription, failure: Failure) -> str | None:

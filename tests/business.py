@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from runtime.client import data_converter
 from runtime.settings import Settings
 
 PROJECT = Path(__file__).parents[1]
+_NONE: Mapping[str, str] = {}
 
 
 @dataclass
@@ -29,12 +30,12 @@ class Business:
     worker: "subprocess.Popen[bytes] | None" = None
     logs: list[Any] = field(default_factory=list)
 
-    def start_worker(self) -> None:
+    def start_worker(self, program: Path = PROJECT / "worker.py", settings: Mapping[str, str] = _NONE) -> None:
         log = (self.home / f"worker-{len(self.logs)}.log").open("wb")
         self.logs.append(log)
-        environment = {**os.environ, "SUREFOOT_HOME": str(self.home), "SUREFOOT_PACE": "0.4"}
+        environment = {**os.environ, "SUREFOOT_HOME": str(self.home), "SUREFOOT_PACE": "0.4", **settings}
         self.worker = subprocess.Popen(
-            [sys.executable, str(PROJECT / "worker.py")],
+            [sys.executable, str(program)],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -11,12 +11,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Request:
-    """`headers`: names in lower case. `body`: of JSON."""
+    """`headers`: names in lower case. `body`: of JSON. `raw`: as it came."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: Any
+    raw: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def open_service() -> Iterator[Service]:
         def _handle(self) -> None:
             raw = self.rfile.read(int(self.headers.get("content-length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            request = Request(self.command, self.path, headers, json.loads(raw) if raw else None)
+            request = Request(self.command, self.path, headers, json.loads(raw) if raw else None, raw)
             service.requests.append(request)
             answer = service.answer(request)
             if answer.until is not None:

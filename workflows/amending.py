@@ -106,7 +106,7 @@ def _of_step(engine: Engine, node: Node, said: Repair) -> Amendment:
         before["agent"], after["agent"] = _as_told(engine, node), {**spec, **said.agent.model_dump(exclude_none=True)}
     if said.value is not None:
         check_arguments(engine, node, said.value)
-        changes |= {"input": said.value, "amended": node.record.amended + 1}
+        changes |= {"input": said.value, "amended": node.record.amended + 1, "amended_by": said.by}
         before["arguments"], after["arguments"] = _arguments(engine, node), said.value
     return Amendment(changes, before, after)
 
@@ -156,7 +156,7 @@ def _of_undo(engine: Engine, node: Node, said: Repair) -> Amendment:
     _check_object(node, said.value)
     spec = (undo.spec if undo is not None else None) or engine.definition.tools[tool]
     _check_call(node, tool, spec.parameters, said.value)
-    changes = {"input": said.value, "amended": node.record.amended + 1}
+    changes = {"input": said.value, "amended": node.record.amended + 1, "amended_by": said.by}
     return Amendment(changes, {"arguments": undo.args if undo is not None else None}, {"arguments": said.value})
 
 
@@ -176,7 +176,7 @@ def _of_asked(engine: Engine, node: Node, said: Repair) -> Amendment:
     check_arguments(engine, node, said.value)
     state = node.approval
     asked = cast(dict[str, Json], state.subject)["arguments"] if state.edits is None else state.edits
-    edited = approvals.edited(state, said.value)
+    edited = approvals.edited(state, said.value, said.by)
     return Amendment({"approval": edited}, {"arguments": asked}, {"arguments": said.value})
 
 

@@ -1,51 +1,156 @@
-"""Decisions: whether one holds, and what it does to the approval it is about."""
+"""Decisions: whether one holds, what it does to the approval it is about, and what the record says of it."""
+
+from typing import Any, cast
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     import workflows.approvals as approvals
+    from contracts.activities import RESOLVE_PEOPLE
     from contracts.asks import Ask
+    from contracts.ballot import ApprovalState
     from contracts.base import Json
-    from contracts.decisions import Decision, Receipt
-    from contracts.errors import Refused
-    from contracts.process import AgentStep, ToolStep
+    from contracts.decisions import Decision, Difference, Receipt
+    from contracts.differences import difference
+    from contracts.errors import Refused, StepError
+    from contracts.people import ResolvePeople
+    from contracts.process import AgentStep, ApprovalStep, ToolStep
+    from contracts.record import ENGINE as BY_ITSELF
+    from contracts.record import EventKind
     from language.constraints import refusal
     from language.schema import violations
     from workflows.amending import check_arguments
+    from workflows.calls import Call, call_engine
+    from workflows.electorate import live_claims
     from workflows.engine import Engine
+    from workflows.plan import Node
+    from workflows.seats import Seating
 
 
 def check_decision(engine: Engine, decision: Decision) -> None:
+    """Raises:
+    Refused: it does not count; why, and what holds instead.
+    """
     node = engine.waiting.get(decision.step)
     state = node.record.approval if node else None
     if node is None or state is None or state.outcome is not None:
         raise Refused(_not_waiting(engine, decision.step))
-    if reason := approvals.refusal(state, decision):
+    if reason := approvals.refusal(state, decision, workflow.now()):
         raise Refused(f"{decision.step}: {reason}")
-    if decision.edits is not None and isinstance(node.step, ToolStep | AgentStep):
-        check_arguments(engine, node, decision.edits)
-    if decision.edits is not None and node.record.ask is not None:
-        _check_edits(node.id, node.record.ask, decision.edits)
+    if decision.edits is not None:
+        _check_edits(engine, node, decision.edits)
 
 
-def _check_edits(step: str, ask: Ask, edits: Json) -> None:
+async def check_person(engine: Engine, decision: Decision) -> None:
+    """Raises:
+    Refused: the decision is handed to somebody whom the directory does not know.
+    """
+    if decision.decision != "delegate" or decision.to is None:
+        return
+    call = Call(f"{decision.step}:person-{workflow.uuid4().hex[:8]}", f"{decision.step}: who is {decision.to}")
+    try:
+        await call_engine(RESOLVE_PEOPLE, ResolvePeople(names=(decision.to,)), call)
+    except StepError as error:
+        raise Refused(f"{decision.step}: the decision cannot be handed to {decision.to}: {error}") from error
+
+
+def decide(engine: Engine, decision: Decision) -> Receipt:
+    """Take a decision that `check_decision` let through."""
+    node = engine.waiting[decision.step]
+    before = node.approval
+    after = approvals.decide(before, decision, workflow.now())
+    node.update(approval=after)
+    changed = difference(_edited(before), decision.edits) if decision.edits is not None else ()
+    _put_on_record(engine, node, decision, before, changed)
+    said = _answer(decision, before, after)
+    return Receipt(outcome=said, status=after.outcome or "waiting", difference=changed)
+
+
+def record_outcome(engine: Engine, node: Node, *, by: str | None = None) -> None:
+    """The record of how an approval ended; `by` is None when time decided."""
+    state = node.approval
+    votes = [vote.model_dump(mode="json", exclude={"comment", "at"}) for vote in state.votes]
+    by = by if by is not None else BY_ITSELF
+    engine.record.add("approval.decided", by=by, step=node.id, outcome=state.outcome, hash=state.hash, votes=votes)
+
+
+def _check_edits(engine: Engine, node: Node, edits: Json) -> None:
+    if isinstance(node.step, ToolStep | AgentStep):
+        check_arguments(engine, node, edits)
+    elif node.record.ask is not None:
+        _check_edits_of_ask(node.id, node.record.ask, edits)
+    elif isinstance(node.step, ApprovalStep) and node.step.approval.edits is not None:
+        _check_fit(node.id, node.step.approval.edits, edits)
+
+
+def _check_edits_of_ask(step: str, ask: Ask, edits: Json) -> None:
     if ask.edits is None:
         raise Refused(f"{step}: there is nothing to edit; approve or reject it as it is")
-    if wrong := violations(ask.edits, edits):
-        raise Refused(f"{step}: these edits do not fit: {'; '.join(wrong)}")
+    _check_fit(step, ask.edits, edits)
     if ask.call is not None and ask.grants and (reason := refusal(ask.grants, ask.call, edits)):
         raise Refused(f"{step}: these edits are not granted: {reason}")
 
 
-def decide(engine: Engine, decision: Decision) -> Receipt:
-    node = engine.waiting[decision.step]
-    state = approvals.count(node.approval, decision, workflow.now())
-    node.update(approval=state)
-    if state.outcome is not None:
-        return Receipt(outcome=f"{decision.step} is {state.outcome} by {decision.by}", status=state.outcome)
-    asked = ", ".join(approvals.deciders(state))
-    more = approvals.missing(state)
-    return Receipt(outcome=f"counted; {decision.step} waits for {more} more of {asked}", status="waiting")
+def _check_fit(step: str, schema: dict[str, Json], edits: Json) -> None:
+    if wrong := violations(schema, edits):
+        raise Refused(f"{step}: these edits do not fit: {'; '.join(wrong)}")
+
+
+def _edited(state: ApprovalState) -> Json:
+    """What edits take the place of: earlier edits, the arguments or the plan, else what is shown."""
+    if state.edits is not None:
+        return state.edits
+    subject = state.subject if isinstance(state.subject, dict) else {}
+    return subject.get("arguments", subject.get("plan", state.show))
+
+
+def _put_on_record(
+    engine: Engine, node: Node, decision: Decision, before: ApprovalState, changed: tuple[Difference, ...]
+) -> None:
+    after = node.approval
+    kind = cast("EventKind", f"approval.{decision.decision}")
+    about: dict[str, Any] = {"by": decision.by, "step": node.id, "reason": decision.comment}
+    data: dict[str, Json] = {"hash": after.hash, **({"id": decision.id} if decision.id else {})}
+    if decision.edits is not None:
+        engine.record.add("approval.edited", **about, **data, was=before.hash, difference=changed)
+    if decision.decision in ("approve", "reject"):
+        # An edit voids all votes before, so that a vote that counted is the last one of any.
+        vote = after.votes[-1] if after.votes else None
+        if vote is not None:
+            place = {"for": vote.for_} if vote.for_ else {}
+            engine.record.add(kind, **about, **data, stage=vote.stage, **place)
+    else:
+        to = {"to": decision.to} if decision.to else {}
+        engine.record.add(kind, **about, **data, **to)
+    if after.outcome is not None:
+        record_outcome(engine, node, by=decision.by)
+
+
+def _answer(decision: Decision, before: ApprovalState, after: ApprovalState) -> str:
+    """What holds now, in words."""
+    step, by = decision.step, decision.by
+    match decision.decision:
+        case _ if after.outcome is not None:
+            return f"{step} is {after.outcome} by {by}"
+        case "approve" if not after.votes:
+            return f"edited; {by} cannot approve what they changed themselves, so {_waits(step, after)}"
+        case "approve":
+            return f"counted; {_waits(step, after)}"
+        case "withdraw":
+            return f"withdrawn; {_waits(step, after)}"
+        case "claim":
+            claim = next(claim for claim in live_claims(after, workflow.now()) if claim.by == by)
+            return f"{step} is kept for {by} until {claim.until:%Y-%m-%d %H:%M} UTC"
+        case "release":
+            return f"{step} is given back; {_waits(step, after)}"
+        case "delegate":
+            return f"{decision.to} decides {step} in the place of {by}"
+        case _:
+            return f"noted; {_waits(step, after)}"
+
+
+def _waits(step: str, state: ApprovalState) -> str:
+    return f"{step} waits for {Seating.of(state).missing} more of {', '.join(state.asked_now)}"
 
 
 def _not_waiting(engine: Engine, step: str) -> str:

@@ -6,10 +6,10 @@ from itertools import islice
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    import workflows.approvals as approvals
     from contracts.run import RunStatus, StepStatus
     from workflows.engine import Engine
     from workflows.plan import Node
+    from workflows.seats import Seating
     from workflows.standing_in import waiting_for
     from workflows.titles import title_of
     from workflows.view import inside_unopened
@@ -42,8 +42,8 @@ def details(engine: Engine, status: RunStatus) -> str:
     lines = [f"### {process.process} is {status}", ""]
     for node in engine.waiting.values():
         if state := node.record.approval:
-            asked = ", ".join(approvals.deciders(state))
-            lines.append(f"- **{state.title}** — `{node.id}` waits for {asked} ({approvals.missing(state)} more)")
+            asked = ", ".join(state.asked_now)
+            lines.append(f"- **{state.title}** — `{node.id}` waits for {asked} ({Seating.of(state).missing} more)")
     lines += [_incident(engine, node) for node in islice(engine.parked.values(), MAX_INCIDENTS)]
     if engine.paused is not None:
         why = f": {engine.paused.reason}" if engine.paused.reason else ""

@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.record import Record
     from workflows.shares import Share
     from workflows.state import SharedState
+    from workflows.tasks import Tasks
     from workflows.tries import tried
 
 MAX_IN_FLIGHT = 500
@@ -57,6 +58,7 @@ class Engine(Evaluating, Pausing):
         self.generation = snapshot.generation
         self.completions = snapshot.completions
         self.seen: dict[str, Receipt | StateValue] = dict(snapshot.seen)
+        self.said = dict(snapshot.said)
         execution, process = workflow.info().first_execution_run_id, definition.process.process
         self.record = Record(run, execution, process, snapshot.record, self.origin)
         self.state = SharedState(definition.process.state, snapshot.state, self.record.state_written)
@@ -66,7 +68,6 @@ class Engine(Evaluating, Pausing):
         self.waiting: dict[str, Node] = {}
         self.parked: dict[str, Node] = {}
         self.ending: Ending | None = None
-        self.crash: BaseException | None = None
         self.changes = 0
         self.messages = 0
         self.draining = False
@@ -80,7 +81,7 @@ class Engine(Evaluating, Pausing):
         self._actions = actions
         self._on_failure = on_failure
         self.slots = asyncio.Semaphore(MAX_IN_FLIGHT)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks = Tasks()
 
     # Starting and ending
 
@@ -104,8 +105,8 @@ class Engine(Evaluating, Pausing):
     async def stop(self) -> None:
         """Start nothing more; interrupt what can be; wait for effects on their way, which cannot."""
         self._interrupt(self.plan.root.nodes.values())
-        await workflow.wait_condition(lambda: not self._tasks or self.crash is not None)
-        self.check()
+        await workflow.wait_condition(lambda: self.tasks.are_done or self.tasks.has_crashed)
+        self.tasks.check()
 
     async def halt(self, scope: Scope) -> None:
         """Interrupt what goes on in a scope, and wait for effects on their way."""
@@ -135,17 +136,8 @@ class Engine(Evaluating, Pausing):
 
     def is_through(self) -> bool:
         """Whether every step has settled and no effect is on its way; or the run is to end."""
-        self.check()
-        return self.ending is not None or (self.plan.root.settled.is_set() and not self._tasks)
-
-    def check(self) -> None:
-        """Raises what went wrong in the engine itself, so that the workflow task fails and is tried again."""
-        if self.crash is not None:
-            raise self.crash
-
-    def watch(self, task: asyncio.Task[None]) -> None:
-        """Notice what goes wrong in a task that nobody awaits."""
-        task.add_done_callback(self._notice)
+        self.tasks.check()
+        return self.ending is not None or (self.plan.root.settled.is_set() and self.tasks.are_done)
 
     def touch(self) -> None:
         """Something changed that readers of the run want to see."""
@@ -167,26 +159,7 @@ class Engine(Evaluating, Pausing):
 
     def spawn(self, node: Node, work: Coroutine[Any, Any, None]) -> None:
         """Do this as the node's task."""
-
-        has_begun = False
-
-        async def watched() -> None:
-            nonlocal has_begun
-            has_begun = True
-            try:
-                await work
-            except asyncio.CancelledError:
-                self._interrupted(node)
-
-        def ended(task: asyncio.Task[None]) -> None:
-            if not has_begun:  # Cancelled in the moment in which it was created.
-                work.close()
-                self._interrupted(node)
-            self._notice(task)
-
-        node.task = asyncio.create_task(watched())
-        self._tasks.add(node.task)
-        node.task.add_done_callback(ended)
+        node.task = self.tasks.start(work, lambda: self._interrupted(node))
 
     def _interrupted(self, node: Node) -> None:
         self.leave(node)
@@ -197,11 +170,6 @@ class Engine(Evaluating, Pausing):
         else:
             node.start_afresh()
         self.touch()
-
-    def _notice(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            self.crash = error
 
     async def perform(self, node: Node) -> None:
         """From the start of a step until it has settled, or its failure is its owner's."""
@@ -388,6 +356,7 @@ class Engine(Evaluating, Pausing):
             ),
             completions=self.completions,
             seen=self.seen,
+            said=self.said,
             state=self.state.entries,
             generation=self.generation + 1,
             warned=tuple(sorted(self.warned)),

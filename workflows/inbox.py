@@ -6,6 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.deciding as deciding
     import workflows.messages as messages
     import workflows.operators as operators
     import workflows.remarks as remarks
@@ -30,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
         MIGRATE,
         PREVIEW_QUERY,
         PUT_STATE,
+        RECEIPT_QUERY,
         REPAIR,
         SNAPSHOT_QUERY,
         STATE_QUERY,
@@ -94,6 +96,11 @@ class Inbox:
             return messages.preview(self._engine, messages.parse(Repair, payload))
         except Refused as error:
             raise _refusal(error) from error
+
+    @workflow.query(name=RECEIPT_QUERY)
+    def receipt(self, id: str) -> Receipt | None:  # noqa: A002 - as a decision calls it
+        taken = self._engine.seen.get(id) if self._engine is not None else None
+        return taken if isinstance(taken, Receipt) else None
 
     @workflow.update(name=DECIDE)
     async def decide(self, *payload: Json) -> Receipt:
@@ -261,6 +268,7 @@ async def _prepare(engine: Engine, message: Decision | Repair) -> None:
         return
     if isinstance(message, Decision):
         await goal.check_edits(engine, message)
+        await deciding.check_person(engine, message)
     else:
         await repairing.prepare(engine, message)
 

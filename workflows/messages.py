@@ -8,7 +8,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     import workflows.repairing as repairing
     from contracts.base import Contract, Json
-    from contracts.decisions import Cancel, Decision, Receipt, Repair
+    from contracts.decisions import Cancel, Decision, Receipt, Repair, subject_hash
     from contracts.errors import Refused
     from contracts.events import Delivery
     from contracts.migration import Migration
@@ -67,8 +67,16 @@ def check(engine: Engine, message: Contract) -> None:
 
 
 def is_known(engine: Engine, message: Message) -> bool:
-    """Whether a message with this id was taken already; it gets the same answer."""
-    return message.id is not None and message.id in engine.seen
+    """Whether a message with this id was taken already; it gets the same answer.
+
+    Raises:
+        Refused: the id was used, and for something else.
+    """
+    if message.id is None or message.id not in engine.seen:
+        return False
+    if engine.said.get(message.id, _digest(message)) != _digest(message):
+        raise Refused(f"the id {message.id} was used for something else already; give this one an id of its own")
+    return True
 
 
 def preview(engine: Engine, said: Repair) -> Receipt:
@@ -111,8 +119,13 @@ def take(engine: Engine, message: Message) -> Receipt | StateValue:
         receipt = repairing.cancel(engine, message)
     if message.id is not None:
         engine.seen[message.id] = receipt
+        engine.said[message.id] = _digest(message)
     engine.touch()
     return receipt
+
+
+def _digest(message: Message) -> str:
+    return subject_hash(message.model_dump(mode="json"))
 
 
 def deliver(engine: Engine, delivery: Delivery) -> None:

@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     import workflows.rerunning as rerunning
     import workflows.view as view
     from contracts.activities import LOAD_PROCESS, LoadProcess
+    from contracts.approval import names_starter
     from contracts.base import Json, format_duration
     from contracts.errors import Cancelled, ErrorInfo, ExpressionFailed, InputInvalid, LimitReached, StepError
     from contracts.names import (
@@ -35,6 +36,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.ends import Ending
     from workflows.engine import Engine
     from workflows.inbox import Inbox
+    from workflows.notices import Notices
     from workflows.steps.actions import ACTIONS
     from workflows.taint import has_read, is_output_tainted
     from workflows.undo import undo_by_parent, undo_run
@@ -67,7 +69,8 @@ class ProcessWorkflow(Inbox):
         engine = Engine(workflow.info().workflow_id, request, definition, ACTIONS, failures.deal_with)
         self._engine = engine
         publisher = asyncio.create_task(self._publish(engine))
-        engine.watch(publisher)
+        engine.tasks.watch(publisher)
+        self._notices = Notices(engine, request.snapshot.notices if request.snapshot else ())
         recorder = self._record(engine, is_new=is_new)
         engine.begin(engine.plan.root)
         await self._advance(engine)
@@ -104,6 +107,11 @@ class ProcessWorkflow(Inbox):
                 raise ApplicationError(str(error), type=kind, non_retryable=True) from error
         if wrong := violations(definition.process.input, request.input):
             raise _invalid(f"the input does not fit process {request.process}: {'; '.join(wrong)}")
+        if _hides_its_starter(request, definition) and workflow.patched("starter-is-known"):
+            raise _invalid(
+                f"process {request.process} says that whoever started a run may not approve it (`not_by: [starter]`), "
+                'and nobody says who that is; add "started_by": "user:NAME" beside "process" and "input"'
+            )
         return definition
 
     async def _advance(self, engine: Engine) -> None:
@@ -139,10 +147,12 @@ class ProcessWorkflow(Inbox):
         )
         engine.draining = True
         await workflow.wait_condition(lambda: engine.is_through() or engine.is_drained)
+        await self._notices.pause()
         await workflow.wait_condition(workflow.all_handlers_finished)
         if not engine.is_through() and engine.is_drained:
-            request = migrating.next_request(engine)
+            request = self._notices.carried_by(migrating.next_request(engine))
             workflow.continue_as_new(request, memo=_memo_of(request), initial_versioning_behavior=gauges.next_release())
+        self._notices.resume()
 
     def _try_output(self, engine: Engine) -> None:
         try:
@@ -174,8 +184,8 @@ class ProcessWorkflow(Inbox):
             )
         if not workflow.patched(recording.RECORD_PATCH):
             return None
-        recorder = asyncio.create_task(recording.keep(engine.record, request.priority))
-        engine.watch(recorder)
+        recorder = asyncio.create_task(recording.keep(engine, self._notices))
+        engine.tasks.watch(recorder)
         return recorder
 
     async def _finish(
@@ -184,6 +194,8 @@ class ProcessWorkflow(Inbox):
         await workflow.wait_condition(workflow.all_handlers_finished)
         publisher.cancel()
         self._show(engine, self._status, [])
+        if recorder is not None:
+            await self._notices.end()
         self._end_record(engine)
         if recorder is not None:
             await recorder
@@ -271,6 +283,10 @@ async def _despite_cancel(work: Coroutine[Any, Any, None]) -> None:
             if task.cancelled():
                 raise
     await task
+
+
+def _hides_its_starter(request: RunRequest, definition: Definition) -> bool:
+    return request.started_by is None and request.snapshot is None and names_starter(definition.process)
 
 
 def _invalid(message: str) -> ApplicationError:

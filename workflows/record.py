@@ -1,5 +1,8 @@
 """A run's record while it runs: the one place where its events are made, numbered and chained."""
 
+from collections.abc import Callable
+from typing import get_args
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -36,8 +39,13 @@ _STEP_KINDS: dict[StepStatus, EventKind] = {
     "undoing": "step.undoing",
     "undone": "step.undone",
 }
-_PATIENT = frozenset({"run.started", "step.running", "step.completed", "step.skipped", "step.cancelled"})
-"""Kinds that may wait until others are written, or the run ends."""
+_URGENT = frozenset(
+    kind
+    for kind in get_args(EventKind)
+    if kind.startswith(("approval.", "run."))
+    or kind in ("step.waiting", "step.attention", "step.repaired", "step.amended")
+) - {"run.started"}
+"""Kinds that people look for, or have done: they are written at once. Others are written with them, or at the end."""
 _WITH_REASON: frozenset[StepStatus] = frozenset({"attention", "skipped", "failed", "cancelled"})
 """Of other statuses, a step's error is an earlier one."""
 
@@ -76,7 +84,7 @@ class Record:
             data={name: bounded(value) for name, value in data.items()},
         )
         self._append(happening)
-        if kind not in _PATIENT:
+        if kind in _URGENT:
             self._urgent = self.mark.events
 
     def step_changed(self, before: StepRecord | None, after: StepRecord) -> None:
@@ -103,6 +111,10 @@ class Record:
         """A key of the shared state was written."""
         held = digest(value.value)
         self.add("state.written", by=by, key=value.key, version=value.version, operation=operation, value=held)
+
+    def has_pending(self, holds: Callable[[str], object]) -> bool:
+        """Whether an event of a kind of which this holds is not known to be written."""
+        return any(holds(happening.kind) for happening, _ in self._pending)
 
     @property
     def is_written(self) -> bool:

@@ -9,7 +9,8 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from contracts.activities import WRITE_RECORD
     from workflows.calls import summary
-    from workflows.record import Record
+    from workflows.engine import Engine
+    from workflows.notices import Notices, facts_of
 
 RECORD_PATCH = "record"
 """Runs that began before there was a record replay without it."""
@@ -19,28 +20,30 @@ _UNTIL_WRITTEN = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_inte
 """A database that is away holds up nothing but the run's end, which comes when its last events are written."""
 
 
-async def keep(record: Record, priority: int | None) -> None:
-    """Until the record is complete and written."""
+async def keep(engine: Engine, notices: Notices) -> None:
+    """Until the record is complete and written. People are told of what is written."""
+    record = engine.record
     while not (record.is_complete and record.is_written):
         await workflow.wait_condition(lambda: record.is_due or (record.is_complete and record.is_written))
         if record.is_due:
             try:
-                await _write(record, priority)
+                await _write(engine, notices)
             except ActivityError as error:  # Somebody ended it through Temporal; nothing of ours does.
                 workflow.logger.warning("the record is written again: %s", error.cause or error)
 
 
-async def _write(record: Record, priority: int | None) -> None:
-    batch = record.batch()
+async def _write(engine: Engine, notices: Notices) -> None:
+    batch = engine.record.batch()
+    facts = facts_of(engine, batch)
     first, last = batch.after + 1, batch.after + len(batch.events)
-    await workflow.execute_activity(
+    written = await workflow.execute_activity(
         WRITE_RECORD.name,
         batch,
         result_type=WRITE_RECORD.result,
-        activity_id=f"record:{first}",
         start_to_close_timeout=_TIMEOUT,
         retry_policy=_UNTIL_WRITTEN,
         summary=summary(f"record: events {first} to {last}"),
-        priority=Priority(priority_key=priority),
+        priority=Priority(priority_key=engine.request.priority),
     )
-    record.was_written(len(batch.events))
+    engine.record.was_written(len(batch.events))
+    notices.tell(facts, written.channels)

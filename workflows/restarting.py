@@ -50,12 +50,13 @@ def restart(definition: Definition, snapshot: Snapshot, from_: str | None, *, re
     if from_ is not None:
         reset.start(_from(plan, from_))
     _end(reset, plan.root.nodes.values())
-    taken_back = {inner for node in nodes if node.record.status == "undone" for inner in (node, *node.all_inside())}
+    taken_back = {inner for node in nodes if _is_undone(node) for inner in (node, *node.all_inside())}
     redone = [node for node in nodes if node in reset.again and node not in taken_back and _stands(definition, node)]
     if redone and not redo:
+        later = ", or start from a later step" if from_ is not None else ""
         raise Refused(
-            f"{_named([node.id for node in redone])} completed, and what was done stands: it would be done once more; "
-            "say so with --redo (`redo`), or start from a later step"
+            f"{_named([node.id for node in redone])} completed, and what was done stands: it would be done once more, "
+            f"since it comes after what starts again; say so with --redo (`redo`){later}"
         )
     anew = {*taken_back, *redone}
     records = (_record(node, reset, is_anew=node in anew) for node in plan.walk())
@@ -130,7 +131,7 @@ def _end(reset: _Reset, nodes: Iterable[Node], *, is_over: bool = False) -> None
     for node in nodes:
         status = node.record.status
         is_through = is_over or status in ("completed", "skipped") or _is_put_up_with(node) or reset.is_cut_off(node)
-        if status == "undone":
+        if _is_undone(node):
             reset.start(node)
         elif node.inner is not None:
             _end(reset, node.inner.nodes.values(), is_over=is_through)
@@ -138,6 +139,11 @@ def _end(reset: _Reset, nodes: Iterable[Node], *, is_over: bool = False) -> None
                 reset.reopen(node)
         elif not is_through and status != "pending":
             reset.start(node)
+
+
+def _is_undone(node: Node) -> bool:
+    """Whether it was taken back as a whole. Items and rounds are taken back one by one, perhaps not all of them."""
+    return node.record.status == "undone" and not (node.has_items or node.has_rounds)
 
 
 def _is_put_up_with(node: Node) -> bool:

@@ -9,8 +9,8 @@ from pydantic_core import to_json
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    import workflows.approvals as approvals
     from contracts.agent import ChildRecord
+    from contracts.ballot import ApprovalState
     from contracts.base import Json
     from contracts.effects import UndoCall
     from contracts.errors import ErrorInfo, ExpressionFailed
@@ -22,14 +22,17 @@ with workflow.unsafe.imports_passed_through():
         Page,
         RunStatus,
         RunView,
+        StageView,
         StepStatus,
         StepView,
         Waiting,
     )
+    from workflows.electorate import acting_deputies, candidates, live_claims
     from workflows.engine import Engine
     from workflows.gauges import history
     from workflows.incidents import incidents, saved
     from workflows.plan import Node
+    from workflows.seats import Seating, filled_by
     from workflows.titles import title, title_of
     from workflows.undo import undo_calls
 
@@ -54,8 +57,14 @@ def live_status(engine: Engine) -> RunStatus:
 def waits_for(engine: Engine) -> list[str]:
     """People and groups whose decision is awaited, `operator` for incidents and for a run that is paused; sorted."""
     states = (node.record.approval for node in engine.waiting.values())
-    names = {name for state in states if state is not None for name in approvals.deciders(state)}
+    names = {name for state in states if state is not None for name in _awaited(state)}
     return sorted(names | ({OPERATOR} if engine.parked or engine.paused else set()))
+
+
+def _awaited(state: ApprovalState) -> Iterator[str]:
+    """Who is asked, as written, and to whom somebody of them handed their say."""
+    yield from state.asked_now
+    yield from (handed.to for handed in state.delegations)
 
 
 def run_view(
@@ -70,7 +79,7 @@ def run_view(
 ) -> RunView:
     process = engine.definition.process
     room = _Room()
-    waiting = tuple(_waiting(node, room) for node in islice(engine.waiting.values(), MAX_OPEN))
+    waiting = tuple(_waits(engine, page, room))
     broken = tuple(incidents(engine, room.bounded, page.step))
     steps, more = _steps(engine, page, room)
     return RunView(
@@ -125,6 +134,18 @@ class _Room:
             return {"left_out": f"{size} bytes"}
         self._left -= size
         return value
+
+
+def _waits(engine: Engine, page: Page, room: _Room) -> Iterator[Waiting]:
+    """The first waits; on the page of one step its own, with everything that it shows."""
+    if page.step in engine.waiting:
+        node = engine.waiting[page.step]
+        state = node.record.approval
+        yield _waiting(node).model_copy(update={"subject": state.subject if state is not None else None})
+    elif page.step is None:
+        for node in islice(engine.waiting.values(), MAX_OPEN):
+            made = _waiting(node)
+            yield made.model_copy(update={"show": room.bounded(made.show), "edits": room.bounded(made.edits)})
 
 
 def _steps(engine: Engine, page: Page, room: _Room) -> tuple[tuple[StepView, ...], bool]:
@@ -200,23 +221,45 @@ def _undo(engine: Engine, node: Node) -> tuple[UndoCall, ...]:
         return ()
 
 
-def _waiting(node: Node, room: "_Room") -> Waiting:
+def _waiting(node: Node) -> Waiting:
     state = node.record.approval
     since = node.record.started or workflow.now()
     if state is None or state.outcome is not None:
         kind: Literal["event", "wait"] = "event" if isinstance(node.step, EventStep) else "wait"
         return Waiting(step=node.id, kind=kind, title=title(node.step), since=since, until=node.record.until)
+    now = workflow.now()
     return Waiting(
         step=node.id,
         kind="approval",
         title=state.title,
         since=state.since,
         until=node.record.until,
-        who=tuple(approvals.deciders(state)),
-        people=approvals.candidates(state),
-        needed=approvals.missing(state),
+        who=tuple(state.asked_now),
+        people=candidates(state, now),
+        needed=Seating.of(state).missing,
         votes=state.votes,
+        stages=tuple(_stages(state)),
+        claims=live_claims(state, now),
+        delegations=state.delegations,
+        deputies=acting_deputies(state, now),
+        comments=state.comments,
+        barred=tuple(sorted(state.barred)),
+        remind=state.remind_at,
+        escalate=None if state.escalated else state.escalate_at,
         reminded=state.reminded,
-        show=room.bounded(state.show),
+        show=state.show,
+        edits=state.edits,
         hash=state.hash,
     )
+
+
+def _stages(state: ApprovalState) -> Iterator[StageView]:
+    filled = filled_by(state)
+    for number, (stage, approved) in enumerate(zip(state.stages, filled, strict=True)):
+        is_open = state.side_by_side or number == state.stage
+        status: Literal["done", "open", "later"] = "later"
+        if len(approved) >= stage.needed:
+            status = "done"
+        elif is_open:
+            status = "open"
+        yield StageView(who=tuple(stage.asked), needed=stage.needed, approved=approved, status=status)

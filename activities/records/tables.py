@@ -25,3 +25,23 @@ events = Table(
     Index("surefoot_events_process", "process", "at"),
 )
 """One row for each event of a run."""
+
+notices = Table(
+    "surefoot_notices",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("run", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("changed", DateTime(timezone=True), nullable=False),
+    Column("notice", Text),  # what it is made of, as JSON, until it is delivered; or, where there are encryption keys,
+    Column("sealed", LargeBinary),
+    Index("surefoot_notices_changed", "state", "changed"),
+    Index("surefoot_notices_run", "run"),
+)
+"""One row for each message to one recipient."""

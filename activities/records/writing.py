@@ -1,22 +1,34 @@
 """Activity `surefoot.write_record`: adds a run's events to the records database."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.records.store import Records
 from contracts.activities import WRITE_RECORD
-from contracts.record import RecordsUnavailable, WriteRecord, Written
+from contracts.channels import Channel
+from contracts.record import RecordsUnavailable, TellingChannel, WriteRecord, Written
 
 
-def write_record_activity(records: Records) -> Callable[[WriteRecord], Awaitable[Written]]:
+def write_record_activity(
+    records: Records, channels: Sequence[Channel] = ()
+) -> Callable[[WriteRecord], Awaitable[Written]]:
+    """`channels`: by which people are told."""
+
     @activity.defn(name=WRITE_RECORD.name)
     async def write(request: WriteRecord) -> Written:
         try:
             await records.write(request)
         except RecordsUnavailable as error:
             raise ApplicationError(f"{error}; check records.url", type="RecordsUnavailable") from error
-        return Written(through=request.after + len(request.events))
+        return Written(through=request.after + len(request.events), channels=tuple(_telling(channels, request)))
 
     return write
+
+
+def _telling(channels: Sequence[Channel], request: WriteRecord) -> Iterator[TellingChannel]:
+    for channel in channels:
+        numbered = enumerate(request.events, start=request.after + 1)
+        if events := tuple(number for number, event in numbered if channel.tells(event.kind, request.process)):
+            yield TellingChannel(name=channel.name, events=events)

@@ -3,17 +3,15 @@
 import json
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 
 import httpx2
 from pydantic_core import from_json
 
+from activities.answers import retry_after, short
 from activities.tools.context import REDACTED
 from contracts.base import Json
 from contracts.tools import ToolError
 
-_SHOWN = 500
 _NOT_DONE = frozenset({408, 425, 429, 503})
 """Answers that say the request was not carried out, and may be later."""
 
@@ -35,12 +33,12 @@ class Answered(Exception):
         text = " ".join(_shown_text(answer).split())
         for secret in secrets:
             text = text.replace(secret, REDACTED)
-        said = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        said = short(text)
         message = f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.reason_phrase}"
         message += f": {said}" if said else ""
         self.meaning: Exception
         if self.status in _NOT_DONE:
-            self.meaning = ToolError(message, after=_retry_after(answer))
+            self.meaning = ToolError(message, after=retry_after(answer.headers))
         elif self.status >= 500:
             self.meaning = Unanswered(message)
         else:
@@ -91,18 +89,3 @@ def _shown_text(answer: httpx2.Response) -> str:
         return _text(answer)
     except (ValueError, LookupError):
         return answer.content.decode("utf-8", errors="replace")
-
-
-def _retry_after(answer: httpx2.Response) -> timedelta | None:
-    """What the server says, in seconds or as a date; at most an hour."""
-    said = answer.headers.get("retry-after", "").strip()
-    seconds: float | None = None
-    if said.isdecimal():
-        seconds = float(said)
-    elif said:
-        try:
-            when = parsedate_to_datetime(said)
-        except ValueError:
-            return None
-        seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return None if seconds is None else timedelta(seconds=min(max(seconds, 0.0), 3600.0))

@@ -1,0 +1,1 @@
+"""Endpoints, each with its pages."""

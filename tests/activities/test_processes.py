@@ -10,14 +10,15 @@ from temporalio.testing import ActivityEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from uuid_utils import uuid7
 
-from activities.people import resolve_people_activity
+from activities.people.file import DirectoryFile
+from activities.people.resolving import resolve_people_activity
 from activities.processes import await_process_activity, load_process_activity
 from contracts.activities import AWAIT_PROCESS, LOAD_PROCESS, RESOLVE_PEOPLE, ActivityStub, AwaitRun, LoadProcess
 from contracts.errors import DefinitionInvalid, Problem, SurefootError, UnknownProcess
 from contracts.model import Usage
 from contracts.run import Cost, Definition, RunResult
 from language.load import load_process
-from runtime.settings import Settings
+from runtime.settings import PROJECT
 
 PROCESS = """
 process: pay
@@ -108,7 +109,7 @@ async def test_a_run_that_is_gone_is_a_failed_child(client: Client) -> None:
     ("stub", "implementation"),
     [
         (LOAD_PROCESS, lambda client: load_process_activity(definition)),
-        (RESOLVE_PEOPLE, lambda client: resolve_people_activity(Settings().people)),
+        (RESOLVE_PEOPLE, lambda client: resolve_people_activity(DirectoryFile(PROJECT / "processes" / "people.yaml"))),
         (AWAIT_PROCESS, await_process_activity),
     ],
 )

@@ -13,6 +13,7 @@ import contracts.names
 import worker
 from activities.conversations import SqliteConversations
 from activities.model.call import ModelCall
+from activities.people.opening import open_directory
 from activities.records.opening import open_records
 from activities.tools.declared import Connectors
 from contracts.activities import ActivityStub
@@ -41,8 +42,9 @@ def registered(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Defi
     records = open_records(settings.records, home, {})
     models = ModelCall(store, catalog.rehearsal, settings.models)
     connectors = Connectors()
+    notifier = worker.notifier_of(settings, records, open_directory(settings.people, {}, None), None)
     callables: list[Callable[..., Any]] = worker.activities(
-        settings, connection, catalog, store, records, models, connectors
+        settings, connection, catalog, store, records, models, connectors, notifier
     )
     definitions = [activity._Definition.must_from_callable(each) for each in callables]
     names = [definition.name or "" for definition in definitions]

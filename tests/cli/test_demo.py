@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from runtime.settings import PROJECT
@@ -182,6 +183,22 @@ async def test_what_was_interrupted_or_killed_goes_on_and_does_nothing_twice(env
     assert f"{RUN}  (goes on where it was)" in out
     steps = Counter(re.sub(r"\[\d+\]", "", key.removeprefix(f"{RUN}/")) for key, _, _ in effects(environment))
     assert steps == {"record": 1, "accounts": 4, "training": 3, "meeting": 1, "hardware": 1, "welcome": 1}
+
+
+async def test_the_link_that_it_shows_opens_a_page_that_decides(environment: dict[str, str]) -> None:
+    async with at_terminal(environment) as terminal, httpx2.AsyncClient(timeout=60) as browser:
+        shown = await terminal.until(r"\[l\]ater > ")
+        link = re.findall(r"Or in a browser: (http://127.0.0.1:\d+/decide/[\w-]+)\s", shown)[0]
+        page = await browser.get(link)
+        assert page.status_code == 200
+        for words in ("You decide as <b>user:mia</b>", "A script answers for the agents"):
+            assert words in page.text
+        page = await browser.post(link, data={"decision": "approve"}, follow_redirects=True)
+        assert "hardware_approval is approved by user:mia" in page.text
+        assert "was decided elsewhere" in await terminal.until("Ctrl-C stops it")
+        assert "Your decision counts" in (await browser.get(link)).text
+        terminal.interrupt()
+        assert await terminal.process.wait() == 0
 
 
 async def test_a_decision_made_elsewhere_ends_the_question(environment: dict[str, str]) -> None:

@@ -185,7 +185,7 @@ def test_an_incident_explains_itself_to_who_did_not_write_the_process() -> None:
         "once, at",
         "to: ACME",
         "notify, and 3 more steps behind",
-        "order  erp.order: PO-7  (an abort takes it back: erp.cancel)",
+        "order  erp.order: PO-7  (undo: erp.cancel)",
         "2 more, and none of them is done again",
         "35 minutes of work by hand, 28.00 EUR, once the run is through; $0.03 spent on models so far",
         "repair onboarding-7 pay retry",

@@ -19,10 +19,20 @@ from tests.docs.pages import PAGES, ROOT, Block, blocks, not_printed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-ELSEWHERE = ("make setup", "make demo", "make test", "make check", "git clone", "cd ", "docker ", "kubectl ", "BUILD_ID=")
+ELSEWHERE = (
+    "make setup",
+    "make demo",
+    "make test",
+    "make check",
+    "git clone",
+    "cd ",
+    "docker ",
+    "kubectl ",
+    "BUILD_ID=",
+)
 """Commands that .ci/run, the demo's own tests and tests/deploy run; `make test` cannot run itself."""
 
-MOVES = (" starter.py run ", " starter.py approve ", " starter.py event ")
+MOVES = tuple(f" starter.py {word} " for word in ("run", "approve", "event", "repair", "rerun"))
 """Commands after which runs go on by themselves, until they wait again."""
 
 

@@ -6,15 +6,20 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
+from contracts.channels import Channel
 from contracts.connections import ToolsFile
+from contracts.directory import Directory
+from contracts.people_settings import PeopleSettings
 from contracts.process import AgentSpec, Step
 from contracts.settings import ModelAlias
 from contracts.stores import ConversationSettings
+from language.directory import load_directory
 from runtime.settings import EncryptionSettings, Settings, StorageSettings
 from tests.docs.pages import PAGES, Block, blocks
 
 ALL = [block for page in PAGES for block in blocks(page)]
 STEPS = TypeAdapter(dict[str, Step])
+CHANNELS = TypeAdapter(tuple[Channel, ...])
 AGENTS = TypeAdapter(dict[str, AgentSpec])
 
 
@@ -29,6 +34,9 @@ def test_yaml_is_of_the_format(block: Block) -> None:
         return  # a whole file: `validate` runs on it where the page says so
     if data.keys() <= ToolsFile.model_fields.keys():
         ToolsFile.model_validate(data)
+        return
+    if data.keys() <= Directory.model_fields.keys():
+        load_directory(block.text, str(block))
         return
     if "agents" in data:
         replies = [agent for agent in data["agents"].values() if isinstance(agent, list)]
@@ -45,6 +53,9 @@ def test_toml_is_settings(block: Block) -> None:
     StorageSettings.model_validate(data.get("storage", {}))
     ConversationSettings.model_validate(data.get("conversations", {}))
     EncryptionSettings.model_validate(data.get("encryption", {}))
+    CHANNELS.validate_python(data.get("notices", ()))
+    if "people" in data:
+        PeopleSettings.model_validate(data["people"])
 
 
 @pytest.mark.parametrize("block", of("python"), ids=str)

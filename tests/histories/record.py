@@ -90,6 +90,20 @@ async def onboarding_cancelled(client: Client) -> list[str]:
     return ["onboarding-cancelled"]
 
 
+async def started_again(client: Client) -> list[str]:
+    """A run that an operator cancels takes its effect back, and is started again from where it stood."""
+    payload: dict[str, Any] = {"process": "stopped", "input": {}, "started_by": "user:hanna"}
+    run = await client.start_workflow(PROCESS_WORKFLOW, payload, id="stopped", task_queue=TASK_QUEUE)
+    await until_waiting(run)
+    await run.execute_update(CANCEL, {"by": "user:tom", "reason": "the wrong day"})
+    await failed(run)
+    payload = {"process": "stopped", "rerun": {"of": "stopped", "by": "user:hanna", "reason": "the right one"}}
+    again = await client.start_workflow(PROCESS_WORKFLOW, payload, id="stopped~2", task_queue=TASK_QUEUE)
+    await decided(again, "agree", "user:mia")
+    await again.result()
+    return ["stopped", "stopped~2"]
+
+
 async def delegated(client: Client) -> list[str]:
     """A plan that is reviewed, fails in a step, is changed and reviewed again."""
     handle = await start(client, "supplier-onboarding", "delegated")
@@ -137,6 +151,20 @@ async def within_limits(client: Client) -> list[str]:
     return ["within-limits", "within-limits/read"]
 
 
+async def recorded(client: Client) -> list[str]:
+    """Runs that write their record: one that completes, and one that is refused a word, rejected and taken back."""
+    completed = await start(client, "employee-onboarding", "recorded-completed")
+    await decided(completed, "hardware_approval", "user:mia")
+    await completed.result()
+    undone = await start(client, "employee-onboarding", "recorded-undone")
+    await until_waiting(undone)
+    decision = {"step": "hardware_approval", "decision": "reject", "by": "user:mia", "comment": "too expensive"}
+    await undone.signal(DECIDE, {**decision, "by": "user:mallory"})
+    await undone.signal(DECIDE, decision)
+    await failed(undone)
+    return ["recorded-completed", "recorded-undone"]
+
+
 def read_pages(asked: Asked) -> Answered:
     """A model that reads eight pages, and counts a token for every four bytes of what it was sent."""
     usage = (len(json.dumps(asked.messages)) // 4, 20)
@@ -170,21 +198,24 @@ PATHS: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     onboarding_approved,
     onboarding_rejected,
     onboarding_cancelled,
+    started_again,
     invoice_two_people,
     delegated,
     agreed_by_equals,
     woken_by_events,
     worked_together,
-    within_limits,
+    recorded,
 )
+WITH_A_MODEL: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (within_limits,)
+"""No script answers where an endpoint is set up, so these have a worker of their own."""
 
 
 async def main() -> None:
     os.environ["SUREFOOT_PACE"] = "0"
     with tempfile.TemporaryDirectory() as home, open_endpoint() as endpoint:
         endpoint.default = read_pages
-        recorded = ModelAlias(model="recorded", base_url=endpoint.url, window=2_500)
-        settings = Settings(home=Path(home), models={"recorded": recorded})
+        model = ModelAlias(model="recorded", base_url=endpoint.url, window=2_500)
+        settings = Settings(home=Path(home))
         environment = await WorkflowEnvironment.start_local(
             dev_server_existing_path=str(temporal_binary()),
             dev_server_extra_args=server_options(),
@@ -194,10 +225,13 @@ async def main() -> None:
         async with environment:
             client = environment.client
             connection = Connection(client=client, address="", ui=None, embedded=True)
-            async with running_worker(settings, connection, Catalog.load((*settings.folders, FOLDER / "team"))):
-                for path in PATHS:
-                    for run in await path(client):
-                        await record(client, run)
+            catalog = Catalog.load((*settings.folders, FOLDER / "team"))
+            for paths, models in ((PATHS, {}), (WITH_A_MODEL, {"recorded": model})):
+                with_models = settings.model_copy(update={"models": models})
+                async with running_worker(with_models, connection, catalog):
+                    for path in paths:
+                        for run in await path(client):
+                            await record(client, run)
 
 
 async def record(client: Client, run: str) -> None:

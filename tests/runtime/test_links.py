@@ -124,5 +124,5 @@ def test_a_key_file_that_is_damaged_is_named(tmp_path: Path) -> None:
         links(tmp_path)
     (tmp_path / KEY_FILE).unlink()
     (tmp_path / "file").write_text("")
-    with pytest.raises(SettingsInvalid, match="mend SUREFOOT_HOME, or set links.keys"):
+    with pytest.raises(SettingsInvalid, match="mend SUREFOOT_HOME"):
         links(tmp_path / "file")

@@ -17,8 +17,12 @@ def test_everything_has_a_default() -> None:
     settings = load_settings()
     assert settings.home == PROJECT / ".surefoot"
     assert settings.folders == (PROJECT / "processes",)
-    assert settings.people == PROJECT / "processes" / "people.yaml"
+    assert settings.people.file == PROJECT / "processes" / "people.yaml"
     assert settings.task_queue == "surefoot"
+
+
+HOOK = '[[notices]]\nname = "hook"\nkind = "webhook"\nurl = "https://acme.example"\n'
+MAIL = '[[notices]]\nname = "mail"\nkind = "mail"\nhost = "smtp.example"\nsender = "a@acme.example"\n'
 
 
 def test_a_variable_goes_before_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -121,3 +125,55 @@ def test_settings_do_not_change() -> None:
 @pytest.mark.parametrize(("user", "actor"), [("alice", "user:alice"), ("agent:bot", "agent:bot")])
 def test_who_speaks_is_the_user_that_is_set(user: str, actor: str) -> None:
     assert Settings(user=user).actor == actor
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[people]\nscim = "idp.example"', ("people.scim", "https?")),
+        ('[people]\nfile = "a.yaml"\nscim = "https://idp.example"', ("people", "either a file")),
+        ('[people]\nfile = "a.yaml"\ncache = "5s"', ("cache goes with people.scim",)),
+        ('[people]\nscim = "https://idp.example"\nuser = "x"', ("people.user", "there are", "user_name")),
+        (HOOK + 'secret = "env:S"\nurll = 1', ("notices.0.webhook.urll", "there are", "secret")),
+        (HOOK + 'secret = "env:S"\nevents = ["approval.open"]', ("notices.0.webhook.events", "'approval.opened'")),
+        (HOOK + 'secret = "env:S"\n' + HOOK + 'secret = "env:S"', ("two channels are called hook",)),
+        (MAIL + 'user = "u"', ("user and password go together",)),
+        (MAIL + 'user = "u"\npassword = "env:P"\nsecurity = "none"', ("readable on its way",)),
+    ],
+)
+def test_what_is_wrong_with_people_and_channels_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, said: tuple[str, ...]
+) -> None:
+    set_file(monkeypatch, tmp_path, text)
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings()
+    for part in said:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HOOK + 'secret = "whsec_canary"',
+        MAIL + 'user = "u"\npassword = "canary"',
+        '[[notices]]\nname = "chat"\nkind = "slack"\nurl = "hooks.slack.example/canary"',
+        '[people]\nscim = "https://idp.example"\ntoken = "canary"',
+    ],
+)
+def test_a_secret_in_the_place_of_its_reference_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
+) -> None:
+    set_file(monkeypatch, tmp_path, text)
+    with pytest.raises(SettingsInvalid, match="write env:NAME") as caught:
+        load_settings()
+    assert "canary" not in str(caught.value)
+
+
+def test_people_are_a_file_by_a_variable_or_a_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SUREFOOT_PEOPLE", str(tmp_path / "people.yaml"))
+    assert load_settings().people.file == tmp_path / "people.yaml"
+    set_file(monkeypatch, tmp_path, '[people]\nscim = "https://idp.example/scim/v2/"\n')
+    monkeypatch.delenv("SUREFOOT_PEOPLE")
+    monkeypatch.setenv("SUREFOOT_PEOPLE__TOKEN", "env:T")
+    people = load_settings().people
+    assert (people.file, people.scim, people.token) == (None, "https://idp.example/scim/v2", "env:T")

@@ -2,15 +2,22 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import pytest
 from temporalio import activity
-from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.client import (
+    Client,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 from uuid_utils import uuid7
@@ -19,6 +26,8 @@ from activities.adapters.call import LoadAgent, no_foreign_agents
 from activities.conversations import ConversationStore, SqliteConversations
 from activities.events import event_activities
 from activities.model.call import ModelCall
+from activities.notices.sending import Notifier
+from activities.notices.telling import notify_activity
 from activities.plans import check_plan_activity
 from activities.processes import await_process_activity, load_process_activity, load_run_activity
 from activities.records.store import Records
@@ -28,9 +37,11 @@ from activities.tools.results import keep_result_activity
 from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
 from contracts.activities import RESOLVE_PEOPLE
+from contracts.channels import Channel
 from contracts.decisions import Receipt
 from contracts.names import CANCEL, DECIDE, PREVIEW_QUERY, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
-from contracts.people import People, ResolvePeople
+from contracts.people import Deputy, People, ResolvePeople
+from contracts.record import RunEvent
 from contracts.run import Definition, RunRequest, RunResult, RunView
 from contracts.settings import ModelAlias
 from contracts.state import state_tools
@@ -64,6 +75,9 @@ class Office:
     records: Records = field(default_factory=shared_records)
     operators: tuple[str, ...] = ("anyone",)
     unreadable: bool = False
+    deputies: dict[str, tuple[Deputy, ...]] = field(default_factory=dict)
+    strangers: set[str] = field(default_factory=set)
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     more: Callable[["Office"], list[Tool[..., Any]]] = lambda office: []
 
     @property
@@ -199,6 +213,18 @@ class Run:
     async def decide(self, step: str, decision: str, by: str, **more: Any) -> Receipt:
         return await self._say(DECIDE, {"step": step, "decision": decision, "by": by, **more})
 
+    async def refused(self, step: str, decision: str, by: str, **more: Any) -> str:
+        """Why a decision is refused."""
+        with pytest.raises(WorkflowUpdateFailedError) as caught:
+            await self.decide(step, decision, by, **more)
+        return str(caught.value.cause)
+
+    async def events(self, *kinds: str) -> list[RunEvent]:
+        """The record of a run that has ended, of these kinds."""
+        stored = await self.office.records.read(self.id)
+        events = [RunEvent.model_validate_json(each.text) for each in stored]
+        return [event for event in events if event.kind.startswith(kinds)]
+
     async def repair(self, step: str, action: str, **more: Any) -> Receipt:
         return await self._say(REPAIR, {"step": step, "action": action, "by": "user:op", **more})
 
@@ -209,6 +235,24 @@ class Run:
 
     async def cancel(self, **more: Any) -> Receipt:
         return await self._say(CANCEL, {"by": "user:op", **more})
+
+    async def again(self, *, number: int = 2, by: str = "user:op", data: Any = None, **more: Any) -> "Run":
+        """The run that goes on with this one, which ended, as the Temporal CLI would start it."""
+        payload = {"process": "any", "input": data, "rerun": {"of": self.id, "by": by, **more}}
+        handle = await self.office.client.start_workflow(
+            PROCESS_WORKFLOW,
+            payload,
+            id=f"{self.id.partition('~')[0]}~{number}",
+            task_queue=self.office.queue,
+            result_type=RunResult,
+        )
+        return Run(self.office, handle)
+
+    async def failed(self) -> str:
+        """Why it failed."""
+        with pytest.raises(WorkflowFailureError) as failed:
+            await self.handle.result()
+        return str(failed.value.cause)
 
     async def _say(self, update: str, payload: dict[str, Any]) -> Receipt:
         receipt: Receipt = await self.handle.execute_update(update, payload, result_type=Receipt)
@@ -225,20 +269,24 @@ async def open_office(
     conversations: ConversationStore | None = None,
     queue: str | None = None,
     records: Records | None = None,
+    channels: Sequence[Channel] = (),
+    notifier: Notifier | None = None,
     more: Callable[[Office], list[Tool[..., Any]]] = lambda office: [],
     **worker: Any,
 ) -> AsyncIterator[Office]:
     """`home` or a store, and `models`: where conversations lie and which endpoint answers, for those with agents.
-    `records`: where the runs' records lie, when not where those of other tests do. `more`: tools besides the office's
-    own."""
+    `records`: where the runs' records lie, when not where those of other tests do. `channels`, `notifier`: by which
+    people are told. `more`: tools besides the office's own."""
     office = Office(client, queue=queue or f"test-{uuid7()}", records=records or shared_records(), more=more)
 
     @activity.defn(name=RESOLVE_PEOPLE.name)
     async def resolve(request: ResolvePeople) -> People:
         if office.unreadable:
             raise ApplicationError("people.yaml cannot be read", type="SettingsInvalid", non_retryable=True)
-        known = {**GROUPS, "role:operator": office.operators}
-        return People(users={name: known.get(name, (name,)) for name in request.names})
+        if unknown := sorted(office.strangers & set(request.names)):
+            raise ApplicationError(f"there is no {', '.join(unknown)}", type="UnknownPerson", non_retryable=True)
+        known = {**GROUPS, **office.groups, "role:operator": office.operators}
+        return People(users={name: known.get(name, (name,)) for name in request.names}, deputies=office.deputies)
 
     activities: list[Callable[..., Any]] = [
         resolve,
@@ -246,7 +294,8 @@ async def open_office(
         await_process_activity(client),
         load_run_activity(client),
         check_plan_activity(),
-        write_record_activity(office.records),
+        write_record_activity(office.records, channels),
+        *([notify_activity(notifier)] if notifier else []),
         retry_now_activity(client),
         *event_activities(office.topics),
     ]

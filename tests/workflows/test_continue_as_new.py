@@ -11,6 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from contracts.events import PublishEvent
 from contracts.names import SEARCH_ATTRIBUTES
+from contracts.record import break_of
 from runtime.client import data_converter
 from runtime.server import temporal_binary
 from runtime.settings import Settings
@@ -67,6 +68,9 @@ async def test_a_long_chain_completes_with_every_effect_once(office: Office) -> 
     assert result.output == "".join(f"{n}." for n in range(101))
     assert [step for _, step, _ in office.ledger] == [f"s{n}" for n in range(101)]
     await continued(run)
+    lines = [row.text for row in await office.records.read(run.id)]
+    assert break_of(lines, result.record) is None
+    assert len(lines) == 2 + 2 * 101
 
 
 async def test_what_waits_for_people_is_carried_over_with_its_votes_and_ids(office: Office) -> None:

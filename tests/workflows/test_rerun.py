@@ -7,37 +7,14 @@ import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
-from contracts.names import PROCESS_WORKFLOW
-from contracts.run import RunResult
 from tests.workflows.office import UNDO, Office, Run, effects, statuses
-
-
-async def again(run: Run, *, number: int = 2, by: str = "user:op", **more: Any) -> Run:
-    """The rerun of an ended run, as the Temporal CLI would start it."""
-    origin = run.id.partition("~")[0]
-    payload = {"process": "any", "rerun": {"of": run.id, "by": by, **more.pop("rerun", {})}, **more}
-    handle = await run.office.client.start_workflow(
-        PROCESS_WORKFLOW,
-        payload,
-        id=f"{origin}~{number}",
-        task_queue=run.office.queue,
-        result_type=RunResult,
-    )
-    return Run(run.office, handle)
-
-
-async def ended(run: Run) -> str:
-    """Why it failed."""
-    with pytest.raises(WorkflowFailureError) as failed:
-        await run.handle.result()
-    return str(failed.value.cause)
 
 
 async def aborted(office: Office, text: str, step: str, *, undo: bool, data: Any = None) -> Run:
     run = await office.start(text, data)
     await run.parked(step)
     await run.repair(step, "abort", value={"undo": undo})
-    await ended(run)
+    await run.failed()
     office.broken.clear()
     return run
 
@@ -62,7 +39,7 @@ async def test_what_completed_is_kept_and_what_failed_starts_again_under_its_old
     office.broken.add("c")
     run = await aborted(office, CHAIN, "c", undo=False)
     assert effects(office) == ["a", "b"]
-    rerun = await again(run)
+    rerun = await run.again()
     assert (await rerun.handle.result()).output == f"{run.id}/d"
     assert effects(office) == ["a", "b", "c", "d"]
     assert keys(office) == ["a", "b", "c", "d"]
@@ -74,7 +51,7 @@ async def test_what_was_taken_back_is_done_anew_under_another_key(office: Office
     office.broken.add("c")
     run = await aborted(office, CHAIN, "c", undo=True)
     assert effects(office, "undo") == ["b", "a"]
-    rerun = await again(run)
+    rerun = await run.again()
     await rerun.handle.result()
     assert keys(office) == ["a", "b", "b/undo", "a/undo", "a^1", "b^1", "c", "d"]
 
@@ -83,14 +60,14 @@ async def test_a_rerun_that_fails_takes_back_what_both_did_each_once(office: Off
     office.broken.add("c")
     run = await aborted(office, CHAIN, "c", undo=False)
     office.broken.add("d")
-    rerun = await again(run)
+    rerun = await run.again()
     await rerun.parked("d")
     await rerun.repair("d", "abort")
-    await ended(rerun)
+    await rerun.failed()
     assert effects(office, "undo") == ["c", "b", "a"]
     assert keys(office) == ["a", "b", "c", "c/undo", "b/undo", "a/undo"]
     office.broken.clear()
-    third = await again(rerun, number=3)
+    third = await rerun.again(number=3)
     await third.handle.result()
     assert keys(office)[6:] == ["a^1", "b^1", "c^1", "d"]
 
@@ -98,12 +75,11 @@ async def test_a_rerun_that_fails_takes_back_what_both_did_each_once(office: Off
 async def test_an_earlier_step_starts_again_only_when_its_effect_may_be_doubled(office: Office) -> None:
     office.broken.add("c")
     run = await aborted(office, CHAIN, "c", undo=False)
-    refused = await again(run, rerun={"from": "b"})
-    assert "b completed, and what was done stands: it would be done once more; say so with --redo" in await ended(
-        refused
-    )
+    refused = await run.again(from_="b")
+    said = "b completed, and what was done stands: it would be done once more"
+    assert said in await refused.failed()
     assert effects(office) == ["a", "b"]
-    rerun = await again(run, rerun={"from": "b", "redo": True})
+    rerun = await run.again(from_="b", redo=True)
     await rerun.handle.result()
     assert keys(office) == ["a", "b", "b^1", "c", "d"]
 
@@ -116,7 +92,7 @@ async def test_a_cancelled_and_a_terminated_run_go_on(office: Office) -> None:
     await office.started["held"].wait()
     await run.handle.terminate("by hand")
     office.gates["held"].set()
-    rerun = await again(run)
+    rerun = await run.again()
     assert (await rerun.handle.result()).status == "completed"
     assert office.calls["a"] == 1
     cancelled = await office.start("""
@@ -125,8 +101,8 @@ async def test_a_cancelled_and_a_terminated_run_go_on(office: Office) -> None:
     """)
     await cancelled.waiting("w")
     await cancelled.cancel()
-    await ended(cancelled)
-    on = await again(cancelled)
+    await cancelled.failed()
+    on = await cancelled.again()
     await on.waiting("w")
     await on.decide("w", "approve", "user:ann")
     await on.handle.result()
@@ -148,10 +124,10 @@ async def test_groups_items_and_what_waits_for_them_go_on_where_they_stood(offic
     """)
     await run.parked("g.y", "each[1]")
     await run.cancel(undo=False)
-    await ended(run)
+    await run.failed()
     office.broken.clear()
     assert effects(office) == ["g.x", "each[0]"]
-    rerun = await again(run)
+    rerun = await run.again()
     assert (await rerun.handle.result()).output == ["g.x", ["each[0]", "each[1]", "each[2]"]]
     assert sorted(effects(office)) == ["each[0]", "each[1]", "each[2]", "g.x", "g.y", "last"]
 
@@ -166,8 +142,8 @@ async def test_taken_back_inside_of_a_group_is_done_anew_even_after_it_waited(of
     """)
     await run.parked("stop")
     await run.repair("stop", "abort")
-    await ended(run)
-    rerun = await again(run)
+    await run.failed()
+    rerun = await run.again()
     await rerun.parked("stop")
     await rerun.repair("stop", "skip")
     await rerun.handle.result()
@@ -193,13 +169,13 @@ async def test_a_sub_process_goes_on_where_it_stood(office: Office) -> None:
     await child.repair("y", "abort", value={"undo": False})
     await run.parked("sub")
     await run.repair("sub", "abort", value={"undo": False})
-    await ended(run)
+    await run.failed()
     office.broken.clear()
-    rerun = await again(run)
+    rerun = await run.again()
     await rerun.parked("stop")
     assert keys(office) == ["sub/x", "sub/y"]
     await rerun.repair("stop", "abort")
-    await ended(rerun)
+    await rerun.failed()
     assert keys(office) == ["sub/x", "sub/y", "sub/y/undo", "sub/x/undo"]
 
 
@@ -212,9 +188,9 @@ async def test_rounds_go_on_in_the_one_that_failed(office: Office) -> None:
     """)
     await run.parked("r#2")
     await run.repair("r#2", "abort", value={"undo": False})
-    await ended(run)
+    await run.failed()
     office.broken.clear()
-    rerun = await again(run)
+    rerun = await run.again()
     await rerun.handle.result()
     assert effects(office) == ["r#1", "r#2", "r#3"]
 
@@ -229,9 +205,9 @@ async def test_another_input_holds_for_what_starts_again(office: Office) -> None
         output: ${ steps.b.output.what }
     """
     run = await aborted(office, text, "b", undo=False, data={"what": "bad"})
-    wrong = await again(run, input={"what": 3})
-    assert "the input does not fit" in await ended(wrong)
-    rerun = await again(run, input={"what": "good"})
+    wrong = await run.again(data={"what": 3})
+    assert "the input does not fit" in await wrong.failed()
+    rerun = await run.again(data={"what": "good"})
     assert (await rerun.handle.result()).output == "good"
     assert office.calls["a"] == 1
 
@@ -240,22 +216,21 @@ async def test_only_an_operator_starts_again_and_only_what_ended_badly_once(offi
     office.broken.add("c")
     run = await office.start(CHAIN, started_by="user:sam")
     await run.parked("c")
-    assert f"{run.id} has not ended; repair it in place" in await ended(await again(run))
+    assert f"{run.id} has not ended; repair it in place" in await (await run.again()).failed()
     await run.repair("c", "abort", value={"undo": False})
-    await ended(run)
+    await run.failed()
     office.broken.clear()
     office.operators = ("user:tom", "starter")
-    bob = await again(run, by="user:bob")
-    assert "user:bob may not rerun this run: that is for role:operator (user:tom, the starter user:sam)" in await ended(
-        bob
-    )
-    elsewhere = await again(run, by="user:tom", number=3)
-    assert f"has the id {run.id}~2, so that there is one only" in await ended(elsewhere)
-    rerun = await again(run, by="user:sam")
+    bob = await run.again(by="user:bob")
+    said = "user:bob may not rerun this run: that is for role:operator (user:tom, the starter user:sam)"
+    assert said in await bob.failed()
+    elsewhere = await run.again(by="user:tom", number=3)
+    assert f"has the id {run.id}~2, so that there is one only" in await elsewhere.failed()
+    rerun = await run.again(by="user:sam")
     await rerun.handle.result()
-    assert "completed; there is nothing to start again" in await ended(await again(rerun, number=3, by="user:tom"))
+    assert "completed; there is nothing to start again" in await (await rerun.again(number=3, by="user:tom")).failed()
     nobody = Run(office, office.client.get_workflow_handle("chain-gone"))
-    assert "there is no run chain-gone on the server" in await ended(await again(nobody, by="user:tom"))
+    assert "there is no run chain-gone on the server" in await (await nobody.again(by="user:tom")).failed()
 
 
 async def test_a_failure_that_the_process_puts_up_with_stays_and_so_does_what_a_fallback_did(office: Office) -> None:
@@ -273,7 +248,7 @@ async def test_a_failure_that_the_process_puts_up_with_stays_and_so_does_what_a_
         "stop",
         undo=False,
     )
-    rerun = await again(run)
+    rerun = await run.again()
     await rerun.handle.result()
     assert effects(office) == ["other", "stop"]
     assert statuses(await rerun.view()) == {
@@ -292,7 +267,7 @@ async def test_an_undo_that_was_cut_off_is_to_be_finished_first(office: Office) 
     await run.parked("b")
     await run.handle.terminate("in the middle of it")
     office.broken.clear()
-    said = await ended(await again(run))
+    said = await (await run.again()).failed()
     assert "the run was stopped while it took back b" in said
 
 
@@ -300,7 +275,7 @@ async def test_a_refused_rerun_says_so_by_its_type(office: Office) -> None:
     office.broken.add("c")
     run = await aborted(office, CHAIN, "c", undo=False)
     with pytest.raises(WorkflowFailureError) as failed:
-        await (await again(run, rerun={"from": "nope"})).handle.result()
+        await (await run.again(from_="nope")).handle.result()
     assert isinstance(failed.value.cause, ApplicationError)
     assert failed.value.cause.type == "Refused"
     assert "there is no step 'nope' to start again from" in str(failed.value.cause)

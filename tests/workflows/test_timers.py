@@ -9,6 +9,7 @@ from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
+from contracts.people import Deputy
 from tests.workflows.office import Office, open_office
 
 ASK = """
@@ -52,6 +53,38 @@ async def test_reminders_and_escalation_come_when_due(office: Office, time_skipp
     assert view.waiting[0].reminded == 6
     await run.handle.signal("decide", {"step": "ok", "decision": "approve", "by": "user:cfo"})
     assert (await run.handle.result()).status == "completed"
+
+
+async def test_what_time_did_is_in_the_record(office: Office, time_skipping: WorkflowEnvironment) -> None:
+    run = await office.start(ASK)
+    with pytest.raises(WorkflowFailureError):
+        await run.handle.result()
+    events = await run.events("approval.")
+    kinds = [event.kind.removeprefix("approval.") for event in events]
+    assert kinds.count("reminded") == 17
+    assert [kind for kind in kinds if kind != "reminded"] == ["opened", "escalated", "expired", "decided"]
+    assert {event.by for event in events} == {"system:surefoot"}
+    escalated = next(event for event in events if event.kind == "approval.escalated")
+    assert escalated.data["to"] == {"user:cfo": ["user:cfo"]}
+    assert events[-1].data["outcome"] == "rejected"
+
+
+async def test_a_claim_lapses_and_a_deputy_acts_until_the_absent_one_is_back(
+    office: Office, time_skipping: WorkflowEnvironment
+) -> None:
+    back = await time_skipping.get_current_time() + timedelta(hours=3)
+    office.deputies = {"user:ann": (Deputy(user="user:dan", until=back, why="away"),)}
+    run = await office.start("process: p\nsteps: {ok: {approval: {title: Go?, from: [{any_of: [user:ann]}]}}}")
+    await run.waiting("ok")
+    await run.decide("ok", "claim", "dan")
+    assert "it is claimed by user:dan" in await run.refused("ok", "approve", "ann")
+    await time_skipping.sleep(timedelta(hours=1))
+    await run.decide("ok", "comment", "ann", comment="mine again")
+    assert (await run.view()).waiting[0].people == ("user:ann", "user:dan")
+    await time_skipping.sleep(timedelta(hours=2))
+    assert "user:dan is not asked" in await run.refused("ok", "approve", "dan")
+    await run.decide("ok", "approve", "ann")
+    await run.handle.result()
 
 
 async def test_expiry_approves_only_when_told_to(office: Office) -> None:

@@ -8,9 +8,8 @@ from typing import Any, cast
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    import workflows.approvals as approvals
     from contracts.activities import RESOLVE_PEOPLE
-    from contracts.approval import Approve
+    from contracts.approval import EDITOR, STARTER, Approve
     from contracts.ballot import ApprovalState, Vote
     from contracts.base import Json
     from contracts.decisions import subject_hash
@@ -20,6 +19,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.record import ENGINE as BY_ITSELF
     from language.expressions import as_text
     from workflows.calls import Call, call_engine, summary
+    from workflows.deciding import record_outcome
+    from workflows.electorate import Users, check_reachable, names_to_resolve, resolved
     from workflows.ends import Ending
     from workflows.engine import Engine
     from workflows.plan import Node
@@ -96,6 +97,7 @@ async def ask_people(
         opened = opened.model_copy(update={"subject": subject})
         expires = opened.since + approval.expires if approval.expires else None
         node.update(approval=opened, until=expires)
+        _record_opened(engine, node)
     if node.approval.outcome is None:
         engine.await_outside(node)
         async with deadline_of(node):
@@ -141,24 +143,61 @@ async def _open(
     if (row := next(rows, None)) is None:
         raise StepError("no row of the approval's `from` applies, so nobody can decide; add a last row without `when`")
     stages = row.resolved_stages()
-    asked_for = approvals.names_to_resolve(approval, stages)
+    asked_for = names_to_resolve(approval, stages)
     async with engine.working(node):
         call = Call(f"{node.id}:people", f"{node.id}: who decides", priority=engine.request.priority)
-        people = (await call_engine(RESOLVE_PEOPLE, ResolvePeople(names=asked_for), call)).users
+        people = await call_engine(RESOLVE_PEOPLE, ResolvePeople(names=asked_for), call)
+    if STARTER in approval.not_by and engine.request.started_by is None and workflow.patched("starter-is-known"):
+        raise StepError(
+            "nobody knows who started this run, whom `not_by: [starter]` keeps from deciding; start it with "
+            '"started_by": "user:NAME" in its input'
+        )
     starter = (engine.request.started_by,) if engine.request.started_by else ()
-    users: Mapping[str, tuple[str, ...]] = {**people, "starter": starter}
+    users: Users = {**people.users, STARTER: starter, EDITOR: ()}
     now = workflow.now()
-    return ApprovalState(
+    opened = ApprovalState(
         title=title,
         show=show,
         hash=asked,
         asked=asked,
-        stages=approvals.open_stages(stages, users),
+        stages=resolved(stages, users),
+        side_by_side=row.side_by_side,
         not_by=tuple(user for name in approval.not_by for user in users[name]),
+        bars_editor=EDITOR in approval.not_by,
+        editor=_amended_by(node),
+        deputies=people.deputies,
+        delegates=_delegates(approval, users),
+        claim_for=approval.claim,
         since=now,
         remind_at=now + approval.remind if approval.remind else None,
         escalate_at=now + approval.escalate.after if approval.escalate else None,
         escalate_to={name: users[name] for name in approval.escalate.to} if approval.escalate else {},
+    )
+    check_reachable(opened)
+    return opened
+
+
+def _amended_by(node: Node) -> str | None:
+    """The operator who wrote what is asked about."""
+    return node.record.amended_by or node.record.by if node.record.amended else None
+
+
+def _delegates(approval: Approve, users: Users) -> tuple[str, ...] | None:
+    if approval.delegate is None:
+        return None
+    return tuple(dict.fromkeys(user for name in approval.delegate or () for user in users[name]))
+
+
+def _record_opened(engine: Engine, node: Node) -> None:
+    state = node.approval
+    engine.record.add(
+        "approval.opened",
+        step=node.id,
+        title=state.title,
+        hash=state.hash,
+        subject=state.subject or state.show,
+        asked=[stage.asked for stage in state.stages],
+        until=node.record.until,
     )
 
 
@@ -179,13 +218,25 @@ async def _until_something_happens(engine: Engine, node: Node, approval: Approve
             timeout_summary=None if due is None else summary(f"{node.id}: remind, escalate or expire"),
         )
     except TimeoutError:
-        now, state = workflow.now(), node.approval
-        if node.record.until is not None and now >= node.record.until:
-            outcome = "rejected" if approval.on_expiry == "reject" else "approved"
-            state = state.model_copy(update={"outcome": outcome})
-        if escalate_at is not None and now >= escalate_at:
-            state = state.model_copy(update={"escalated": True})
-        if approval.remind and state.remind_at is not None and now >= state.remind_at:
-            state = state.model_copy(update={"reminded": state.reminded + 1, "remind_at": now + approval.remind})
-        node.update(approval=state)
+        _note_time(engine, node, approval)
+
+
+def _note_time(engine: Engine, node: Node, approval: Approve) -> None:
+    """Expire, escalate, remind: what is due by now. What has expired needs nobody any more."""
+    now, state, about = workflow.now(), node.approval, {"step": node.id}
+    if node.record.until is not None and now >= node.record.until:
+        outcome = "rejected" if approval.on_expiry == "reject" else "approved"
+        node.update(approval=state.model_copy(update={"outcome": outcome}))
+        engine.record.add("approval.expired", **about, outcome=outcome)
+        record_outcome(engine, node)
         engine.touch()
+        return
+    if not state.escalated and state.escalate_at is not None and now >= state.escalate_at:
+        state = state.model_copy(update={"escalated": True})
+        engine.record.add("approval.escalated", **about, to=state.escalate_to)
+    if approval.remind and state.remind_at is not None and now >= state.remind_at:
+        state = state.model_copy(update={"reminded": state.reminded + 1, "remind_at": now + approval.remind})
+        asked = {name: list(users) for name, users in state.asked_now.items()}
+        engine.record.add("approval.reminded", **about, number=state.reminded, asked=asked)
+    node.update(approval=state)
+    engine.touch()

@@ -17,7 +17,7 @@ from activities.conversations.opening import FILE, open_conversations
 from contracts.stores import ConversationSettings
 from runtime.keys import Keys
 from tests.runtime.bucket import bucket_server
-from tests.stores import Server, needs, postgres_server, redis_server
+from tests.stores import Server, needs, redis_server
 
 RETENTION = timedelta(days=30)
 CONTENT = "/content/"
@@ -48,13 +48,6 @@ class BackEnd:
         store = open_conversations(self.settings, self.home, RETENTION, self.environment, keys)
         self.closing.append(store.close)
         return store
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
-    needs("postgresql")
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

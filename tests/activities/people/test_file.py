@@ -1,11 +1,13 @@
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.people import resolve_people_activity
-from contracts.people import ResolvePeople
+from activities.people.file import DirectoryFile
+from activities.people.resolving import resolve_people_activity
+from contracts.people import Deputy, People, ResolvePeople
 
 DIRECTORY = """
 users:
@@ -28,9 +30,14 @@ def rewrite(file: Path, content: bytes) -> None:
     file.write_bytes(content)
 
 
+async def people(file: Path, *names: str) -> People:
+    activity = resolve_people_activity(DirectoryFile(file))
+    found: People = await ActivityEnvironment().run(activity, ResolvePeople(names=names))
+    return found
+
+
 async def resolve(file: Path, *names: str) -> dict[str, tuple[str, ...]]:
-    people = await ActivityEnvironment().run(resolve_people_activity(file), ResolvePeople(names=names))
-    return people.users
+    return (await people(file, *names)).users
 
 
 async def refused(file: Path, *names: str) -> ApplicationError:
@@ -61,7 +68,8 @@ async def test_an_unknown_name_fails_for_good_and_names_the_file(file: Path, nam
         ("users: [", "people.yaml"),
         ("- alice", "people.yaml"),
         ("users: {alice: {phone: 1}}", "phone"),
-        ("users: {alice: {}}\ngroups: {finance: [alice, zoe]}", "zoe"),
+        ("users: {alice: {}}\ngroups: {finance: [alice, zoe]}", "people.yaml:2:27: there is no user `zoe`"),
+        ("users: {alice: {deputies: [bob]}, bob: {deputies: [alice]}}", "alice -> bob -> alice"),
     ],
 )
 async def test_a_directory_that_does_not_hold_is_said_with_its_mistake(file: Path, content: str, said: str) -> None:
@@ -87,3 +95,10 @@ async def test_a_change_of_the_file_holds_for_the_next_approval(file: Path) -> N
     await resolve(file, "group:finance")
     rewrite(file, b"users: {carol: {}}\ngroups: {finance: [carol]}")
     assert await resolve(file, "group:finance") == {"group:finance": ("user:carol",)}
+
+
+async def test_deputies_come_with_the_users_they_act_for(file: Path) -> None:
+    rewrite(file, b"users: {alice: {deputies: [bob], away: {from: 2020-01-01}}, bob: {}}\ngroups: {finance: [alice]}")
+    found = await people(file, "group:finance", "user:bob")
+    since = datetime(2020, 1, 1, tzinfo=UTC)
+    assert found.deputies == {"user:alice": (Deputy(user="user:bob", since=since, why="away"),)}

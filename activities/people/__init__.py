@@ -1,0 +1,1 @@
+"""Who people are: directories in a file or on a SCIM server, and the activity that asks them."""

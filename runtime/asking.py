@@ -1,0 +1,35 @@
+"""What runs say of themselves, many asked at a time."""
+
+import asyncio
+
+from temporalio.client import Client, WorkflowQueryFailedError
+from temporalio.service import RPCError
+
+from contracts.names import PROCESS_WORKFLOW, VIEW_QUERY
+from contracts.run import Page, RunView
+from runtime.watch import QUERY_TIMEOUT
+
+AT_ONCE = 8
+"""Runs that are asked, or told something, at a time. A run takes ten updates at a time."""
+
+
+async def views(client: Client, condition: str) -> dict[str, RunView | None]:
+    """The view of every running run of which this holds in Temporal's index; None of one that does not answer.
+
+    The index is a moment behind the runs, so that each is asked itself.
+    """
+    query = f"WorkflowType = '{PROCESS_WORKFLOW}' AND ExecutionStatus = 'Running' AND {condition}"
+    runs = [execution.id async for execution in client.list_workflows(query)]
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def ask(run: str) -> RunView | None:
+        async with gate:
+            try:
+                view: RunView = await client.get_workflow_handle(run).query(
+                    VIEW_QUERY, args=[Page(limit=1)], result_type=RunView, rpc_timeout=QUERY_TIMEOUT
+                )
+            except (WorkflowQueryFailedError, RPCError):
+                return None
+        return view
+
+    return dict(zip(runs, await asyncio.gather(*map(ask, runs)), strict=True))

@@ -1,0 +1,26 @@
+"""`worker.py`, killed with -9 by its own write of a record: before it, or after it and before that is reported."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import worker
+from activities.records.store import Records
+from contracts.record import WriteRecord
+
+write = Records.write
+
+
+async def dies(self: Records, request: WriteRecord) -> None:
+    if os.environ["DIES"] == "after":
+        await write(self, request)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    Records.write = dies  # type: ignore[method-assign] # the fault
+    asyncio.run(worker.main())

@@ -1,0 +1,82 @@
+"""A worker that is killed between sending a notice and saying so: it is sent again under the same id, once more."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowHandle
+
+from activities.notices.ledger import Ledger
+from activities.records.opening import open_records
+from contracts.names import PROCESS_WORKFLOW, VIEW_QUERY
+from contracts.run import RunRequest, RunView
+from contracts.stores import RecordSettings
+from tests.activities.notices.desk import SECRET
+from tests.business import Business, eventually
+from tests.service import Answer, Request, open_service
+
+PROCESS = """
+process: doubtful
+steps:
+  check: {wait: 0s, success: "${ 1 > 2 }"}
+"""
+SETTINGS = """
+[[notices]]
+name = "hook"
+kind = "webhook"
+url = "URL"
+secret = "env:HOOK_SECRET"
+"""
+
+
+@pytest.mark.chaos
+@pytest.mark.slow
+async def test_a_notice_is_sent_again_under_its_id_after_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "processes" / "doubtful"
+    folder.mkdir(parents=True)
+    (folder / "process.yaml").write_text(PROCESS)
+    home = tmp_path / "home"
+    home.mkdir()
+    business = Business(home)
+    with open_service() as service:
+        (tmp_path / "surefoot.toml").write_text(SETTINGS.replace("URL", service.base))
+        monkeypatch.setenv("SUREFOOT_CONFIG", str(tmp_path / "surefoot.toml"))
+        monkeypatch.setenv("SUREFOOT_PROCESSES", str(tmp_path / "processes"))
+        monkeypatch.setenv("HOOK_SECRET", SECRET)
+
+        def kill_before_the_answer(request: Request) -> Answer:
+            if len(service.requests) == 1:
+                business.kill_worker()
+            return Answer(b"", status=204)
+
+        service.answer = kill_before_the_answer
+        business.start_worker()
+        try:
+            client = await business.client()
+            handle: WorkflowHandle[Any, Any] = await client.start_workflow(
+                PROCESS_WORKFLOW, RunRequest(process="doubtful", input={}), id="doubtful-1", task_queue="surefoot"
+            )
+            await eventually(lambda: _count(service.requests), lambda count: count == 1)
+            business.start_worker()
+            records = open_records(RecordSettings(), home, {})
+            ledger = Ledger(records.database)
+            letters = await eventually(ledger.letters, lambda found: bool(found) and found[0].state == "delivered")
+            client = await business.client()
+            view = await eventually(lambda: _view(client.get_workflow_handle(handle.id)), lambda seen: seen is not None)
+            await records.close()
+        finally:
+            business.stop()
+    assert [incident.step for incident in view.incidents] == ["check"]
+    assert [(each.channel, each.state, each.attempts) for each in letters] == [("hook", "delivered", 2)]
+    assert [request.headers["webhook-id"] for request in service.requests] == [letters[0].id] * 2
+
+
+async def _count(requests: list[Request]) -> int:
+    return len(requests)
+
+
+async def _view(handle: WorkflowHandle[Any, Any]) -> RunView:
+    found: RunView = await handle.query(VIEW_QUERY, result_type=RunView)
+    return found

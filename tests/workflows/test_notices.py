@@ -1,0 +1,229 @@
+"""A run tells people what it wants of them: once, whatever happens to it meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.testing import WorkflowEnvironment
+
+from contracts.names import SEARCH_ATTRIBUTES
+from runtime.client import data_converter
+from runtime.server import temporal_binary
+from runtime.settings import Settings
+from tests.activities.notices.desk import Desk
+from tests.mailbox import Mailbox, open_mailbox, text_of
+from tests.service import Answer, Service, open_service
+from tests.workflows.office import Office, Run, open_office
+
+INCIDENT = """
+process: troubled
+steps:
+  broken: {tool: do.work, with: {fails: true}}
+"""
+
+
+@pytest_asyncio.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    opened = Desk(tmp_path)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with open_service() as opened:
+        opened.answer = lambda request: Answer(b"", status=204)
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def mailbox() -> AsyncIterator[Mailbox]:
+    async with open_mailbox() as opened:
+        yield opened
+
+
+def hook(service: Service, **more: Any) -> dict[str, Any]:
+    return {"name": "hook", "kind": "webhook", "url": f"{service.base}/hook", "secret": "env:HOOK", **more}
+
+
+@asynccontextmanager
+async def office_of(client: Client, desk: Desk, *channels: Any, **more: Any) -> AsyncIterator[Office]:
+    notifier = desk.open(*channels)
+    async with open_office(client, records=desk.records, channels=desk.channels, notifier=notifier, **more) as opened:
+        yield opened
+
+
+async def until(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(60):
+        while not holds():
+            await asyncio.sleep(0.02)
+
+
+async def kinds(desk: Desk, run: Run) -> list[str]:
+    """Of the run's events that are written, in order."""
+    return [each.text for each in await desk.records.read(run.id)]
+
+
+async def abort(run: Run) -> None:
+    await run.repair("broken", "abort", reason="enough")
+    with pytest.raises(WorkflowFailureError):
+        await run.handle.result()
+
+
+async def test_an_incident_goes_out_by_every_channel_to_the_operators_once(
+    client: Client, desk: Desk, service: Service, mailbox: Mailbox
+) -> None:
+    mail = {"name": "mail", "kind": "mail", "host": "127.0.0.1", "port": mailbox.port, "security": "none"}
+    slack = {"name": "chat", "kind": "slack", "url": f"{service.base}/chat"}
+    quiet = hook(service, name="quiet", events=["approval.opened"])
+    other = hook(service, name="other", processes=["invoice-*"])
+    channels = (hook(service), {**mail, "sender": "surefoot@example.com"}, slack, quiet, other)
+    async with office_of(client, desk, *channels) as office:
+        run = await office.start(INCIDENT, started_by="user:alice")
+        await run.parked("broken")
+        await until(lambda: len(service.requests) == 2 and len(mailbox.received) == 2)
+        await abort(run)
+    assert sorted(request.path for request in service.requests) == ["/chat", "/hook"]
+    assert sorted(to for to, _ in mailbox.received) == ["alice@example.com", "bob@example.com"]
+    assert "broken is broken" in text_of(mailbox.received[0][1])
+    assert set((await desk.states()).values()) == {"delivered"}
+    assert not any("notice.undelivered" in text for text in await kinds(desk, run))
+
+
+async def test_nothing_is_scheduled_where_no_channel_is_set(client: Client) -> None:
+    async with open_office(client) as office:
+        run = await office.start(INCIDENT)
+        await run.parked("broken")
+        await abort(run)
+        history = await run.handle.fetch_history()
+    scheduled = [event.activity_task_scheduled_event_attributes.activity_type.name for event in history.events]
+    assert "surefoot.notify" not in scheduled
+
+
+async def test_what_the_receiver_refuses_is_a_dead_letter_in_the_record_and_can_be_sent_again(
+    client: Client, desk: Desk, service: Service
+) -> None:
+    service.answer = lambda request: Answer({}, status=410)
+    async with office_of(client, desk, hook(service)) as office:
+        run = await office.start(INCIDENT)
+        await run.parked("broken")
+        async with asyncio.timeout(30):
+            while not (letters := await desk.notifier.letters(dead=True)):
+                await asyncio.sleep(0.05)
+        await abort(run)
+    (event,) = [text for text in await kinds(desk, run) if "notice.undelivered" in text]
+    assert '"channel":"hook"' in event
+    assert "410" in event
+    service.answer = lambda request: Answer(b"", status=204)
+    await desk.notifier.resend(letters[0].id)
+    assert await desk.states() == {"hook:": "delivered"}
+
+
+async def test_a_run_that_ends_tries_once_more_and_leaves_a_dead_letter(
+    time_skipping: WorkflowEnvironment, desk: Desk, service: Service
+) -> None:
+    service.answer = lambda request: Answer({}, status=503)
+    async with office_of(time_skipping.client, desk, hook(service)) as office:
+        run = await office.start("process: hasty\nsteps: {broken: {tool: do.work, with: {fails: true}}}")
+        await run.parked("broken")
+        await until(lambda: service.requests)
+        await abort(run)
+    assert await desk.states() == {"hook:": "dead"}
+    assert len({request.headers["webhook-id"] for request in service.requests}) == 1
+    (event,) = [text for text in await kinds(desk, run) if "notice.undelivered" in text]
+    assert "503" in event
+
+
+SUGGESTED_AFTER_EVENTS = 40
+
+
+async def test_what_is_not_delivered_goes_on_through_continue_as_new_once(
+    tmp_path: Path, desk: Desk, service: Service
+) -> None:
+    options = ["--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={SUGGESTED_AFTER_EVENTS}"]
+    is_up = asyncio.Event()
+    service.answer = lambda request: Answer(b"", status=204 if is_up.is_set() else 503, headers={"retry-after": "1"})
+    chain = "\n".join(f"  s{n}: {{tool: do.work, needs: [s{n - 1}]}}" for n in range(1, 40))
+    async with (
+        await WorkflowEnvironment.start_local(
+            dev_server_existing_path=str(temporal_binary()),
+            dev_server_extra_args=options,
+            search_attributes=SEARCH_ATTRIBUTES,
+            data_converter=data_converter(Settings(home=tmp_path / "home")),
+        ) as server,
+        office_of(server.client, desk, hook(service)) as office,
+    ):
+        run = await office.start(f"{INCIDENT}  s0: {{tool: do.work}}\n{chain}")
+        await run.parked("broken")
+        await until(lambda: service.requests)
+        async with asyncio.timeout(60):
+            while (await run.handle.describe()).run_id == run.handle.first_execution_run_id:
+                await asyncio.sleep(0.05)
+        is_up.set()
+        async with asyncio.timeout(60):
+            while await desk.states() != {"hook:": "delivered"}:
+                await asyncio.sleep(0.05)
+        await abort(run)
+    assert len({request.headers["webhook-id"] for request in service.requests}) == 1
+    assert not any("notice.undelivered" in text for text in await kinds(desk, run))
+
+
+APPROVAL = """
+process: asking
+steps:
+  ask:
+    approval:
+      title: Pay ${ input.amount }?
+      show: {amount: "${ input.amount }"}
+      from:
+        - stages: [{any_of: [group:finance]}, {any_of: [user:carol]}]
+      remind: 4h
+      escalate: {after: 1d, to: [user:cfo]}
+      expires: 3d
+      on_reject: continue
+"""
+STAFF = """
+users:
+  alice: {email: alice@example.com}
+  bob: {email: bob@example.com}
+  carol: {email: carol@example.com}
+  cfo: {email: cfo@example.com}
+groups: {finance: [alice, bob]}
+"""
+
+
+def subjects(mailbox: Mailbox, user: str) -> list[str]:
+    return [message["Subject"].partition(":")[0] for message in mailbox.to(f"{user}@example.com")]
+
+
+async def test_an_approval_is_told_when_it_opens_reminds_escalates_and_expires_to_those_concerned(
+    time_skipping: WorkflowEnvironment, desk: Desk, mailbox: Mailbox, service: Service
+) -> None:
+    desk.file.write_text(STAFF)
+    every = ["approval.opened", "approval.reminded", "approval.escalated", "approval.expired", "approval.decided"]
+    mail = {"name": "mail", "kind": "mail", "host": "127.0.0.1", "port": mailbox.port, "security": "none"}
+    channels = ({**mail, "sender": "surefoot@example.com"}, hook(service, events=every))
+    async with office_of(time_skipping.client, desk, *channels) as office:
+        run = await office.start(APPROVAL, {"amount": 1840}, started_by="user:alice")
+        await run.waiting("ask")
+        await until(lambda: len(mailbox.received) == 2)
+        await run.decide("ask", "approve", "user:bob")
+        await until(lambda: len(mailbox.received) == 3)
+        await time_skipping.sleep(4 * 24 * 3600)
+        await run.handle.result()
+    assert subjects(mailbox, "bob") == ["Please decide"]
+    assert subjects(mailbox, "alice") == ["Please decide", "Nobody decided in time"]
+    told = subjects(mailbox, "carol")
+    assert (told[0], told[1], told[-1]) == ("Please decide", "Still waiting for you", "Nobody decided in time")
+    assert set(subjects(mailbox, "cfo")) == {"Escalated to you", "Still waiting for you", "Nobody decided in time"}
+    assert "starter.py approve" in text_of(mailbox.to("carol@example.com")[0])
+    posted = [request.body["type"] for request in service.requests]
+    assert [posted.count(kind) for kind in every if kind != "approval.reminded"] == [2, 1, 1, 1]
+    assert len({request.headers["webhook-id"] for request in service.requests}) == len(posted)
+    assert posted.count("approval.reminded") == told.count("Still waiting for you")
+    assert set((await desk.states()).values()) == {"delivered"}

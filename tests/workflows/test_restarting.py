@@ -1,0 +1,202 @@
+"""What of an ended run a rerun keeps and what starts again, where plans, joins, rounds and agents are in it."""
+
+from datetime import UTC, datetime
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from contracts.errors import ErrorInfo, Refused
+from contracts.plans import PlanRecord, Revision
+from contracts.run import Definition, Snapshot, StepRecord
+from contracts.tools import ToolSpec
+from language.load import load_process
+from workflows.plan import Plan
+from workflows.restarting import Restart, restart
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+TOOLS = {
+    name: ToolSpec(name=name, effect=effect, idempotent=True, parameters={"type": "object"})
+    for name, effect in (("do.work", "write"), ("do.undo", "write"), ("do.look", "read"))
+}
+BROKEN = ErrorInfo(type="ToolFailed", message="broken")
+
+
+def definition(text: str) -> Definition:
+    return load_process(dedent(text), "test.yaml", tools=TOOLS)
+
+
+def done(step: str, order: int, kind: str = "tool", **more: Any) -> StepRecord:
+    return StepRecord(id=step, kind=kind, status="completed", order=order, started=AT, ended=AT, **more)
+
+
+def other(step: str, status: Any, kind: str = "tool", **more: Any) -> StepRecord:
+    return StepRecord(id=step, kind=kind, status=status, started=AT, **more)
+
+
+def restarted(text: str, *records: StepRecord, from_: str | None = None, redo: bool = False) -> Restart:
+    snapshot = Snapshot(started=AT, records=records, completions=len(records))
+    return restart(definition(text), snapshot, from_, redo=redo)
+
+
+def by_id(made: Restart) -> dict[str, StepRecord]:
+    return {record.id: record for record in made.records}
+
+
+def test_a_join_that_holds_by_what_is_kept_stays_and_so_does_what_it_cut_off() -> None:
+    made = restarted(
+        """
+        process: race
+        steps:
+          a: {tool: do.work}
+          b: {tool: do.work}
+          first: {tool: do.work, needs: [a, b], join: any, cancel_rest: true}
+          c: {tool: do.work, needs: [first]}
+        """,
+        done("a", 1),
+        other("b", "cancelled"),
+        done("first", 2),
+        other("c", "failed", error=BROKEN),
+    )
+    assert (made.kept, made.again) == (("a", "first"), ("c",))
+    assert by_id(made)["b"].status == "cancelled"
+
+
+def test_a_step_that_another_part_did_without_starts_again_alone() -> None:
+    text = """
+        process: two-of-three
+        steps:
+          a: {tool: do.work}
+          b: {tool: do.work}
+          c: {tool: do.work}
+          most: {tool: do.work, needs: [a, b, c], join: 2}
+          all: {tool: do.look, needs: [a, b, c]}
+    """
+    made = restarted(text, done("a", 1), done("b", 2), other("c", "failed"), done("most", 3))
+    assert (made.kept, made.again) == (("a", "b", "most"), ("c",))
+    with pytest.raises(Refused, match=r"b, most completed, and what was done stands"):
+        restarted(text, done("a", 1), done("b", 2), other("c", "failed"), done("most", 3), from_="b")
+
+
+def test_what_only_reads_is_done_again_without_more_ado() -> None:
+    text = """
+        process: reading
+        steps:
+          look: {tool: do.look}
+          work: {tool: do.work, needs: [look]}
+    """
+    made = restarted(text, done("look", 1), other("work", "failed"), from_="look")
+    assert (made.kept, made.again, made.redone) == ((), ("look", "work"), ())
+
+
+def test_a_plan_goes_on_and_a_failure_it_was_changed_for_stays() -> None:
+    text = """
+        process: planned
+        agents: {planner: {instructions: Plan.}}
+        steps: {goal: {goal: Reach it, tools: [do.work]}, last: {tool: do.work, needs: [goal]}}
+    """
+    steps = definition("process: p\nsteps: {x: {tool: do.work}, y: {tool: do.work}, z: {tool: do.work, needs: [y]}}")
+    revisions = (
+        Revision(number=1, at=AT, by="agent:planner", reason="the objective", added=("x", "y")),
+        Revision(number=2, at=AT, by="agent:planner", reason="x failed", added=("z",), kept=("x", "y")),
+    )
+    plan = PlanRecord(objective="Reach it", steps=steps.process.steps, revisions=revisions)
+    made = restarted(
+        text,
+        other("goal", "cancelled", "goal", plan=plan),
+        other("goal.x", "failed", error=BROKEN),
+        done("goal.y", 1),
+        other("goal.z", "failed", error=BROKEN),
+    )
+    records = by_id(made)
+    assert (made.kept, made.again) == (("goal.y",), ("goal.z",))
+    assert (records["goal"].status, records["goal"].plan) == ("running", plan)
+    assert records["goal.x"].status == "failed"
+    assert "goal.z" not in records
+    anew = by_id(restarted(text, done("goal", 2, "goal", plan=plan), done("goal.y", 1), from_="goal", redo=True))
+    assert "goal" not in anew
+    assert anew["goal.y"].redone == 1
+
+
+def test_a_repeat_goes_on_in_the_first_round_that_was_taken_back() -> None:
+    text = """
+        process: rounds
+        steps:
+          r:
+            tool: do.work
+            repeat: {until: "${ output == 3 }"}
+            undo: {tool: do.undo}
+    """
+    made = restarted(
+        text,
+        other("r", "cancelled", rounds=3),
+        done("r#1", 1),
+        other("r#2", "undone", order=2),
+        other("r#3", "undone", order=3),
+    )
+    records = by_id(made)
+    assert (records["r"].status, records["r"].rounds) == ("running", 2)
+    assert (made.kept, made.again) == (("r#1",), ("r#2", "r#3"))
+    assert [records[f"r#{number}"].redone for number in (1, 2, 3)] == [0, 1, 1]
+
+
+def test_of_items_only_those_that_were_taken_back_are_done_anew() -> None:
+    text = """
+        process: items
+        steps: {each: {tool: do.work, for_each: [1, 2], undo: {tool: do.undo}}}
+    """
+    made = restarted(
+        text, other("each", "undone", order=3, input=[1, 2]), other("each[0]", "undone", order=1), done("each[1]", 2)
+    )
+    assert (made.kept, made.again) == (("each[1]",), ("each[0]",))
+    assert by_id(made)["each"].status == "running"
+
+
+def test_what_a_group_was_taken_back_with_is_done_anew_inside() -> None:
+    text = """
+        process: whole
+        steps:
+          g: {undo: {tool: do.undo}, steps: {x: {tool: do.work}, y: {tool: do.look}}}
+          last: {tool: do.work, needs: [g]}
+    """
+    made = restarted(
+        text, other("g", "undone", "steps", order=3), done("g.x", 1), done("g.y", 2), other("last", "failed")
+    )
+    assert by_id(made)["g.x"].redone == 1
+    assert (made.kept, made.redone) == ((), ())
+
+
+def test_an_agent_without_a_tool_that_changes_anything_may_answer_again() -> None:
+    text = """
+        process: asking
+        agents:
+          reader: {instructions: Read., tools: [do.look]}
+          lead: {instructions: Lead., tools: [do.look], agents: [writer]}
+          writer: {instructions: Write., tools: [do.work]}
+        steps:
+          read: {agent: reader, task: Read.}
+          write: {agent: lead, task: Write., needs: [read]}
+    """
+    assert restarted(text, done("read", 1, "agent"), from_="read").again == ("read",)
+    with pytest.raises(Refused, match="write completed"):
+        restarted(text, done("read", 1, "agent"), done("write", 2, "agent"), from_="write")
+
+
+def test_arguments_that_an_operator_gave_stay_with_the_step() -> None:
+    made = restarted(
+        "process: amended\nsteps: {a: {tool: do.work}}", other("a", "failed", amended=2, input={"what": "mine"})
+    )
+    assert (by_id(made)["a"].amended, by_id(made)["a"].input) == (2, {"what": "mine"})
+    assert by_id(made)["a"].key("run") == "run/a~2"
+
+
+def test_what_was_taken_back_inside_of_what_has_not_begun_again_is_not_forgotten() -> None:
+    steps = definition("process: p\nsteps: {g: {steps: {x: {tool: do.work}}}}").process.steps
+    taken_back = StepRecord(id="g.x", kind="tool", redone=1)
+    plan = Plan(steps, {"g.x": taken_back})
+    assert list(plan.unopened()) == [taken_back]
+    group = plan.nodes["g"]
+    plan.open_steps(group, steps["g"].steps)  # type: ignore[union-attr]  # it is the group
+    assert list(plan.unopened()) == []
+    assert plan.nodes["g.x"].record.effect("run") == "run/g.x^1"
+    assert not plan.nodes["g.x"].is_untouched

@@ -1,0 +1,223 @@
+"""Telling people what a run wants of them: bounded work in the background, once for each event and channel."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import Priority, RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.activities import NOTIFY
+    from contracts.ballot import ApprovalState
+    from contracts.channels import notice_of
+    from contracts.incidents import Incident
+    from contracts.notices import Question, SendNotice
+    from contracts.people import OPERATOR_ROLE
+    from contracts.record import Happening, TellingChannel, WriteRecord, bounded
+    from contracts.run import RunRequest
+    from workflows.calls import HEARTBEAT_TIMEOUT, summary
+    from workflows.electorate import candidates
+    from workflows.engine import Engine
+    from workflows.incidents import incidents
+    from workflows.plan import Node
+
+TRIED_FOR = timedelta(days=1)
+"""After the event. What is not delivered by then is a dead letter."""
+PATIENCE = timedelta(minutes=1)
+"""How long a run that ends waits for what is not delivered, before the last attempt."""
+_ATTEMPT = timedelta(minutes=2)
+_RETRY = RetryPolicy(initial_interval=timedelta(seconds=10), backoff_coefficient=3, maximum_interval=timedelta(hours=4))
+"""10 s, 30 s, 90 s and so on: about ten attempts in a day, unless the receiver says when."""
+
+
+class Notices:
+    """`carried`: what was not delivered before the run continued as new."""
+
+    def __init__(self, engine: Engine, carried: Iterable[SendNotice]) -> None:
+        self._engine = engine
+        self._handles: dict[str, workflow.ActivityHandle[Any]] = {}
+        self._open: dict[str, SendNotice] = {}
+        self._paused = False
+        for notice in carried:
+            self._start(notice)
+
+    def carried_by(self, request: RunRequest) -> RunRequest:
+        """The request of a run that goes on, with what is not delivered yet."""
+        assert request.snapshot is not None  # noqa: S101 - the run has begun
+        snapshot = request.snapshot.model_copy(update={"notices": tuple(self._open.values())})
+        return request.model_copy(update={"snapshot": snapshot})
+
+    def tell(self, facts: Mapping[int, SendNotice], channels: Iterable[TellingChannel]) -> None:
+        """Begin to tell people by each channel of the events it is for. `facts`: by the event's number."""
+        for channel in channels:
+            for number in channel.events:
+                if (notice := facts.get(number)) is not None:
+                    self._start(notice.model_copy(update={"channel": channel.name}))
+
+    async def pause(self) -> None:
+        """Begin no further attempt, and wait for those under way, which take seconds. What is not delivered then
+        can be begun again elsewhere."""
+        self._paused = True
+        for handle in self._handles.values():
+            handle.cancel()
+        await workflow.wait_condition(lambda: not self._handles)
+
+    def resume(self) -> None:
+        self._paused = False
+        for notice in tuple(self._open.values()):
+            self._start(notice)
+
+    async def end(self) -> None:
+        """Wait a little for what is not delivered; then each has one last attempt, after which it is a dead letter."""
+        await workflow.wait_condition(lambda: not self._engine.record.has_pending(notice_of))
+        if not self._open:
+            return
+        try:
+            await workflow.wait_condition(
+                lambda: not self._open, timeout=PATIENCE, timeout_summary="notices: a little patience before the end"
+            )
+        except TimeoutError:
+            await self.pause()
+            await asyncio.gather(*(self._last(notice) for notice in tuple(self._open.values())))
+
+    def _start(self, notice: SendNotice) -> None:
+        self._open[_key(notice)] = notice
+        if not self._paused:
+            left = max(notice.at + TRIED_FOR - workflow.now(), _ATTEMPT)
+            handle = self._attempt(notice, schedule_to_close_timeout=left, retry_policy=_RETRY)
+            self._handles[_key(notice)] = handle
+            self._engine.tasks.watch(asyncio.create_task(self._deliver(notice, handle)))
+
+    async def _deliver(self, notice: SendNotice, handle: "workflow.ActivityHandle[Any]") -> None:
+        try:
+            await handle
+            del self._open[_key(notice)]
+        except ActivityError as error:
+            if self._paused and isinstance(error.cause, CancelledError):
+                return
+            if isinstance(error.cause, ApplicationError) and error.cause.non_retryable:
+                self._give_up(notice, error)
+            else:
+                await self._last(notice)
+        finally:
+            del self._handles[_key(notice)]
+
+    async def _last(self, notice: SendNotice) -> None:
+        """One more attempt, by which whoever sends knows that it is a dead letter when it fails."""
+        last = notice.model_copy(update={"last": True})
+        try:
+            await self._attempt(
+                last, schedule_to_close_timeout=2 * _ATTEMPT, retry_policy=RetryPolicy(maximum_attempts=1)
+            )
+        except ActivityError as error:
+            self._give_up(notice, error)
+        else:
+            del self._open[_key(notice)]
+
+    def _attempt(self, notice: SendNotice, **options: Any) -> workflow.ActivityHandle[Any]:
+        return workflow.start_activity(
+            NOTIFY.name,
+            notice,
+            result_type=NOTIFY.result,
+            activity_id=f"notice:{_key(notice)}" + (":last" if notice.last else ""),
+            start_to_close_timeout=_ATTEMPT,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            summary=summary(f"{notice.channel}: {notice.kind}, {notice.step}"),
+            priority=Priority(priority_key=self._engine.request.priority),
+            **options,
+        )
+
+    def _give_up(self, notice: SendNotice, error: ActivityError) -> None:
+        del self._open[_key(notice)]
+        why = str(error.cause or error)
+        self._engine.record.add(
+            "notice.undelivered", step=notice.step, reason=why, channel=notice.channel, event=notice.number
+        )
+
+
+def facts_of(engine: Engine, batch: WriteRecord) -> dict[int, SendNotice]:
+    """What people may be told of these events, by their numbers; of no channel yet."""
+    found: dict[int, SendNotice] = {}
+    for number, event in enumerate(batch.events, start=batch.after + 1):
+        node = engine.plan.nodes.get(event.step or "")
+        if node is not None and (facts := _facts(engine, node, event)) is not None:
+            found[number] = SendNotice(
+                channel="",
+                run=batch.run,
+                execution=batch.execution,
+                process=batch.process,
+                number=number,
+                at=event.at,
+                step=node.id,
+                by=event.by,
+                reason=event.reason,
+                data=event.data,
+                started_by=engine.request.started_by,
+                **facts,
+            )
+    return found
+
+
+def _facts(engine: Engine, node: Node, event: Happening) -> dict[str, Any] | None:
+    """What kind of notice it is, to whom and about what; None for what nobody is told, or need not be any more."""
+    kind, state = notice_of(event.kind), node.record.approval
+    if kind == "step.attention" and node.id in engine.parked:
+        (incident,) = incidents(engine, bounded, only=node.id)
+        return {"kind": kind, "to": (OPERATOR_ROLE,), "title": incident.title, "incident": _brief(incident)}
+    if kind in (None, "step.attention") or state is None or not _is_current(state, event):
+        return None
+    to = tuple(dict.fromkeys(_concerned(engine, state, event)))
+    return {"kind": kind, "to": to, "title": state.title, "question": _question(node, state)}
+
+
+def _is_current(state: ApprovalState, event: Happening) -> bool:
+    """Whether there is still something to tell: nobody is asked for what is decided."""
+    if event.kind in ("approval.decided", "approval.expired"):
+        return True
+    opens_next = event.kind != "approval.approve" or state.stage > event.data.get("stage", state.stage)
+    return state.outcome is None and opens_next
+
+
+def _concerned(engine: Engine, state: ApprovalState, event: Happening) -> tuple[str, ...]:
+    starter = (engine.request.started_by,) if engine.request.started_by else ()
+    match event.kind:
+        case "approval.decided":
+            return starter
+        case "approval.expired":
+            return (*_users(state.asked_now), *starter)
+        case "approval.escalated":
+            return _users(state.escalate_to)
+        case "approval.delegate":
+            return (event.data["to"],)
+        case _:
+            return candidates(state, workflow.now())
+
+
+def _users(names: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(user for users in names.values() for user in users)
+
+
+def _brief(incident: Incident) -> Incident:
+    """What fits into a message."""
+    error = incident.error.model_copy(update={"detail": bounded(incident.error.detail)})
+    return incident.model_copy(update={"error": error})
+
+
+def _question(node: Node, state: ApprovalState) -> Question:
+    return Question(
+        show={name: bounded(value) for name, value in state.show.items()},
+        hash=state.hash,
+        who=tuple(state.asked_now),
+        people=candidates(state, workflow.now()),
+        votes=state.votes,
+        since=state.since,
+        until=node.record.until,
+    )
+
+
+def _key(notice: SendNotice) -> str:
+    return f"{notice.number}:{notice.channel}"
