@@ -229,7 +229,9 @@ async def test_a_database_that_is_away_holds_up_nothing_but_the_end(client: Clie
         await run.decide("ok", "approve", "user:alice")
         await run.until(lambda view: view.status == "completed")
         assert [step for _, step, _ in office.ledger] == ["work"]
-        tail = await tail_of(run)
+        async with asyncio.timeout(20):
+            while (tail := await tail_of(run)).pending[-1].kind != "run.completed":
+                await asyncio.sleep(0.02)
         assert tail.pending[0].number == 1
         assert tail.mark.events == len(tail.pending)
         described = await run.handle.describe()
