@@ -1,7 +1,7 @@
 """The commands of those who decide: what waits for them, and what they say to it."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.text import Text
@@ -12,6 +12,7 @@ from cli.follow import marks_of
 from cli.marks import Marks
 from cli.options import AsJson, By, Run, carry_out
 from cli.output import Exit, Output
+from cli.parts import OpenPeople, Parts
 from cli.repairs import received
 from cli.values import actor_of, read_value
 from contracts.errors import CallerError
@@ -95,11 +96,12 @@ def _comment(
 
 @app.command("inbox")
 def _inbox(
+    context: typer.Context,
     who: Annotated[str | None, typer.Option("--for", metavar="WHO", help="Else SUREFOOT_USER, the login name.")] = None,
     as_json: AsJson = False,
 ) -> int:
     """Show what waits for your decision, over all runs."""
-    return carry_out(_show_inbox(Output.standard(as_json=as_json), who))
+    return carry_out(_show_inbox(Output.standard(as_json=as_json), cast("Parts", context.obj).people, who))
 
 
 def _say(verb: str, run: str, step: str | None, by: str | None, comment: str, *, as_json: bool, **more: Any) -> int:
@@ -118,17 +120,23 @@ async def _decide(
         return received(output, run, message.step, await send(client, run, message))
 
 
-async def _show_inbox(output: Output, who: str | None) -> Exit:
+async def _show_inbox(output: Output, people: OpenPeople, who: str | None) -> Exit:
     settings = load_settings()
-    person = actor_of(who, settings)
+    person, now = actor_of(who, settings), datetime.now(UTC)
+    async with people(settings) as directory:
+        names = (await directory.everyone()).asked_as(person, now)
     async with connected(settings) as connection:
-        found, silent = await waiting_for(connection.client, person)
-    now = datetime.now(UTC)
+        found, silent = await waiting_for(connection.client, person, names)
     marks = marks_of(output)
-    shown = Text("\n\n", no_wrap=True, overflow="ignore").join(_block(each, person, marks, now) for each in found)
+    shown = Text("\n\n").join(_block(each, person, marks, now) for each in found)
     if not found:
         shown = Text(f"nothing waits for {person}")
-    output.show(shown, {"for": person, "approvals": [each.model_dump(mode="json") for each in found], "silent": silent})
+    if output.as_json:
+        output.document(
+            {"for": person, "approvals": [each.model_dump(mode="json") for each in found], "silent": silent}
+        )
+    else:
+        output.out.print(shown, soft_wrap=True)
     if silent:
         output.say(f"{len(silent)} runs did not answer, {silent[0]} first; is a worker running?")
     return Exit.HOLDS

@@ -130,6 +130,15 @@ class Directory(Contract):
         known = sorted(self.users if kind == "user" else self.groups if kind == "group" else self.roles)
         raise UnknownName(f"there is no {kind} {short!r}; there are {', '.join(known) or 'none'}")
 
+    def asked_as(self, user: str, now: datetime) -> tuple[str, ...]:
+        """Every name under which a process asks `user:NAME`: their own, their groups, and those of whom they are a
+        deputy."""
+        deputies = self.resolve((f"user:{name}" for name in self.users), now).deputies
+        absent = {of for of, some in deputies.items() if any(deputy.user == user for deputy in some)}
+        people = {user, *absent}
+        groups = {f"group:{name}" for name in self.groups if people & set(self.users_of(f"group:{name}"))}
+        return tuple(sorted(people | groups))
+
     def user(self, name: str) -> User | None:
         """Of `user:NAME`."""
         return self.users.get(name.removeprefix("user:"))

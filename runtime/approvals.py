@@ -19,20 +19,13 @@ class OpenApproval(Contract):
     waiting: Waiting
 
 
-async def waiting_for(
-    client: Client, who: str, names: Iterable[str] | None = None
-) -> tuple[list[OpenApproval], list[str]]:
+async def waiting_for(client: Client, who: str, names: Iterable[str]) -> tuple[list[OpenApproval], list[str]]:
     """The approvals that somebody's decision would count for now, the oldest first, and the runs that did not answer.
 
-    `names`: under which they can be asked, such as their groups; None: that is not known, and every run that waits for
-    anybody is asked.
+    `names`: under which they can be asked: their own, their groups, those for whom they act.
     """
-    attribute = WAITS_FOR_ATTRIBUTE.name
-    condition = f"{attribute} IS NOT NULL"
-    if names is not None:
-        listed = ", ".join(f"'{quoted(name)}'" for name in names)
-        condition = f"{attribute} IN ({listed})"
-    found = await views(client, condition)
+    listed = ", ".join(f"'{quoted(name)}'" for name in names)
+    found = await views(client, f"{WAITS_FOR_ATTRIBUTE.name} IN ({listed})")
     waiting = [
         OpenApproval(run=run, process=view.process, waiting=each)
         for run, view in found.items()

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from cli.events import in_words, table_of
+from cli.output import THEME
 from contracts.record import BEGINNING, EventKind, RunEvent
 
 
@@ -29,8 +30,13 @@ def test_facts_are_told_and_digests_and_keys_are_not() -> None:
 
 
 def test_a_table_has_time_actor_words_and_reason() -> None:
-    screen = Console(file=io.StringIO(), width=140)
+    screen = Console(file=io.StringIO(), width=140, theme=THEME)
     screen.print(table_of([event("step.skipped", step="pay", reason="paid by hand")], runs=True))
     assert isinstance(screen.file, io.StringIO)
     row = screen.file.getvalue().splitlines()[1]
-    assert [part for part in row.split("  ") if part.strip()][1:] == ["r", "user:mia", "pay is skipped", "paid by hand"]
+    assert [part.strip() for part in row.split("  ") if part.strip()][1:] == [
+        "r",
+        "user:mia",
+        "pay is skipped",
+        "paid by hand",
+    ]

@@ -92,3 +92,21 @@ def test_a_proxy_acts_at_any_time() -> None:
 def test_what_was_read_is_read_the_same_again() -> None:
     found = directory(users={"alice": {"deputies": ["bob"], "away": {"until": "2026-12-24"}}, "bob": {}})
     assert Directory.model_validate_json(found.model_dump_json()) == found
+
+
+def test_one_is_asked_under_ones_name_ones_groups_and_those_of_whom_one_is_a_deputy() -> None:
+    directory = Directory.model_validate(
+        {
+            "users": {
+                "alice": {"away": {"from": "2026-12-20", "until": "2026-12-24"}, "deputies": ["dan"]},
+                "bob": {},
+                "dan": {},
+            },
+            "groups": {"finance": ["alice", "bob"], "it": ["bob"]},
+        }
+    )
+    now = datetime(2026, 12, 21, tzinfo=UTC)
+    assert directory.asked_as("user:dan", now) == ("group:finance", "user:alice", "user:dan")
+    assert directory.asked_as("user:bob", now) == ("group:finance", "group:it", "user:bob")
+    assert directory.asked_as("user:dan", datetime(2027, 1, 2, tzinfo=UTC)) == ("user:dan",)
+    assert directory.asked_as("user:nobody", now) == ("user:nobody",)

@@ -153,6 +153,29 @@ async def within_limits(client: Client) -> list[str]:
     return ["within-limits", "within-limits/read"]
 
 
+async def repaired(client: Client) -> list[str]:
+    """Pausing, notes, amendments before and after a failure, a step that stands in for another."""
+    payload = {"process": "repaired", "input": {}, "started_by": "user:tom"}
+    handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id="repaired", task_queue=TASK_QUEUE)
+
+    async def say(action: str, step: str = "", **more: Any) -> None:
+        await handle.execute_update(REPAIR, {"step": step, "action": action, "by": "user:tom", **more})
+
+    async with asyncio.timeout(60):
+        while {incident.step for incident in (await view(handle)).incidents} < {"machine", "screen"}:
+            await asyncio.sleep(0.1)
+    machine = {"employee": "E-1001", "sku": "NB-14", "price": 1380}
+    await say("note", reason="look at the catalog")
+    await say("pause", reason="stocktaking")
+    await say("amend", "machine", value=machine)
+    await say("amend", "second_best", value={**machine, "sku": "NB-13", "price": 990})
+    await say("fallback", "screen", value="second_best")
+    await say("amend", "settle", value="0s")
+    await say("resume")
+    await handle.result()
+    return ["repaired"]
+
+
 async def recorded(client: Client) -> list[str]:
     """Runs that write their record: one that completes, and one that is refused a word, rejected and taken back."""
     completed = await start(client, "employee-onboarding", "recorded-completed")
@@ -219,6 +242,7 @@ PATHS: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     woken_by_events,
     worked_together,
     recorded,
+    repaired,
     told,
 )
 WITH_A_MODEL: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (within_limits,)

@@ -238,5 +238,5 @@ async def test_a_database_that_is_away_holds_up_nothing_but_the_end(client: Clie
         pending = described.raw_description.pending_activities
         assert [each.activity_type.name for each in pending] == [WRITE_RECORD.name]
         come_back()
-        assert [event.number for event in await ended(run)] == list(range(1, tail.mark.events + 1))
+        assert (await ended(run))[: len(tail.pending)] == list(tail.pending)
         assert (tmp_path / "home" / FILE).exists()

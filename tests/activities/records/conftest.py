@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 
 from activities.records.opening import open_records
 from activities.records.store import Records
+from activities.records.tables import metadata
 from contracts.stores import RecordSettings
 from runtime.keys import Keys
 from tests.stores import Server
@@ -47,7 +48,7 @@ def postgres_records(postgres: Server, tmp_path: Path) -> BackEnd:
     import psycopg
 
     with psycopg.connect(postgres.url, password=postgres.password) as connection:
-        connection.execute("DROP TABLE IF EXISTS surefoot_events, surefoot_schema")
+        connection.execute(f"DROP TABLE IF EXISTS {', '.join((*metadata.tables, 'surefoot_schema'))}")
     settings = RecordSettings(url=postgres.url, password="env:RECORDS_PASSWORD")
     return BackEnd(settings, tmp_path, {"RECORDS_PASSWORD": postgres.password})
 
