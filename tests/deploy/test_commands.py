@@ -14,6 +14,7 @@ from temporalio.client import Client
 
 from contracts.names import PROCESS_WORKFLOW
 from contracts.run import RunResult
+from runtime.settings import Settings
 from tests.business import eventually
 from tests.deploy.files import (
     BUILD_ID,
@@ -86,6 +87,30 @@ async def test_the_worker_of_the_compose_file(client: Client, tmp_path: Path) ->
     given = {**image_environment(), **SERVICES["worker"]["environment"]}
     command = SERVICES["worker"].get("command", image_command())
     await serves(client, tmp_path, command, {name: value for name, value in given.items() if value})
+
+
+async def test_the_pages_of_the_compose_file(client: Client, tmp_path: Path) -> None:
+    pages, port = SERVICES["pages"], free_port()
+    given = {name: value for name, value in pages["environment"].items() if value}
+    here = {
+        "TEMPORAL_ADDRESS": client.service_client.config.target_host,
+        "SUREFOOT_HOME": str(tmp_path),
+        "SUREFOOT_LINKS__PORT": port,
+    }
+    environment = {**os.environ, **given, **here}
+    served = await asyncio.create_subprocess_exec(*written(pages["command"]), cwd=ROOT, env=environment)
+    check = [word.replace(str(Settings().links.port), port) for word in written(pages["healthcheck"]["test"][1:])]
+
+    async def healthy() -> bool:
+        done = await asyncio.to_thread(subprocess.run, check, capture_output=True, check=False)
+        return done.returncode == 0
+
+    assert not await healthy()
+    try:
+        await eventually(healthy, bool)
+    finally:
+        served.terminate()
+        await served.wait()
 
 
 async def test_the_worker_of_the_manifests(client: Client, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_every_setting_exists_and_is_one_that_can_be_read(monkeypatch: pytest.Mo
     assert (settings.deployment, settings.build_id) == ("surefoot", BUILD_ID)
     assert settings.conversations.kind == settings.records.kind == "postgresql"
     secrets = manifest("Secret", "surefoot")["stringData"]
-    for reference in (settings.conversations.password, settings.records.password):
+    for reference in (settings.conversations.password, settings.records.password, *settings.links.keys):
         assert str(reference).removeprefix("env:") in secrets
 
 
@@ -115,8 +115,19 @@ def test_selectors_meet_the_pods_of_this_release_and_no_other() -> None:
     assert policy.items() <= labels.items()
 
 
-def test_a_worker_may_do_nothing_but_its_work() -> None:
-    pod, container = manifest("Deployment", NAME)["spec"]["template"]["spec"], worker_container()
+def test_the_pages_are_reached_where_they_listen() -> None:
+    (container,) = manifest("Deployment", "surefoot-pages")["spec"]["template"]["spec"]["containers"]
+    (port,) = container["ports"]
+    (served,) = manifest("Service", "surefoot-pages")["spec"]["ports"]
+    assert (port["name"], port["containerPort"]) == (served["targetPort"], Settings().links.port)
+    labels = manifest("Deployment", "surefoot-pages")["spec"]["template"]["metadata"]["labels"]
+    assert manifest("Service", "surefoot-pages")["spec"]["selector"] == labels
+
+
+@pytest.mark.parametrize("name", [NAME, "surefoot-pages"])
+def test_a_pod_may_do_nothing_but_its_work(name: str) -> None:
+    pod = manifest("Deployment", name)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert container["securityContext"] == {
