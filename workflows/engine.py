@@ -342,18 +342,11 @@ class Engine(Evaluating, Pausing):
     def is_drained(self) -> bool:
         return self.drainable == 0
 
-    def as_request(self) -> RunRequest:
-        """The run as it would go on from here."""
-        return self.request.model_copy(update={"definition": self.definition, "snapshot": self.snapshot()})
-
     def snapshot(self) -> Snapshot:
         """Everything a fresh start of the same run needs, besides its request."""
         return Snapshot(
             started=self.started,
-            records=(
-                *(node.record for node in self.plan.walk() if not node.is_untouched),
-                *self.plan.unopened(),
-            ),
+            records=tuple(self.plan.records()),
             completions=self.completions,
             seen=self.seen,
             said=self.said,

@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     import workflows.operators as operators
     import workflows.remarks as remarks
     import workflows.repairing as repairing
+    import workflows.rerunning as rerunning
     import workflows.steps.asks as asks
     import workflows.steps.budget as budget
     import workflows.steps.goal as goal
@@ -86,7 +87,7 @@ class Inbox:
         """What a rerun begins with. Takes nothing; whatever is sent is not looked at."""
         if self._engine is None:
             raise ApplicationError(self._not_started or LOADING, type="Loading")
-        return self._engine.as_request()
+        return rerunning.as_request(self._engine)
 
     @workflow.query(name=PREVIEW_QUERY)
     def preview(self, *payload: Json) -> Receipt:

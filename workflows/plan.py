@@ -337,8 +337,9 @@ class Plan:
             yield node
             yield from node.all_inside()
 
-    def unopened(self) -> Iterator[StepRecord]:
-        """What a rerun knows of steps inside of what has not begun again."""
+    def records(self) -> Iterator[StepRecord]:
+        """All that a fresh start would not make, also of a rerun's steps inside of what has not begun again."""
+        yield from (node.record for node in self.walk() if not node.is_untouched)
         yield from (record for name, record in self._records.items() if record.redone and name not in self.nodes)
 
     def first(self, count: int) -> list[Node]:

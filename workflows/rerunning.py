@@ -63,6 +63,11 @@ async def _loaded(request: RunRequest, again: Rerun) -> RunRequest:
     )
 
 
+def as_request(engine: Engine) -> RunRequest:
+    """The run as it goes on from here: after a continue-as-new, or as a rerun."""
+    return engine.request.model_copy(update={"definition": engine.definition, "snapshot": engine.snapshot()})
+
+
 def record(engine: Engine, again: Rerun) -> None:
     """The first event of the run's record."""
     nodes = [node for node in engine.plan.walk() if node.is_leaf and node.record.order is not None]

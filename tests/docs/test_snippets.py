@@ -13,7 +13,6 @@ from contracts.people_settings import PeopleSettings
 from contracts.process import AgentSpec, Step
 from contracts.settings import ModelAlias
 from contracts.stores import ConversationSettings
-from language.directory import load_directory
 from runtime.settings import EncryptionSettings, Settings, StorageSettings
 from tests.docs.pages import PAGES, Block, blocks
 
@@ -36,7 +35,7 @@ def test_yaml_is_of_the_format(block: Block) -> None:
         ToolsFile.model_validate(data)
         return
     if data.keys() <= Directory.model_fields.keys():
-        load_directory(block.text, str(block))
+        Directory.model_validate(data)
         return
     if "agents" in data:
         replies = [agent for agent in data["agents"].values() if isinstance(agent, list)]

@@ -17,6 +17,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, Work
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
+from contracts.channels import WebhookChannel
 from contracts.events import PublishEvent, shard_of, topic_workflow_id
 from contracts.migration import Migration
 from contracts.names import CANCEL, DECIDE, MIGRATE, PROCESS_WORKFLOW, REPAIR, SEARCH_ATTRIBUTES, TASK_QUEUE, VIEW_QUERY
@@ -28,6 +29,7 @@ from runtime.server import server_options, temporal_binary
 from runtime.settings import PROJECT, Settings
 from runtime.topics import Topics
 from tests.endpoint import Answered, Asked, completion, open_endpoint
+from tests.service import Answer, open_service
 from worker import running_worker
 
 FOLDER = Path(__file__).parent
@@ -226,6 +228,18 @@ async def decided(handle: Handle, step: str, by: str, reason: str = "") -> None:
     await handle.execute_update(DECIDE, {"step": step, "decision": "approve", "by": by})
 
 
+async def told(client: Client) -> list[str]:
+    """Operators and approvers are told, by a channel that takes it and by one that refuses it."""
+    payload = {"process": "told", "input": {}}
+    handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id="told", task_queue=TASK_QUEUE)
+    await decided(handle, "ask", "user:alice")
+    while not (await view(handle)).incidents:
+        await asyncio.sleep(0.1)
+    await handle.execute_update(REPAIR, {"step": "check", "action": "skip", "by": "user:tom", "reason": "known"})
+    await handle.result()
+    return ["told"]
+
+
 async def failed(handle: Handle) -> None:
     try:
         await handle.result()
@@ -247,6 +261,7 @@ PATHS: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     worked_together,
     recorded,
     repaired,
+    told,
 )
 WITH_A_MODEL: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (within_limits,)
 """No script answers where an endpoint is set up, so these have a worker of their own."""
@@ -254,10 +269,18 @@ WITH_A_MODEL: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (within_lim
 
 async def main() -> None:
     os.environ["SUREFOOT_PACE"] = "0"
-    with tempfile.TemporaryDirectory() as home, open_endpoint() as endpoint:
+    os.environ["HOOK"] = "whsec_" + "c2VjcmV0" * 4
+    with tempfile.TemporaryDirectory() as home, open_endpoint() as endpoint, open_service() as service:
+        service.answer = lambda request: Answer(b"", status=204 if request.path == "/taken" else 410)
         endpoint.default = read_pages
         model = ModelAlias(model="recorded", base_url=endpoint.url, window=2_500)
-        settings = Settings(home=Path(home))
+        channels = tuple(
+            WebhookChannel(
+                name=name, kind="webhook", url=f"{service.base}/{name}", secret="env:HOOK", processes=("told",)
+            )
+            for name in ("taken", "refused")
+        )
+        settings = Settings(home=Path(home), notices=channels)
         environment = await WorkflowEnvironment.start_local(
             dev_server_existing_path=str(temporal_binary()),
             dev_server_extra_args=server_options(),

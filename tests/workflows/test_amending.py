@@ -63,11 +63,11 @@ async def test_a_preview_tells_the_difference_and_does_nothing(office: Office) -
     run = await office.start("process: previewed\nsteps: {a: {tool: do.work, with: {what: old}}}")
     await run.parked("a")
     said = {"value": {"what": "new"}}
-    length = (await run.handle.describe()).history_length
     seen = await run.preview("a", "amend", **said)
     assert seen.difference == (Difference(path="arguments.what", before="old", after="new"),)
-    assert (await run.handle.describe()).history_length == length
     assert await run.preview("a", "amend", **said) == seen
+    assert [incident.step for incident in (await run.view()).incidents] == ["a"]
+    assert office.calls["a"] == 1
     office.broken.clear()
     assert await run.repair("a", "amend", **said) == seen
     await run.handle.result()

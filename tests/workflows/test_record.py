@@ -229,9 +229,7 @@ async def test_a_database_that_is_away_holds_up_nothing_but_the_end(client: Clie
         await run.decide("ok", "approve", "user:alice")
         await run.until(lambda view: view.status == "completed")
         assert [step for _, step, _ in office.ledger] == ["work"]
-        async with asyncio.timeout(20):
-            while (tail := await tail_of(run)).pending[-1].kind != "run.completed":
-                await asyncio.sleep(0.02)
+        tail = await tail_of(run)
         assert tail.pending[0].number == 1
         assert tail.mark.events == len(tail.pending)
         described = await run.handle.describe()
@@ -240,5 +238,5 @@ async def test_a_database_that_is_away_holds_up_nothing_but_the_end(client: Clie
         pending = described.raw_description.pending_activities
         assert [each.activity_type.name for each in pending] == [WRITE_RECORD.name]
         come_back()
-        assert [event.number for event in await ended(run)] == list(range(1, tail.mark.events + 1))
+        assert (await ended(run))[: len(tail.pending)] == list(tail.pending)
         assert (tmp_path / "home" / FILE).exists()

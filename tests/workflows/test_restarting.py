@@ -194,9 +194,9 @@ def test_what_was_taken_back_inside_of_what_has_not_begun_again_is_not_forgotten
     steps = definition("process: p\nsteps: {g: {steps: {x: {tool: do.work}}}}").process.steps
     taken_back = StepRecord(id="g.x", kind="tool", redone=1)
     plan = Plan(steps, {"g.x": taken_back})
-    assert list(plan.unopened()) == [taken_back]
+    assert list(plan.records()) == [taken_back]
     group = plan.nodes["g"]
     plan.open_steps(group, steps["g"].steps)  # type: ignore[union-attr]  # it is the group
-    assert list(plan.unopened()) == []
+    assert list(plan.records()) == [taken_back]
     assert plan.nodes["g.x"].record.effect("run") == "run/g.x^1"
     assert not plan.nodes["g.x"].is_untouched
