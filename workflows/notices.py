@@ -122,7 +122,6 @@ class Notices:
             NOTIFY.name,
             notice,
             result_type=NOTIFY.result,
-            activity_id=f"notice:{_key(notice)}" + (":last" if notice.last else ""),
             start_to_close_timeout=_ATTEMPT,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,

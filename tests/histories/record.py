@@ -233,7 +233,7 @@ async def told(client: Client) -> list[str]:
     payload = {"process": "told", "input": {}}
     handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id="told", task_queue=TASK_QUEUE)
     await decided(handle, "ask", "user:alice")
-    while (await handle.fetch_history()).to_json().count('"notice:') < 4:
+    while (await handle.fetch_history()).to_json().count('"surefoot.notify"') < 4:
         await asyncio.sleep(0.1)
     await handle.execute_update(REPAIR, {"step": "check", "action": "skip", "by": "user:tom", "reason": "known"})
     await handle.result()
