@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,10 @@ class Stage:
         return made | ({"SUREFOOT_FAULTS": faults.model_dump_json()} if faults is not None else {})
 
 
-async def play(stage: Stage, schedule: Schedule, home: Path, planted: str | None = None) -> Played:
+async def play(
+    stage: Stage, schedule: Schedule, home: Path, planted: str | None = None, awaited: Iterable[str] = ()
+) -> Played:
+    """`planted`: the bug of its workers. `awaited`: runs that come of those that are started."""
     played = Played(schedule, runs=[start.run for start in schedule.starts])
     began = time.monotonic()
     async with open_world(home, stage.nursery, stage.environment(schedule, schedule.faults), planted) as world:
@@ -73,7 +76,7 @@ async def play(stage: Stage, schedule: Schedule, home: Path, planted: str | None
         for start in schedule.starts:
             await _start(client, start)
         shocks = asyncio.create_task(_shocks(world, schedule.shocks, people, played))
-        attending = asyncio.create_task(people.attend(played.runs))
+        attending = asyncio.create_task(people.attend([*played.runs, *awaited]))
         await asyncio.wait([attending], timeout=STORM)
         await _end(shocks)
         if not attending.done():

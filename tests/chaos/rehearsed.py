@@ -5,6 +5,7 @@ from typing import Any
 
 from activities.model.names import outside_names
 from activities.model.rehearsal import rehearse
+from contracts.errors import ModelFailed
 from contracts.messages import AssistantMessage, Brief, CalledTool, Message, ToolMessage
 from runtime.catalog import Catalog
 from tests.endpoint import Answered, Asked, completion
@@ -41,7 +42,11 @@ class Rehearsed:
             models=("default",),
             output=asked.body.get("response_format", {}).get("json_schema", {}).get("schema"),
         )
-        message = rehearse(self._catalog.rehearsal(process), brief, _without_failures(said)).message
+        script = self._catalog.rehearsal(process)
+        try:
+            message = rehearse(script, brief, [_read(each) for each in said]).message
+        except ModelFailed:  # it does not foresee that a call fails
+            message = rehearse(script, brief, _without_failures(said)).message
         calls = tuple((self._outside[call.name], call.arguments) for call in message.tool_calls)
         finish = "tool_calls" if calls else "stop"
         return Answered(body=json.dumps(completion(asked, message.content or "", calls, finish, (100, 20))))
