@@ -2,6 +2,7 @@
 completion, and after the completion. Each run completes all the same, every effect exactly once."""
 
 import asyncio
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -21,6 +22,8 @@ SIDE_BY_SIDE = 6
 
 OF_STEPS = {stub.name for stub in (CALL_MODEL, LOAD_PROCESS, PUBLISH_EVENT, RESOLVE_PEOPLE, SUBSCRIBE_STEP)}
 """What steps do besides calling tools. Notices and the record go beside a run, in batches that fall as time has it."""
+LATER_ROUND = re.compile(r"#(?!1\b)\d")
+"""How many rounds departments need to agree is a matter of who is faster."""
 BESIDE = "operators-"
 """Looking up who may repair, whenever somebody does."""
 
@@ -40,6 +43,8 @@ def places(undisturbed: Played) -> list[str]:
         if activity.key is None and (activity.type not in OF_STEPS or activity.id.startswith(BESIDE)):
             continue
         place = f"{activity.workflow}/{activity.id}"
+        if LATER_ROUND.search(place):
+            continue
         is_agents = activity.workflow not in undisturbed.views
         found.setdefault(f"{activity.workflow} {activity.key is None}" if is_agents else place, place)
     return list(found.values())
