@@ -152,8 +152,8 @@ def _nothing_again(evidence: Evidence) -> list[str]:
     )
     wrong = [f"{what} completed {count} times" for (_, what), count in calls.items() if count > 1]
     for agent, count in evidence.agents.items():
-        run, _, step = agent.rpartition("/")
-        if count > 1 + evidence.retried[run, step]:
+        retried = sum(times for (run, step), times in evidence.retried.items() if agent.startswith(f"{run}/{step}"))
+        if count > 1 + retried:
             wrong.append(f"{agent} completed {count} times")
     return wrong
 
