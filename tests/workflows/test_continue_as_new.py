@@ -291,7 +291,7 @@ class Holds(Interceptor):
         self.begun = asyncio.Event()
         self.gate = asyncio.Event()
 
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 -- the SDK calls it so
         return _Held(next, self)
 
 
@@ -300,7 +300,7 @@ class _Held(ActivityInboundInterceptor):
         super().__init__(following)
         self.holds = holds
 
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 -- the same
         if activity.info().activity_type == self.holds.type:
             self.holds.begun.set()
             await self.holds.gate.wait()
