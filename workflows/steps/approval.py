@@ -10,7 +10,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from contracts.activities import RESOLVE_PEOPLE
     from contracts.approval import EDITOR, STARTER, Approve
-    from contracts.ballot import ApprovalState, Vote
+    from contracts.ballot import ApprovalState
     from contracts.base import Json
     from contracts.decisions import subject_hash
     from contracts.errors import ErrorInfo, Rejected, StepError
@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.process import ApprovalStep
     from contracts.record import ENGINE as BY_ITSELF
     from language.expressions import as_text
+    from workflows.approvals import decider, lapsed
     from workflows.calls import Call, call_engine, summary
     from workflows.deciding import record_outcome
     from workflows.electorate import Users, check_reachable, names_to_resolve, resolved
@@ -43,7 +44,7 @@ async def run_approval(engine: Engine, node: Node) -> Json:
 
 def decision_of(state: ApprovalState) -> dict[str, Json]:
     """The output of a step that asked people."""
-    last = _decider(state)
+    last = decider(state)
     return {
         "decision": "approve" if state.outcome == "approved" else "reject",
         "by": last.by if last else None,
@@ -103,7 +104,7 @@ async def ask_people(
         async with deadline_of(node):
             await _until_decided(engine, node, approval)
         engine.leave(node)
-        last = _decider(node.approval)
+        last = decider(node.approval)
         node.update(by=last.by if last else None, until=None)
     return node.approval
 
@@ -113,19 +114,13 @@ def stop_as_rejected(engine: Engine, node: Node) -> None:
     error = _rejection(node.approval)
     # First: what needs this step would start the moment it settles.
     named = error.model_copy(update={"message": f"{node.id}: {error.message}"})
-    last = _decider(node.approval)
+    last = decider(node.approval)
     engine.end(Ending("failed", named, by=last.by if last else BY_ITSELF))
     engine.settle(node, "failed", error=error)
 
 
-def _decider(state: ApprovalState) -> Vote | None:
-    """The vote that settled it; None when time did."""
-    last = state.votes[-1] if state.votes else None
-    return last if last is not None and state.outcome is not None and state.outcome.startswith(last.decision) else None
-
-
 def _rejection(state: ApprovalState) -> ErrorInfo:
-    last = _decider(state)
+    last = decider(state)
     said = f"rejected by {last.by}: {last.comment}" if last else "nobody decided in time, which is a rejection"
     return ErrorInfo(type=Rejected.type_name(), message=f"{state.title} — {said}")
 
@@ -225,9 +220,8 @@ def _note_time(engine: Engine, node: Node, approval: Approve) -> None:
     """Expire, escalate, remind: what is due by now. What has expired needs nobody any more."""
     now, state, about = workflow.now(), node.approval, {"step": node.id}
     if node.record.until is not None and now >= node.record.until:
-        outcome = "rejected" if approval.on_expiry == "reject" else "approved"
-        node.update(approval=state.model_copy(update={"outcome": outcome}))
-        engine.record.add("approval.expired", **about, outcome=outcome)
+        node.update(approval=lapsed(state, approval.on_expiry))
+        engine.record.add("approval.expired", **about, outcome=node.approval.outcome)
         record_outcome(engine, node)
         engine.touch()
         return
