@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import subject_hash
     from contracts.errors import ErrorInfo, Rejected, StepError
     from contracts.people import ResolvePeople
-    from contracts.process import ApprovalStep
+    from contracts.process import ApprovalStep, Retry
     from contracts.record import ENGINE as BY_ITSELF
     from language.expressions import as_text
     from workflows.approvals import decider, lapsed
@@ -27,6 +27,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.plan import Node
     from workflows.steps.common import deadline_of
 
+PATIENT = Retry(attempts=60)
+"""An hour, once a minute in the end: nobody waits yet for a directory that does not answer."""
 NO_NAMES: Mapping[str, Json] = MappingProxyType({})
 
 
@@ -140,7 +142,7 @@ async def _open(
     stages = row.resolved_stages()
     asked_for = names_to_resolve(approval, stages)
     async with engine.working(node):
-        call = Call(f"{node.id}:people", f"{node.id}: who decides", priority=engine.request.priority)
+        call = Call(f"{node.id}:people", f"{node.id}: who decides", PATIENT, priority=engine.request.priority)
         people = await call_engine(RESOLVE_PEOPLE, ResolvePeople(names=asked_for), call)
     if STARTER in approval.not_by and engine.request.started_by is None and workflow.patched("starter-is-known"):
         raise StepError(
