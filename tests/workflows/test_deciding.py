@@ -373,3 +373,9 @@ async def test_a_starter_who_is_asked_is_found_by_their_name(office: Office) -> 
     run = await ask(office, rows=[{"any_of": ["starter"]}], not_by=[])
     described = await run.handle.describe()
     assert described.typed_search_attributes[WAITS_FOR_ATTRIBUTE] == ["user:sam"]
+
+
+async def test_a_comment_is_as_long_as_people_read(office: Office) -> None:
+    run = await ask(office)
+    assert "at most 5000 characters" in await run.refused("ok", "comment", "alice", comment="x" * 5_001)
+    await run.decide("ok", "comment", "alice", comment="x" * 5_000)
