@@ -17,6 +17,9 @@ from activities.boards.opening import open_board as board_of
 from activities.conversations import ConversationStore
 from activities.conversations.opening import open_conversations
 from activities.events import event_activities
+from activities.faults.dice import Dice
+from activities.faults.endpoint import FaultyTransport
+from activities.faults.points import FaultPoints
 from activities.model.call import ModelCall
 from activities.model.speech import LIVE_SECONDS
 from activities.notices.opening import open_notifier
@@ -37,7 +40,7 @@ from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
 from contracts.board import BoardStore
 from contracts.directory import PeopleDirectory
-from contracts.errors import ServerUnreachable, SurefootError
+from contracts.errors import ServerUnreachable, SettingsInvalid, SurefootError
 from contracts.notices import NoticeDesk, SendNotice
 from contracts.record import RecordStore
 from contracts.settings import describe_model
@@ -91,8 +94,15 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
     await records.prepare()
     notifier = notifier_of(settings, records, directory, keys, connection.link)
     board = board_of(settings.conversations, settings.home, os.environ)
+    dice = dice_of(settings, connection)
     models = ModelCall(
-        conversations, catalog.rehearsal, settings.models, settings.model_api, board=board, foreign=catalog.foreign
+        conversations,
+        catalog.rehearsal,
+        settings.models,
+        api=settings.model_api,
+        board=board,
+        foreign=catalog.foreign,
+        transport=(lambda: FaultyTransport(dice)) if dice is not None else None,
     )
     connectors = Connectors(settings.egress)
     try:
@@ -102,6 +112,7 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
             workflows=RELEASED_WORKFLOWS if settings.deployment else WORKFLOWS,
             activities=activities(settings, connection, catalog, conversations, records, models, connectors, notifier),
             workflow_runner=workflow_runner(),
+            interceptors=[FaultPoints(dice)] if dice else [],
             max_concurrent_activities=MAX_ACTIVITIES,
             max_eager_activity_reservations_per_workflow_task=MAX_ACTIVITIES,
             max_heartbeat_throttle_interval=timedelta(seconds=LIVE_SECONDS),
@@ -118,6 +129,23 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
         await board.close()
         await records.close()
         await conversations.close()
+
+
+def dice_of(settings: Settings, connection: Connection) -> Dice | None:
+    """What decides which faults are made; None where none are.
+
+    Raises:
+        SettingsInvalid: they are meant for another namespace.
+    """
+    if settings.faults is None:
+        return None
+    namespace = connection.client.namespace
+    if settings.faults.namespace != namespace:
+        raise SettingsInvalid(
+            f"faults.namespace is {settings.faults.namespace!r}, and this worker is for namespace {namespace!r}: it "
+            "would be harmed on purpose where that was not meant; take [faults] out of its settings"
+        )
+    return Dice(settings.faults, settings.home / "faults.log")
 
 
 @asynccontextmanager
@@ -261,6 +289,8 @@ def announce(settings: Settings, connection: Connection, catalog: Catalog) -> No
     }
     console = Console(stderr=True, highlight=False)
     console.print("[bold]Surefoot worker[/bold] is ready; Ctrl-C stops it")
+    if settings.faults is not None:
+        console.print(f"[bold red]FAULTS ARE MADE ON PURPOSE[/bold red]: {settings.faults}", soft_wrap=True)
     for name, value in rows.items():
         console.print(f"  {name:<10} {value}", soft_wrap=True)
 

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from contracts.channels import Channel
 from contracts.connections import ToolsFile
 from contracts.directory import Directory
+from contracts.faults import Faults
 from contracts.people_settings import PeopleSettings
 from contracts.process import AgentSpec, Step
 from contracts.settings import ModelAlias
@@ -52,6 +53,8 @@ def test_toml_is_settings(block: Block) -> None:
     StorageSettings.model_validate(data.get("storage", {}))
     ConversationSettings.model_validate(data.get("conversations", {}))
     EncryptionSettings.model_validate(data.get("encryption", {}))
+    if "faults" in data:
+        Faults.model_validate(data["faults"])
     CHANNELS.validate_python(data.get("notices", ()))
     if "people" in data:
         PeopleSettings.model_validate(data["people"])
