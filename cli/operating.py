@@ -56,7 +56,8 @@ def _repair(
 ) -> int:
     """Repair a broken step in place, or amend one before it starts.
 
-    Nothing that completed is done again. With --where, repair the incidents of many runs: starter.py repair --where "error.type == 'ToolFailed'" retry
+    Nothing that completed is done again. With --where, repair the incidents of many runs:
+    starter.py repair --where "error.type == 'ToolFailed'" retry
     """
     if where is not None:
         if step is not None or run not in get_args(Action):
