@@ -44,6 +44,7 @@ from contracts.settings import describe_model
 from contracts.state import state_tools
 from runtime.catalog import Catalog
 from runtime.client import Connection, connect, conversation_retention, ensure_search_attributes, is_configured
+from runtime.counting import counting_runs
 from runtime.health import health, measuring
 from runtime.keys import Keys
 from runtime.links import Links
@@ -238,10 +239,13 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         if not is_configured():
             await stack.enter_async_context(embedded_server(settings))
-        connection = await connect(settings, measuring(settings))
+        sdk = measuring(settings)
+        connection = await connect(settings, sdk)
         stack.push_async_callback(connection.close)
         await stack.enter_async_context(running_worker(settings, connection, catalog))
         await stack.enter_async_context(health(settings, connection.client))
+        meter = sdk.metric_meter if sdk else None
+        await stack.enter_async_context(counting_runs(connection.client, meter, catalog.names))
         announce(settings, connection, catalog)
         await stop.wait()
         Console(stderr=True).print("stopping; what is running is finished first", style="dim")
