@@ -4,13 +4,15 @@ import re
 import socket
 import urllib.request
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from temporalio.client import Client
+from uuid_utils import uuid7
 
 from contracts.metrics import METRICS, Metric
 from contracts.settings import ModelAlias
@@ -21,6 +23,7 @@ from runtime.settings import Settings
 from tests.endpoint import Endpoint, open_endpoint
 from tests.runtime.waiting import until
 from tests.workflows.office import UNDO, Office, open_office
+from tests.workflows.test_record import until_written
 
 LINE = re.compile(r"^(surefoot_\w+?)(_bucket|_sum|_count)?\{(.*)\} (\S+)$")
 BESIDE = {"activity_type", "namespace", "service_name", "task_queue", "workflow_type", "le"}
@@ -72,48 +75,68 @@ def measured() -> Measured:
         return Measured(found.getsockname()[1])
 
 
+Opened = Callable[[], AbstractAsyncContextManager[Office]]
+
+
 @pytest_asyncio.fixture
-async def office(
+async def opened(
     client: Client, measured: Measured, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Office]:
-    """Its worker keeps no run in memory: each of its workflow tasks replays all that was before."""
+) -> AsyncIterator[Opened]:
+    """An office whose worker measures. One that is opened after another has the same queue and remembers no run."""
     monkeypatch.setenv("TEMPORAL_ADDRESS", client.service_client.config.target_host)
     settings = Settings(home=tmp_path / "home", metrics_port=measured.port)
     connection = await connect(settings, measuring(settings))
     models = {"default": ModelAlias(model="test-model", base_url=endpoint.url, input_price=1, output_price=10)}
-    async with open_office(connection.client, home=tmp_path, models=models, max_cached_workflows=0) as opened:
-        yield opened
+    queue = f"test-{uuid7()}"
+    yield lambda: open_office(connection.client, home=tmp_path, models=models, queue=queue)
     await connection.close()
 
 
-async def test_what_happened_once_is_counted_once(office: Office, measured: Measured, endpoint: Endpoint) -> None:
+@pytest_asyncio.fixture
+async def office(opened: Opened) -> AsyncIterator[Office]:
+    async with opened() as office:
+        yield office
+
+
+PROCESS = """
+    process: demo
+    agents:
+      clerk: {instructions: You are a clerk., tools: [do.look]}
+    steps:
+      one: {tool: do.work}
+      two: {needs: [one], tool: do.work}
+      ask: {needs: [two], agent: clerk, task: Look.}
+      bad: {needs: [ask], tool: do.work, with: {fails: true}}
+      ok: {needs: [bad], approval: {title: Go?, from: [{any_of: [group:finance]}]}}
+"""
+
+
+async def test_what_happened_once_is_counted_once_however_often_it_is_replayed(
+    opened: Opened, measured: Measured, endpoint: Endpoint
+) -> None:
     endpoint.call(("do_look", {}))
     endpoint.say("done")
-    run = await office.start("""
-        process: demo
-        agents:
-          clerk: {instructions: You are a clerk., tools: [do.look]}
-        steps:
-          one: {tool: do.work}
-          two: {needs: [one], tool: do.work}
-          ask: {needs: [two], agent: clerk, task: Look.}
-          bad: {needs: [ask], tool: do.work, with: {fails: true}}
-          ok: {needs: [bad], approval: {title: Go?, from: [{any_of: [group:finance]}]}}
-    """)
-    await run.parked("bad")
-    await run.repair("bad", "skip", reason="not needed")
-    await run.waiting("ok")
-    await run.decide("ok", "approve", "user:alice")
-    await run.handle.result()
+    async with opened() as office:
+        run = await office.start(PROCESS)
+        await run.parked("bad")
+        await until_written(run)
+    async with opened() as office:  # which replays all that was
+        again = office.run_of(run.id)
+        await again.repair("bad", "complete", value={"id": "bad"}, reason="done by hand")
+        await again.waiting("ok")
+        await until_written(again)
+    async with opened() as office:
+        await office.run_of(run.id).decide("ok", "approve", "user:alice")
+        await run.handle.result()
     of = {name: measured.of(metric) for name, metric in METRIC.items()}
     assert of["surefoot_runs_started"] == {"demo": 1}
     assert of["surefoot_runs"] == {"demo completed": 1}
     steps = of["surefoot_steps"]
-    assert (steps["demo tool completed"], steps["demo tool attention"], steps["demo tool skipped"]) == (2, 1, 1)
+    assert (steps["demo tool completed"], steps["demo tool attention"]) == (3, 1)
     assert (steps["demo agent completed"], steps["demo approval completed"]) == (1, 1)
     assert of["surefoot_attempts"] == {"do.work done": 2, "do.work ToolFailed": 1, "do.look done": 1}
     assert of["surefoot_incidents"] == {"demo ToolFailed": 1}
-    assert of["surefoot_repairs"] == {"demo skip": 1}
+    assert of["surefoot_repairs"] == {"demo complete": 1}
     assert of["surefoot_approvals"] == {"demo opened": 1, "demo approve": 1, "demo decided": 1}
     assert of["surefoot_wait"] == {"demo approved": 1}
     assert of["surefoot_model_calls"] == {"default answered": 2}
