@@ -59,10 +59,15 @@ def _run(
     wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end.")] = False,
     by: By = None,
     priority: Annotated[int | None, typer.Option(min=1, max=5, help="1 is served first.")] = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="For whom it is; tenants are served in turns."),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Start a run of a process."""
-    return carry_out(commands.run(Output.standard(as_json=as_json), process, given, key, by, priority, wait=wait))
+    output = Output.standard(as_json=as_json)
+    return carry_out(commands.run(output, process, given, key, by, priority, tenant, wait=wait))
 
 
 @app.command("status")
