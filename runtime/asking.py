@@ -13,8 +13,9 @@ AT_ONCE = 8
 """Runs that are asked, or told something, at a time. A run takes ten updates at a time."""
 
 
-async def views(client: Client, condition: str) -> dict[str, RunView | None]:
+async def views(client: Client, condition: str, person: str | None = None) -> dict[str, RunView | None]:
     """The view of every running run of which this holds in Temporal's index; None of one that does not answer.
+    `person`: whose approvals they are to show.
 
     The index is a moment behind the runs, so that each is asked itself.
     """
@@ -26,7 +27,7 @@ async def views(client: Client, condition: str) -> dict[str, RunView | None]:
         async with gate:
             try:
                 view: RunView = await client.get_workflow_handle(run).query(
-                    VIEW_QUERY, args=[Page(limit=1)], result_type=RunView, rpc_timeout=QUERY_TIMEOUT
+                    VIEW_QUERY, args=[Page(limit=1, person=person)], result_type=RunView, rpc_timeout=QUERY_TIMEOUT
                 )
             except (WorkflowQueryFailedError, RPCError):
                 return None

@@ -35,5 +35,7 @@ async def test_a_vote_after_the_time_does_not_count_though_no_worker_saw_it_pass
 async def test_an_approval_opens_when_the_directory_answers_again(time_skipping: WorkflowEnvironment) -> None:
     async with open_office(time_skipping.client) as office:
         office.away = 12
-        run = await office.start(PAY.replace("not_by", "expires: 1d\n          not_by"), {"amount": 5}, started_by="sam")
+        run = await office.start(
+            PAY.replace("not_by", "expires: 1d\n          not_by"), {"amount": 5}, started_by="sam"
+        )
         assert "nobody decided in time" in await run.failed()
