@@ -89,6 +89,14 @@ class Output:
     def document(self, data: Json) -> None:
         self.out.file.write(json.dumps(to_jsonable_python(data, by_alias=True), indent=2, ensure_ascii=False) + "\n")
 
+    def serving(self, message: str, data: Json) -> None:
+        """That a server answers, while it still does: a program reads on without waiting for its end."""
+        if self.as_json:
+            self.document(data)
+            self.out.file.flush()
+        else:
+            self.say(message)
+
     def say(self, message: str | Text) -> None:
         """Something beside the result."""
         self.err.print(message, soft_wrap=True, markup=False, highlight=False)

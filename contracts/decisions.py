@@ -23,7 +23,11 @@ def is_of_system(by: str) -> bool:
     return by.startswith("system:")
 
 
-Actor = Annotated[str, BeforeValidator(actor), Field(pattern=r"^[a-z]+:[^\s:]+$", examples=["user:alice"])]
+Actor = Annotated[
+    str,
+    BeforeValidator(actor),
+    Field(pattern=r"^[a-z]+:[^\s:\x00-\x1f\x7f]+$", max_length=200, examples=["user:alice"]),
+]
 
 
 MAX_COMMENT = 5_000

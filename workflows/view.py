@@ -83,7 +83,7 @@ def run_view(
     process = engine.definition.process
     room = _Room()
     waiting = tuple(_waits(engine, page, room))
-    broken = tuple(incidents(engine, room.bounded, page.step))
+    broken = tuple(incidents(engine, room.bounded, page.step, page.incidents))
     steps, more = _steps(engine, page, room)
     return RunView(
         run=engine.run,
@@ -104,6 +104,7 @@ def run_view(
         next=page.offset + len(steps) if more else None,
         waiting=waiting,
         incidents=broken,
+        incidents_in_all=len(engine.parked),
         paused=engine.paused,
         remarks=engine.remarks,
         state={
