@@ -30,6 +30,9 @@ Actor = Annotated[
 ]
 
 
+MAX_COMMENT = 5_000
+"""Characters. Everybody who is asked reads it, and a run carries it along."""
+
 Verb = Literal["approve", "reject", "withdraw", "claim", "release", "delegate", "comment"]
 
 
@@ -47,7 +50,7 @@ class Decision(Contract):
     step: str
     decision: Verb
     by: Actor
-    comment: str = ""
+    comment: Annotated[str, Field(max_length=MAX_COMMENT)] = ""
     id: str | None = None
     hash: str | None = None
     edits: Json = None

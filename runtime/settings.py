@@ -21,8 +21,10 @@ from contracts.base import Contract, Duration
 from contracts.channels import CHANNEL_KINDS, Channel
 from contracts.egress import Egress
 from contracts.errors import SettingsInvalid
+from contracts.faults import Faults
 from contracts.names import TASK_QUEUE
 from contracts.people_settings import PeopleSettings
+from contracts.queues import QueueSettings
 from contracts.secrets import SecretRef
 from contracts.settings import ModelAlias, ModelApi
 from contracts.stores import ConversationSettings, RecordSettings
@@ -127,6 +129,8 @@ class Settings(BaseSettings):
     notice_templates: Path | None = None
     """A folder with templates that go before our own."""
     task_queue: str = Field(default=TASK_QUEUE, min_length=1)
+    queues: QueueSettings = QueueSettings()
+    """Queues of their own for model calls and tools, and slots."""
     deployment: str | None = Field(default=None, pattern=r"^[\w/-]{1,200}$")
     """The deployment that workers are releases of; named, they use Temporal's Worker Versioning (docs/releases.md)."""
     build_id: str | None = Field(default=None, pattern=r"^[\w.-]{1,100}$")
@@ -149,6 +153,8 @@ class Settings(BaseSettings):
     records: RecordSettings = RecordSettings()
     encryption: EncryptionSettings = EncryptionSettings()
     links: LinkSettings = LinkSettings()
+    faults: Faults | None = None
+    """Made on purpose, by a staging worker; never by default."""
 
     @field_validator("processes", mode="before")
     @classmethod
@@ -221,8 +227,10 @@ _SECTIONS: dict[str, type[Contract]] = {
     "conversations": ConversationSettings,
     "records": RecordSettings,
     "encryption": EncryptionSettings,
+    "faults": Faults,
     "people": PeopleSettings,
     "links": LinkSettings,
+    "queues": QueueSettings,
 }
 _UNSHOWN = {"password", "keys", "codec_token", "key_env", "token", "secret"}
 """Settings that refer to secrets. Somebody may have pasted the secret itself."""

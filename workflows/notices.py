@@ -1,7 +1,7 @@
 """Telling people what a run wants of them: bounded work in the background, once for each event and channel."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.record import Happening, TellingChannel, WriteRecord, bounded
     from contracts.run import RunRequest
     from workflows.calls import HEARTBEAT_TIMEOUT, summary
-    from workflows.electorate import candidates
+    from workflows.electorate import acting_deputies, candidates
     from workflows.engine import Engine
     from workflows.incidents import incidents
     from workflows.plan import Node
@@ -50,12 +50,12 @@ class Notices:
         snapshot = request.snapshot.model_copy(update={"notices": tuple(self._open.values())})
         return request.model_copy(update={"snapshot": snapshot})
 
-    def tell(self, facts: Mapping[int, SendNotice], channels: Iterable[TellingChannel]) -> None:
-        """Begin to tell people by each channel of the events it is for. `facts`: by the event's number."""
+    def tell(self, batch: WriteRecord, channels: Iterable[TellingChannel]) -> None:
+        """Begin to tell people of events that are written, by each channel of those it is for."""
         for channel in channels:
             for number in channel.events:
-                if (notice := facts.get(number)) is not None:
-                    self._start(notice.model_copy(update={"channel": channel.name}))
+                if (notice := _notice(self._engine, batch, number, channel.name)) is not None:
+                    self._start(notice)
 
     async def pause(self) -> None:
         """Begin no further attempt, and wait for those under way, which take seconds. What is not delivered then
@@ -122,7 +122,6 @@ class Notices:
             NOTIFY.name,
             notice,
             result_type=NOTIFY.result,
-            activity_id=f"notice:{_key(notice)}" + (":last" if notice.last else ""),
             start_to_close_timeout=_ATTEMPT,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
@@ -139,27 +138,26 @@ class Notices:
         )
 
 
-def facts_of(engine: Engine, batch: WriteRecord) -> dict[int, SendNotice]:
-    """What people may be told of these events, by their numbers; of no channel yet."""
-    found: dict[int, SendNotice] = {}
-    for number, event in enumerate(batch.events, start=batch.after + 1):
-        node = engine.plan.nodes.get(event.step or "")
-        if node is not None and (facts := _facts(engine, node, event)) is not None:
-            found[number] = SendNotice(
-                channel="",
-                run=batch.run,
-                execution=batch.execution,
-                process=batch.process,
-                number=number,
-                at=event.at,
-                step=node.id,
-                by=event.by,
-                reason=event.reason,
-                data=event.data,
-                started_by=engine.request.started_by,
-                **facts,
-            )
-    return found
+def _notice(engine: Engine, batch: WriteRecord, number: int, channel: str) -> SendNotice | None:
+    """What people are told of an event now, by a channel that is for it; None when there is nothing to tell."""
+    event = batch.events[number - batch.after - 1]
+    node = engine.plan.nodes.get(event.step or "")
+    if node is None or (facts := _facts(engine, node, event)) is None:
+        return None
+    return SendNotice(
+        channel=channel,
+        run=batch.run,
+        execution=batch.execution,
+        process=batch.process,
+        number=number,
+        at=event.at,
+        step=node.id,
+        by=event.by,
+        reason=event.reason,
+        data=event.data,
+        started_by=engine.request.started_by,
+        **facts,
+    )
 
 
 def _facts(engine: Engine, node: Node, event: Happening) -> dict[str, Any] | None:
@@ -190,11 +188,20 @@ def _concerned(engine: Engine, state: ApprovalState, event: Happening) -> tuple[
         case "approval.expired":
             return (*_users(state.asked_now), *starter)
         case "approval.escalated":
-            return _users(state.escalate_to)
+            return tuple(_brought_in(state))
         case "approval.delegate":
             return (event.data["to"],)
         case _:
             return candidates(state, workflow.now())
+
+
+def _brought_in(state: ApprovalState) -> Iterator[str]:
+    """Whom escalation brought in, or who acts for them, as far as their decision counts."""
+    more = set(_users(state.escalate_to))
+    deputies = acting_deputies(state, workflow.now())
+    for user in candidates(state, workflow.now()):
+        if user in more or more.intersection(deputies.get(user, ())):
+            yield user
 
 
 def _users(names: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

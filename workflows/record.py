@@ -6,6 +6,7 @@ from typing import get_args
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.measuring as measuring
     from contracts.base import Json
     from contracts.plans import Revision
     from contracts.record import ENGINE as BY_ITSELF
@@ -84,6 +85,7 @@ class Record:
             data={name: bounded(value) for name, value in data.items()},
         )
         self._append(happening)
+        measuring.event(self._process, kind, data)
         if kind in _URGENT:
             self._urgent = self.mark.events
 
@@ -98,6 +100,7 @@ class Record:
             self.add("step.kept", by=by, step=after.id, reason=left)
             return
         reason = after.error.message if after.error and after.status in _WITH_REASON else ""
+        measuring.step(self._process, after)
         self.add(kind, by=by, step=after.id, reason=reason, **_facts(self._origin, after))
 
     def plan_changed(self, step: str, revision: Revision) -> None:

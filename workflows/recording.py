@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.activities import WRITE_RECORD
     from workflows.calls import summary
     from workflows.engine import Engine
-    from workflows.notices import Notices, facts_of
+    from workflows.notices import Notices
 
 RECORD_PATCH = "record"
 """Runs that began before there was a record replay without it."""
@@ -34,7 +34,6 @@ async def keep(engine: Engine, notices: Notices) -> None:
 
 async def _write(engine: Engine, notices: Notices) -> None:
     batch = engine.record.batch()
-    facts = facts_of(engine, batch)
     first, last = batch.after + 1, batch.after + len(batch.events)
     written = await workflow.execute_activity(
         WRITE_RECORD.name,
@@ -46,4 +45,4 @@ async def _write(engine: Engine, notices: Notices) -> None:
         priority=Priority(priority_key=engine.request.priority),
     )
     engine.record.was_written(len(batch.events))
-    notices.tell(facts, written.channels)
+    notices.tell(batch, written.channels)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import openai
 import structlog
 from temporalio import activity
@@ -17,6 +18,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from activities.adapters.call import LoadAgent, ask_foreign, no_foreign_agents
 from activities.adapters.turn import Ours
 from activities.conversations import ConversationStore
+from activities.model import measuring
 from activities.model.affordable import OverLimit, cap_within
 from activities.model.asking import Asking
 from activities.model.attempts import ATTEMPTS, Tally, counted, may_retry, pause, tally_so_far
@@ -61,18 +63,20 @@ class _Call:
 
 class ModelCall:
     """The activity. `rehearsal`: the script of a process, if it has one. `board`: where operators are heard. `foreign`:
-    the agent that an adapter names."""
+    the agent that an adapter names. `transport`: what carries requests, instead of the client's own."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- everything it works with, each thing by its name
         self,
         store: ConversationStore,
         rehearsal: Callable[[str], Path | None],
         aliases: Mapping[str, ModelAlias],
+        *,
         api: ModelApi | None = None,
         environment: Mapping[str, str] = os.environ,
         board: BoardStore | None = None,
         clock: Callable[[], float] = time.monotonic,
         foreign: LoadAgent = no_foreign_agents,
+        transport: Callable[[], httpx2.AsyncBaseTransport] | None = None,
     ) -> None:
         self._conversations = Conversations(store)
         self._rehearsal = rehearsal
@@ -80,6 +84,7 @@ class ModelCall:
         self._api = api
         self._environment = environment
         self._foreign = foreign
+        self._transport = transport
         self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}
         self._gate = Gate(clock)
         self._operators = Operators(board, self._gate.states, clock)
@@ -124,6 +129,7 @@ class ModelCall:
             raise _slip(call, error) from error
         finally:
             self._operators.changed()
+            measuring.breakers(self._gate.states())
         log.info("model answered", model=reply.model, finish=reply.finish, tokens=reply.usage.tokens)
         return reply
 
@@ -153,7 +159,9 @@ class ModelCall:
                 call.faults.append(Fault("no_access", str(error)))
                 continue
             if endpoint is None:
-                return rehearse(self._rehearsal(call.brief.process), call.brief, call.messages)
+                reply = rehearse(self._rehearsal(call.brief.process), call.brief, call.messages)
+                measuring.asked(name, reply)
+                return reply
             answered = await self._ask_or_fault(endpoint, call)
             if isinstance(answered, ModelReply):
                 usage = call.tally.usage + answered.usage
@@ -178,6 +186,7 @@ class ModelCall:
                 answered = await self._ask_through(passage, asking, call)
         except Held as held:
             return held.fault
+        measuring.asked(endpoint.alias, answered)
         if isinstance(answered, ModelReply):
             return answered
         call.tally = counted(call.tally, answered, probe=passage.probe)
@@ -192,6 +201,7 @@ class ModelCall:
                 message, finish, usage = await asking.put(self._client(endpoint), passage.cap, call.speaker)
         except (openai.OpenAIError, Malformed, Complained, ValueError, TimeoutError) as error:
             if isinstance(error, Malformed):
+                measuring.used(endpoint.alias, error.usage)
                 call.tally = call.tally.model_copy(update={"usage": call.tally.usage + error.usage})
             passage.fault = classify(error, endpoint)
             if passage.fault is None:
@@ -209,8 +219,13 @@ class ModelCall:
     def _client(self, endpoint: Endpoint) -> openai.AsyncOpenAI:
         key = (endpoint.url, endpoint.key)
         if key not in self._clients:
+            carrier = self._transport and openai.DefaultAsyncHttpxClient(transport=self._transport())
             self._clients[key] = openai.AsyncOpenAI(
-                base_url=endpoint.url, api_key=endpoint.key, max_retries=0, timeout=LONGEST_ANSWER.total_seconds()
+                base_url=endpoint.url,
+                api_key=endpoint.key,
+                max_retries=0,
+                timeout=LONGEST_ANSWER.total_seconds(),
+                http_client=carrier,
             )
         return self._clients[key]
 
