@@ -60,7 +60,7 @@ def restart(definition: Definition, snapshot: Snapshot, from_: str | None, *, re
     anew = {*taken_back, *redone}
     records = (_record(node, reset, is_anew=node in anew) for node in plan.walk())
     return Restart(
-        records=tuple(record for record in records if record is not None),
+        records=(*(record for record in records if record is not None), *plan.unopened()),
         kept=tuple(node.id for node in nodes if node.is_leaf and _is_done(node) and node not in reset.again),
         again=tuple(node.id for node in nodes if node in reset.again and node.inner is None and not node.is_untouched),
         redone=tuple(node.id for node in redone),
