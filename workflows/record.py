@@ -90,7 +90,7 @@ class Record:
             self._urgent = self.mark.events
 
     def step_changed(self, before: StepRecord | None, after: StepRecord, ordered_by: str | None) -> None:
-        """A step came to another status. `ordered_by`: whoever had that done, which `after.by` may have been earlier."""
+        """A step came to another status. `ordered_by`: whoever had that done; `after.by` may be of an earlier one."""
         if (kind := _STEP_KINDS.get(after.status)) is None:
             return
         by = ordered_by or BY_ITSELF
