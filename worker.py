@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+import httpx2
 from rich.console import Console
 from temporalio.worker import Worker
 
@@ -60,14 +61,18 @@ from runtime.topics import Topics
 from runtime.triggers import keep_triggers
 from workflows.registered import RELEASED_WORKFLOWS, WORKFLOWS
 
+Transport = Callable[[], httpx2.AsyncBaseTransport]
+
 MAX_ACTIVITIES = 200
 GRACE = timedelta(seconds=20)
 """How long activities may go on after the worker was told to stop; those that do not end are tried again elsewhere."""
 
 
 @asynccontextmanager
-async def running_worker(settings: Settings, connection: Connection, catalog: Catalog) -> AsyncIterator[Worker]:
-    """A worker at work for the length of the block; then it drains.
+async def running_worker(
+    settings: Settings, connection: Connection, catalog: Catalog, *, transport: Transport | None = None
+) -> AsyncIterator[Worker]:
+    """A worker at work for the length of the block; then it drains. `transport`: what carries requests to models.
 
     Raises:
         SettingsInvalid: search attributes are missing on the server and we may not add them; the directory of people
@@ -102,7 +107,7 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
         api=settings.model_api,
         board=board,
         foreign=catalog.foreign,
-        transport=(lambda: FaultyTransport(dice)) if dice is not None else None,
+        transport=transport or ((lambda: FaultyTransport(dice)) if dice is not None else None),
     )
     connectors = Connectors(settings.egress)
     try:

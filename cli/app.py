@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NoReturn, cast
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, deciding, demo, log, models, notices, operating, people, releasing
+from cli import commands, deciding, demo, evaluating, log, models, notices, operating, people, releasing
 from cli import tools as tool_files
 from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Exit, Output, status_of
@@ -282,6 +282,7 @@ def _tools(
 
 
 app.add_typer(releasing.app)
+app.add_typer(evaluating.app)
 
 
 def call(arguments: Sequence[str], parts: Parts) -> int:
