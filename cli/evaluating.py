@@ -1,6 +1,7 @@
 """`starter.py eval`: how often agents bring a process to the end that it should have."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -14,7 +15,10 @@ from cli.parts import Evaluate, Parts
 from contracts.errors import CallerError
 from contracts.evals import BASELINE_FILE, EVALS_FILE, CaseReport, Estimate, EvalReport, Score
 from runtime.catalog import Catalog
-from runtime.settings import load_settings
+from runtime.logging import configure_logging, log_what_the_sdk_says
+from runtime.settings import Settings, load_settings
+
+LOG = "eval.log"
 
 app = typer.Typer()
 
@@ -47,7 +51,8 @@ async def evaluate(
     reports = []
     for name, definition in zip(chosen, definitions, strict=True):
         folder = catalog.files[name].parent
-        report = await run(definition, folder, settings, runs, record)
+        with _log_beside(settings):
+            report = await run(definition, folder, settings, runs, record)
         if accept:
             (folder / BASELINE_FILE).write_text(report.now.model_dump_json(indent=1) + "\n")
         if not output.as_json:
@@ -57,6 +62,19 @@ async def evaluate(
         output.document({"evals": [report.model_dump(mode="json") for report in reports]})
     fine = accept or all(report.accepted is not None and not report.regressions for report in reports)
     return Exit.HOLDS if fine else Exit.RUN_FAILED
+
+
+@contextmanager
+def _log_beside(settings: Settings) -> Iterator[None]:
+    """What workers say goes to `eval.log` in the home folder."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with (settings.home / LOG).open("a") as log:
+        configure_logging(settings, log)
+        log_what_the_sdk_says()
+        try:
+            yield
+        finally:
+            configure_logging(settings)
 
 
 def _show(output: Output, report: EvalReport, folder: Path, *, accept: bool) -> None:

@@ -111,7 +111,7 @@ async def _replay(evals: Evals, folder: Path, recording: Recording, runs: int) -
 async def _try(
     evals: Evals, case: Case, folder: Path, models: Mapping[str, ModelAlias], carrier: Recorder | Replayer
 ) -> Tried:
-    with TemporaryDirectory(prefix="surefoot-eval-") as home:
+    with TemporaryDirectory(prefix="surefoot-eval-") as home, _environment(SUREFOOT_PACE="0"):
         chosen = Models(dict(models), lambda: carrier)
         return await attempt(case, evals.fakes, folder, Path(home), chosen, carrier)
 
@@ -151,12 +151,19 @@ def _filled_in(alias: ModelAlias, api: ModelApi | None) -> ModelAlias:
 @contextmanager
 def _some_key(models: Mapping[str, ModelAlias]) -> Iterator[None]:
     """A key is looked for before anything is asked, and a replay needs none."""
-    names = {alias.key_env for alias in models.values()} - os.environ.keys()
-    os.environ.update(dict.fromkeys(names, "replayed"))
+    with _environment(**{alias.key_env: "replayed" for alias in models.values()}):
+        yield
+
+
+@contextmanager
+def _environment(**more: str) -> Iterator[None]:
+    """Variables that are set for the length of a block, where they are not set already."""
+    added = {name: value for name, value in more.items() if name not in os.environ}
+    os.environ.update(added)
     try:
         yield
     finally:
-        for name in names:
+        for name in added:
             os.environ.pop(name, None)
 
 
