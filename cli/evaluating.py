@@ -109,7 +109,8 @@ def _verdict(report: EvalReport, folder: Path, *, accept: bool) -> str:
     if accept:
         return f"accepted: {folder.name}/{BASELINE_FILE}"
     if report.accepted is None:
-        return f"nothing was accepted yet to compare with; accept this with `{command('eval', report.process, '--accept')}`"
+        accepting = command("eval", report.process, "--accept")
+        return f"nothing was accepted yet to compare with; accept this with `{accepting}`"
     if report.regressions:
         return "\n".join(f"WORSE: {why}" for why in report.regressions)
     before = report.accepted

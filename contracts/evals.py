@@ -34,13 +34,13 @@ class Case(Contract):
 
 
 class Evals(Contract):
-    """`evals.yaml` beside a process. `runs`: tries of each case; `k`: of pass^k. `fakes`: by tool, `bank.*`, what it returns
-    instead of being called; null: the least that fits its schema."""
+    """`evals.yaml` beside a process. `runs`: tries of each case; `k`: of pass^k. `fakes`: by tool, `bank.*`, what it
+    returns instead of being called; null: the least that fits its schema."""
 
     runs: Annotated[int, Field(ge=1, le=1_000)] = 5
     k: Annotated[int, Field(ge=1, le=1_000)] = 3
     fakes: dict[str, Json] = {}
-    cases: tuple[Case, ...] = Field(min_length=1)
+    cases: tuple[Case, ...]
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
@@ -67,8 +67,8 @@ class Recording(Contract):
 
 
 class Tried(Contract):
-    """One try of a case. `failed`: each criterion that did not hold, and why; `cost` in US dollars; `seconds` that models
-    took to answer, one after the other."""
+    """One try of a case. `failed`: each criterion that did not hold, and why; `cost` in US dollars; `seconds` that
+    models took to answer, one after the other."""
 
     status: RunStatus
     failed: tuple[str, ...] = ()
@@ -112,8 +112,8 @@ class Counted(Contract):
 
 
 class Baseline(Contract):
-    """`evals.baseline.json`: what was accepted last. `cost` and `seconds` of a try, on average. `recorded`: SHA-256 (hex)
-    of the recording that was replayed or made."""
+    """`evals.baseline.json`: what was accepted last. `cost` and `seconds` of a try, on average. `recorded`: SHA-256
+    (hex) of the recording that was replayed or made."""
 
     recorded: str
     cases: dict[str, Counted]

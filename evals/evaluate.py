@@ -120,8 +120,8 @@ def _missing(folder: Path, case: Case, index: int, asked: str, *, recorded: bool
     why = "its instructions, tools, model or what it was told are others than when the answers were recorded"
     reason = f"an agent asked what nobody recorded (request {asked[:12]}): {why}" if recorded else "never recorded"
     return (
-        f"{shown(folder / RECORDED_FILE)}: case {case.name}, try {index + 1}: {reason}. Record anew with a model set up: "
-        f"`starter.py eval {folder.name} --record`"
+        f"{shown(folder / RECORDED_FILE)}: case {case.name}, try {index + 1}: {reason}. "
+        f"Record anew with a model set up: `starter.py eval {folder.name} --record`"
     )
 
 
@@ -172,9 +172,7 @@ def _read_evals(definition: Definition, folder: Path) -> Evals:
     if not file.is_file():
         raise CallerError(f"{shown(file)}: there is no such file; write the cases of {folder.name} into it")
     process = definition.process
-    return load_evals(
-        file.read_bytes(), shown(file), steps=process.steps, tools=definition.tools, schema=process.input
-    )
+    return load_evals(file.read_bytes(), shown(file), steps=process.steps, tools=definition.tools, schema=process.input)
 
 
 def _read_recording(file: Path) -> Recording:

@@ -1,11 +1,11 @@
 """From the text of an `evals.yaml` to its cases, or every mistake of it at once."""
 
 import fnmatch
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 from contracts.errors import DefinitionInvalid
-from contracts.evals import Evals
+from contracts.evals import Case, Evals
 from language import expressions
 from language.schema import violations
 from language.shape import read_shape
@@ -19,7 +19,7 @@ NAMES = frozenset(
 
 
 def load_evals(
-    text: str | bytes, file: str, *, steps: Collection[str], tools: Collection[str], schema: Mapping[str, Any] | None
+    text: str | bytes, file: str, *, steps: Collection[str], tools: Collection[str], schema: dict[str, Any] | None
 ) -> Evals:
     """Args:
         file: how problems name it.
@@ -36,21 +36,26 @@ def load_evals(
         for name in evals.fakes:
             if not fnmatch.filter(tools, name):
                 source.report(source.key(("fakes", name)), f"the process has no tool `{name}`", close(name, tools))
-        seen: set[str] = set()
+        if not evals.cases:
+            source.report(source.place(("cases",)), "there is no case", "write one at least")
+        names = [case.name for case in evals.cases]
         for index, case in enumerate(evals.cases):
-            at: Path = ("cases", index)
-            if case.name in seen:
-                source.report(source.place((*at, "name")), f"two cases are called `{case.name}`", "rename one")
-            seen.add(case.name)
-            for wrong in violations(schema or {}, case.input):
-                source.report(source.place((*at, "input")), f"the process does not take it: {wrong}", "mend the input")
-            for place, said in enumerate(case.people):
-                _check_step(source, (*at, "people", place, "step"), said.step, steps)
-            for place, criterion in enumerate(case.expect):
-                _check_criterion(source, (*at, "expect", place), criterion, steps)
+            if case.name in names[:index]:
+                at = source.place(("cases", index, "name"))
+                source.report(at, f"two cases are called `{case.name}`", "rename one")
+            _check_case(source, ("cases", index), case, steps, schema or {})
     if evals is None or source.problems:
         raise DefinitionInvalid(sorted(source.problems, key=lambda problem: (problem.line, problem.column)))
     return evals
+
+
+def _check_case(source: Source, at: Path, case: Case, steps: Collection[str], schema: dict[str, Any]) -> None:
+    for wrong in violations(schema, case.input):
+        source.report(source.place((*at, "input")), f"the process does not take it: {wrong}", "mend the input")
+    for index, said in enumerate(case.people):
+        _check_step(source, (*at, "people", index, "step"), said.step, steps)
+    for index, criterion in enumerate(case.expect):
+        _check_criterion(source, (*at, "expect", index), criterion, steps)
 
 
 def _check_step(source: Source, at: Path, step: str, steps: Collection[str]) -> None:

@@ -126,7 +126,9 @@ class TrialRun:
         seen: RunView = await self.handle.query(VIEW_QUERY, result_type=RunView)
         return seen
 
-    async def until(self, holds: Callable[[RunView], bool], what: str = "what the test waits for", patience: float | None = None) -> RunView:
+    async def until(
+        self, holds: Callable[[RunView], bool], what: str = "what the test waits for", patience: float | None = None
+    ) -> RunView:
         """The first view of which this holds, within `patience` seconds of real time.
 
         Raises:

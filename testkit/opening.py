@@ -64,7 +64,7 @@ async def open_trial(
     ) as environment:
         await ensure_search_attributes(environment.client)
         connection = Connection(environment.client, address="", ui=None, embedded=True)
-        async with running_worker(settings, connection, catalog, transport=models and models.transport):
+        async with running_worker(settings, connection, catalog, transport=models.transport if models else None):
             yield Trial(process, environment, settings, catalog, recorder)
 
 

@@ -1,7 +1,6 @@
 """Record answers for the evaluations of sample processes, and accept what comes out: `python -m tests.evals.record`.
 
-They come from a script that stands for a model. Like one it errs at times: it answers each question well, but for the
-third try of some.
+They come from a script that stands for a model, and like one it errs at times.
 """
 
 import json
@@ -19,7 +18,7 @@ PRICES = '[models.default]\nmodel = "scripted"\nbase_url = "{url}"\ninput_price 
 
 
 class Clerk:
-    """Answers as the agents of the samples should, and for the third time otherwise where it is asked of a new supplier."""
+    """Answers as the agents of the samples should, but rates a new supplier too well at every third time."""
 
     def __init__(self) -> None:
         self._rated = 0
