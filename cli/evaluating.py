@@ -68,13 +68,10 @@ async def evaluate(
 def _log_beside(settings: Settings) -> Iterator[None]:
     """What workers say goes to `eval.log` in the home folder."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    with (settings.home / LOG).open("a") as log:
+    with (settings.home / LOG).open("a", encoding="utf-8") as log:
         configure_logging(settings, log)
         log_what_the_sdk_says()
-        try:
-            yield
-        finally:
-            configure_logging(settings)
+        yield
 
 
 def _show(output: Output, report: EvalReport, folder: Path, *, accept: bool) -> None:

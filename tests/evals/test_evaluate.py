@@ -1,5 +1,9 @@
 """An evaluation of a process: recorded from an endpoint, replayed without one, graded by what came of each try."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +17,7 @@ from contracts.run import Cost, RunView, StepView
 from evals.evaluate import evaluate
 from evals.trying import grade
 from runtime.catalog import Catalog
-from runtime.settings import Settings
+from runtime.settings import PROJECT, Settings
 from testkit import Called
 from tests.endpoint import Endpoint, open_endpoint
 
@@ -119,6 +123,29 @@ async def test_without_recording_or_model_it_is_said_what_to_do(folder: Path) ->
     (folder / "evals.yaml").unlink()
     with pytest.raises(CallerError, match=r"evals.yaml: there is no such file; write the cases of letters"):
         await evaluated(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("recorded")
+def test_the_command_accepts_and_tells_what_is_worse_by_its_exit_status(folder: Path) -> None:
+    (folder / BASELINE_FILE).unlink()
+
+    def called(*options: str) -> "subprocess.CompletedProcess[str]":
+        words = [sys.executable, str(PROJECT / "starter.py"), "eval", "letters", *options]
+        environment = {**os.environ, "SUREFOOT_PROCESSES": str(folder.parent), "COLUMNS": "120"}
+        return subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=110)
+
+    unknown = called()
+    assert (unknown.returncode, "nothing was accepted yet" in unknown.stdout) == (1, True)
+    accepted = called("--accept", "--json")
+    assert (accepted.returncode, json.loads(accepted.stdout)["evals"][0]["score"]["pass_1"]["value"]) == (0, 0.5)
+    cases = folder / "evals.yaml"
+    cases.write_text(cases.read_text().replace("Dear Ada", "Dear Eve"))
+    worse = called()
+    assert (worse.returncode, "WORSE: to-ada: 0 of 2 pass" in worse.stdout) == (1, True)
+    (folder / RECORDED_FILE).unlink()
+    missing = called()
+    assert (missing.returncode, "there is no such file; record answers" in missing.stderr) == (1, True)
 
 
 PAID = Called("bank.transfer", "pay", "run/pay", 1, {"amount": 5})
