@@ -1,6 +1,6 @@
 # Everything happens inside this clone: .venv (packages), .uv (uv and its cache), .surefoot (what runs leave).
 .DEFAULT_GOAL := help
-.PHONY: help setup demo worker test test-model test-all replay lint format types check clean
+.PHONY: help setup demo worker test test-model test-all chaos chaos-night replay lint format types check clean
 
 PY := .venv/bin/python
 ARGS ?=
@@ -25,6 +25,12 @@ test: setup ## the everyday tests, side by side (ARGS="-k name" for some of them
 test-model: ## the tests against a small real model, served on this machine
 	@sh .ci/setup model
 	@$(PY) -m pytest -m model $(ARGS)
+
+chaos: setup ## kill, stop and starve workers, servers and models under seeds of faults (SEED=7, SEED=1-50), and at every step
+	@$(if $(SEED),CHAOS_SEEDS=$(SEED) $(PY) -m pytest -s tests/chaos/test_seeds.py,$(PY) -m pytest -s tests/chaos) $(ARGS)
+
+chaos-night: setup ## a thousand seeds of faults
+	@CHAOS_SEEDS=1-1000 $(PY) -m pytest -s tests/chaos/test_seeds.py $(ARGS)
 
 test-all: setup ## all tests, the slow, browser, chaos and model ones too
 	@$(PY) -m pytest $(ARGS)

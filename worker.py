@@ -17,6 +17,9 @@ from activities.boards.opening import open_board as board_of
 from activities.conversations import ConversationStore
 from activities.conversations.opening import open_conversations
 from activities.events import event_activities
+from activities.faults.dice import Dice
+from activities.faults.endpoint import FaultyTransport
+from activities.faults.points import FaultPoints
 from activities.model.call import ModelCall
 from activities.model.speech import LIVE_SECONDS
 from activities.notices.opening import open_notifier
@@ -37,7 +40,7 @@ from activities.tools.runner import tool_activities
 from activities.tools.state import RunState
 from contracts.board import BoardStore
 from contracts.directory import PeopleDirectory
-from contracts.errors import ServerUnreachable, SurefootError
+from contracts.errors import ServerUnreachable, SettingsInvalid, SurefootError
 from contracts.notices import NoticeDesk, SendNotice
 from contracts.queues import DEFAULT_SLOTS, Role
 from contracts.record import RecordStore
@@ -96,15 +99,22 @@ async def running_worker(
     await records.prepare()
     notifier = notifier_of(settings, records, directory, keys, connection.link)
     board = board_of(settings.conversations, settings.home, os.environ)
+    dice = dice_of(settings, connection)
     models = ModelCall(
-        conversations, catalog.rehearsal, settings.models, settings.model_api, board=board, foreign=catalog.foreign
+        conversations,
+        catalog.rehearsal,
+        settings.models,
+        api=settings.model_api,
+        board=board,
+        foreign=catalog.foreign,
+        transport=(lambda: FaultyTransport(dice)) if dice is not None else None,
     )
     connectors = Connectors(settings.egress)
     try:
         work = activities(settings, connection, catalog, conversations, records, models, connectors, notifier)
         async with AsyncExitStack() as stack:
             for each in queues:
-                await stack.enter_async_context(patient(worker_of(each, settings, connection, work)))
+                await stack.enter_async_context(patient(worker_of(each, settings, connection, work, dice)))
             yield
     finally:
         await notifier.close()
@@ -116,7 +126,30 @@ async def running_worker(
         await conversations.close()
 
 
-def worker_of(polled: Polled, settings: Settings, connection: Connection, work: Sequence[Callable[..., Any]]) -> Worker:
+def dice_of(settings: Settings, connection: Connection) -> Dice | None:
+    """What decides which faults are made; None where none are.
+
+    Raises:
+        SettingsInvalid: they are meant for another namespace.
+    """
+    if settings.faults is None:
+        return None
+    namespace = connection.client.namespace
+    if settings.faults.namespace != namespace:
+        raise SettingsInvalid(
+            f"faults.namespace is {settings.faults.namespace!r}, and this worker is for namespace {namespace!r}: it "
+            "would be harmed on purpose where that was not meant; take [faults] out of its settings"
+        )
+    return Dice(settings.faults, settings.home / "faults.log")
+
+
+def worker_of(
+    polled: Polled,
+    settings: Settings,
+    connection: Connection,
+    work: Sequence[Callable[..., Any]],
+    dice: Dice | None,
+) -> Worker:
     """The SDK's worker of one queue. It knows every activity, so that settings alone say which are on its queue."""
     workflows = RELEASED_WORKFLOWS if settings.deployment else WORKFLOWS
     return Worker(
@@ -124,7 +157,7 @@ def worker_of(polled: Polled, settings: Settings, connection: Connection, work: 
         task_queue=polled.queue,
         workflows=workflows if polled.workflows else (),
         activities=work,
-        interceptors=[OntoQueues(settings.queues)],
+        interceptors=[OntoQueues(settings.queues), *([FaultPoints(dice)] if dice else [])],
         workflow_runner=workflow_runner(),
         tuner=polled.tuner,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
@@ -280,6 +313,8 @@ def announce(settings: Settings, connection: Connection, catalog: Catalog, roles
     }
     console = Console(stderr=True, highlight=False)
     console.print("[bold]Surefoot worker[/bold] is ready; Ctrl-C stops it")
+    if settings.faults is not None:
+        console.print(f"[bold red]FAULTS ARE MADE ON PURPOSE[/bold red]: {settings.faults}", soft_wrap=True)
     for name, value in rows.items():
         console.print(f"  {name:<10} {value}", soft_wrap=True)
 

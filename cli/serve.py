@@ -36,7 +36,11 @@ async def serve(output: Output, host: str, port: int | None) -> Exit:
     wanted = settings.links.port if port is None else port
     async with connected(settings) as connection:
         with listening(host, wanted) as taken:
-            output.say(f"decisions at {address_of(taken, host)}, by links to {links.base}; Ctrl-C stops it")
+            address = address_of(taken, host)
+            output.serving(
+                f"decisions at {address}, by links to {links.base}; Ctrl-C stops it",
+                {"address": address, "links": links.base},
+            )
             app = make_app(connection.client, links, host)
             await uvicorn.Server(server_config(app)).serve([taken])
     return Exit.HOLDS

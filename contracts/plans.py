@@ -36,16 +36,25 @@ class Revision(Contract):
 class PlanRecord(Contract):
     """A goal's plan as it stands: every step of it, also those that a change left behind as they had ended.
 
-    `draft`: a checked plan, or change of one, that waits for its review.
+    `proposal`: what its planner gave last, until it is known to hold. `draft`: a checked plan, or change of one, that
+    waits for its review.
     """
 
     objective: str = ""
     steps: PlannedSteps = {}
     output: Json = None
     revisions: tuple[Revision, ...] = ()
+    proposal: "Proposal | None" = None
     draft: "Draft | None" = None
     replans: int = Field(default=0, description="changes made for failures, of those the goal allows")
     tainted: bool = Field(default=False, description="whether its planner had read text from outside")
+
+
+class Proposal(Contract):
+    """A planner's answer. `attempt`: the first, or the one after so many corrections."""
+
+    attempt: int
+    plan: Json
 
 
 class Draft(Contract):

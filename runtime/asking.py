@@ -25,11 +25,27 @@ async def views(client: Client, condition: str) -> dict[str, RunView | None]:
     async def ask(run: str) -> RunView | None:
         async with gate:
             try:
-                view: RunView = await client.get_workflow_handle(run).query(
-                    VIEW_QUERY, args=[Page(limit=1)], result_type=RunView, rpc_timeout=QUERY_TIMEOUT
-                )
+                return await _whole(client, run)
             except (WorkflowQueryFailedError, RPCError):
                 return None
-        return view
 
     return dict(zip(runs, await asyncio.gather(*map(ask, runs)), strict=True))
+
+
+async def _whole(client: Client, run: str) -> RunView:
+    """A view with one step and all incidents, however many."""
+    page = view = await _view(client, run, Page(limit=1))
+    incidents = {incident.step: incident for incident in page.incidents}
+    told = len(page.incidents)
+    while page.incidents and told < view.incidents_in_all:
+        page = await _view(client, run, Page(limit=1, incidents=told))
+        incidents |= {incident.step: incident for incident in page.incidents}
+        told += len(page.incidents)
+    return view.model_copy(update={"incidents": tuple(incidents.values())})
+
+
+async def _view(client: Client, run: str, page: Page) -> RunView:
+    view: RunView = await client.get_workflow_handle(run).query(
+        VIEW_QUERY, args=[page], result_type=RunView, rpc_timeout=QUERY_TIMEOUT
+    )
+    return view

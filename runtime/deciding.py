@@ -168,7 +168,7 @@ def open_approval(view: RunView, step: str | None) -> Waiting | None:
     if len(approvals) == 1:
         return approvals[0]
     if not approvals:
-        raise CallerError(f"run {view.run} is {view.status}; nothing in it waits for a decision")
+        raise CallerError(f"nothing in run {view.run} waits for a decision; its status is {view.status}")
     names = ", ".join(waiting.step for waiting in approvals)
     raise CallerError(f"several steps of {view.run} wait for a decision: {names}; name the one you decide")
 

@@ -21,6 +21,7 @@ from contracts.base import Contract, Duration
 from contracts.channels import CHANNEL_KINDS, Channel
 from contracts.egress import Egress
 from contracts.errors import SettingsInvalid
+from contracts.faults import Faults
 from contracts.names import TASK_QUEUE
 from contracts.people_settings import PeopleSettings
 from contracts.queues import QueueSettings
@@ -152,6 +153,8 @@ class Settings(BaseSettings):
     records: RecordSettings = RecordSettings()
     encryption: EncryptionSettings = EncryptionSettings()
     links: LinkSettings = LinkSettings()
+    faults: Faults | None = None
+    """Made on purpose, by a staging worker; never by default."""
 
     @field_validator("processes", mode="before")
     @classmethod
@@ -224,6 +227,7 @@ _SECTIONS: dict[str, type[Contract]] = {
     "conversations": ConversationSettings,
     "records": RecordSettings,
     "encryption": EncryptionSettings,
+    "faults": Faults,
     "people": PeopleSettings,
     "links": LinkSettings,
     "queues": QueueSettings,

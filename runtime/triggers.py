@@ -9,6 +9,7 @@ from temporalio.client import (
     Schedule,
     ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
+    ScheduleListDescription,
     ScheduleOverlapPolicy,
     SchedulePolicy,
     ScheduleSpec,
@@ -50,7 +51,7 @@ async def _keep_schedules(client: Client, queue: str, processes: Iterable[Proces
         for number, trigger in enumerate(process.on)
         if isinstance(trigger, ScheduleTrigger)
     }
-    async for found in await client.list_schedules():
+    for found in await _schedules(client):
         if found.id not in wanted and (await found.memo()).get(QUEUE_MEMO) == queue:
             await _remove(client, found.id)
     for schedule_id, schedule in wanted.items():
@@ -59,6 +60,15 @@ async def _keep_schedules(client: Client, queue: str, processes: Iterable[Proces
             log.info("schedule made", schedule=schedule_id)
         except ScheduleAlreadyRunningError:
             await client.get_schedule_handle(schedule_id).update(_as(schedule))
+
+
+async def _schedules(client: Client) -> list[ScheduleListDescription]:
+    try:
+        return [found async for found in await client.list_schedules()]
+    except RPCError as error:
+        if error.status is RPCStatusCode.UNIMPLEMENTED:  # of the time-skipping test server, which has none
+            return []
+        raise
 
 
 async def _remove(client: Client, schedule_id: str) -> None:

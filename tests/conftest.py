@@ -18,6 +18,8 @@ from runtime.server import server_options, temporal_binary, time_skipping_binary
 from runtime.settings import Settings
 from tests.business import Business
 
+pytest_plugins = ["testkit"]
+
 for name in list(os.environ):
     if name.startswith(("OPENAI_", "SUREFOOT_", "TEMPORAL_")):
         del os.environ[name]

@@ -36,6 +36,9 @@ def check_decision(engine: Engine, decision: Decision) -> None:
     state = node.record.approval if node else None
     if node is None or state is None or state.outcome is not None:
         raise Refused(_not_waiting(engine, decision.step))
+    if node.record.until is not None and workflow.now() >= node.record.until:
+        # Its timer may have fired while no worker ran; what was said later does not come before it.
+        raise Refused(f"{decision.step}: the time to decide was over {node.record.until:%Y-%m-%d %H:%M:%S} UTC")
     if reason := approvals.refusal(state, decision, workflow.now()):
         raise Refused(f"{decision.step}: {reason}")
     if decision.edits is not None:
@@ -134,6 +137,8 @@ def _answer(decision: Decision, before: ApprovalState, after: ApprovalState) -> 
     match decision.decision:
         case _ if after.outcome is not None:
             return f"{step} is {after.outcome} by {by}"
+        case "approve" if not after.votes and by not in after.barred:
+            return f"edited; {_waits(step, after)}, and in its turn for {by}"
         case "approve" if not after.votes:
             return f"edited; {by} cannot approve what they changed themselves, so {_waits(step, after)}"
         case "approve":

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import openai
 import structlog
 from temporalio import activity
@@ -62,18 +63,20 @@ class _Call:
 
 class ModelCall:
     """The activity. `rehearsal`: the script of a process, if it has one. `board`: where operators are heard. `foreign`:
-    the agent that an adapter names."""
+    the agent that an adapter names. `transport`: what carries requests, instead of the client's own."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- everything it works with, each thing by its name
         self,
         store: ConversationStore,
         rehearsal: Callable[[str], Path | None],
         aliases: Mapping[str, ModelAlias],
+        *,
         api: ModelApi | None = None,
         environment: Mapping[str, str] = os.environ,
         board: BoardStore | None = None,
         clock: Callable[[], float] = time.monotonic,
         foreign: LoadAgent = no_foreign_agents,
+        transport: Callable[[], httpx2.AsyncBaseTransport] | None = None,
     ) -> None:
         self._conversations = Conversations(store)
         self._rehearsal = rehearsal
@@ -81,6 +84,7 @@ class ModelCall:
         self._api = api
         self._environment = environment
         self._foreign = foreign
+        self._transport = transport
         self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}
         self._gate = Gate(clock)
         self._operators = Operators(board, self._gate.states, clock)
@@ -215,8 +219,13 @@ class ModelCall:
     def _client(self, endpoint: Endpoint) -> openai.AsyncOpenAI:
         key = (endpoint.url, endpoint.key)
         if key not in self._clients:
+            carrier = self._transport and openai.DefaultAsyncHttpxClient(transport=self._transport())
             self._clients[key] = openai.AsyncOpenAI(
-                base_url=endpoint.url, api_key=endpoint.key, max_retries=0, timeout=LONGEST_ANSWER.total_seconds()
+                base_url=endpoint.url,
+                api_key=endpoint.key,
+                max_retries=0,
+                timeout=LONGEST_ANSWER.total_seconds(),
+                http_client=carrier,
             )
         return self._clients[key]
 

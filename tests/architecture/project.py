@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("contracts", "language", "workflows", "activities", "runtime", "api", "cli", "processes")
+PACKAGES = ("contracts", "language", "workflows", "activities", "runtime", "api", "cli", "testkit", "processes")
 ENTRY_POINTS = ("worker.py", "starter.py")
 
 

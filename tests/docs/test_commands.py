@@ -17,7 +17,7 @@ import pytest
 
 from tests.docs.pages import PAGES, ROOT, Block, blocks, not_printed
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ELSEWHERE = (
     "make setup",

@@ -19,7 +19,8 @@ from temporalio.testing import WorkflowEnvironment
 
 from contracts.channels import WebhookChannel
 from contracts.events import PublishEvent, shard_of, topic_workflow_id
-from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, SEARCH_ATTRIBUTES, TASK_QUEUE, VIEW_QUERY
+from contracts.migration import Migration
+from contracts.names import CANCEL, DECIDE, MIGRATE, PROCESS_WORKFLOW, REPAIR, SEARCH_ATTRIBUTES, TASK_QUEUE, VIEW_QUERY
 from contracts.run import RunView
 from contracts.settings import ModelAlias
 from runtime.catalog import Catalog
@@ -82,6 +83,22 @@ async def invoice_two_people(client: Client) -> list[str]:
         await handle.signal(DECIDE, {"step": "sign_off", "decision": "approve", "by": who})
     await handle.result()
     return ["invoice-two-people", "invoice-two-people/audit"]
+
+
+async def migrated(client: Client) -> list[str]:
+    """A run that is moved to a newer definition while people are asked: what it was before, and what it is after."""
+    handle = await start(client, "invoice-approval", "migrated")
+    await until_waiting(handle)
+    before = (await handle.describe()).run_id
+    known = Catalog.load([PROJECT / "processes"]).definition("invoice-approval")
+    version = known.process.model_copy(update={"version": known.process.version + 1})
+    newer = known.model_copy(update={"process": version, "hash": "0" * 64})
+    await handle.execute_update(MIGRATE, Migration(by="user:tom", reason="mended", definition=newer))
+    for who in ("user:alice", "user:bob"):
+        await decided(handle, "sign_off", who)
+    await handle.result()
+    await keep("migrated-before", client.get_workflow_handle(handle.id, run_id=before))
+    return ["migrated"]
 
 
 async def onboarding_cancelled(client: Client) -> list[str]:
@@ -216,7 +233,7 @@ async def told(client: Client) -> list[str]:
     payload = {"process": "told", "input": {}}
     handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id="told", task_queue=TASK_QUEUE)
     await decided(handle, "ask", "user:alice")
-    while (await handle.fetch_history()).to_json().count('"notice:') < 4:
+    while (await handle.fetch_history()).to_json().count('"surefoot.notify"') < 4:
         await asyncio.sleep(0.1)
     await handle.execute_update(REPAIR, {"step": "check", "action": "skip", "by": "user:tom", "reason": "known"})
     await handle.result()
@@ -237,6 +254,7 @@ PATHS: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     onboarding_cancelled,
     started_again,
     invoice_two_people,
+    migrated,
     delegated,
     agreed_by_equals,
     woken_by_events,
@@ -282,9 +300,13 @@ async def main() -> None:
 
 
 async def record(client: Client, run: str) -> None:
-    file = FOLDER / f"{run.replace('/', '-')}.json"
+    await keep(run.replace("/", "-"), client.get_workflow_handle(run))
+
+
+async def keep(name: str, handle: WorkflowHandle[Any, Any]) -> None:
+    file = FOLDER / f"{name}.json"
     if not file.exists():
-        text = (await client.get_workflow_handle(run).fetch_history()).to_json()
+        text = (await handle.fetch_history()).to_json()
         # Stack traces of failures name folders of the machine that recorded them.
         file.write_text(text.replace(str(PROJECT), "/surefoot").replace(sys.base_prefix, ""))
         sys.stdout.write(f"recorded {file.name}\n")

@@ -1,20 +1,28 @@
 """A run that continues as new goes on where it was: nothing done twice, nobody asked twice."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
+from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from contracts.activities import CHECK_PLAN
 from contracts.events import PublishEvent
 from contracts.names import SEARCH_ATTRIBUTES
 from contracts.record import break_of
+from contracts.settings import ModelAlias
 from runtime.client import data_converter
 from runtime.server import temporal_binary
 from runtime.settings import Settings
+from tests.endpoint import open_endpoint
 from tests.workflows.office import UNDO, Office, Run, open_office
 
 SUGGESTED_AFTER_EVENTS = 40
@@ -273,3 +281,53 @@ async def test_a_pause_outlives_it_and_what_was_open_stays_open(office: Office) 
     await run.handle.result()
     done = [step for _, step, _ in office.ledger]
     assert len(done) == len(set(done)) == 18
+
+
+class Holds(Interceptor):
+    """Activities of one type wait here until the gate opens."""
+
+    def __init__(self, activity_type: str) -> None:
+        self.type = activity_type
+        self.begun = asyncio.Event()
+        self.gate = asyncio.Event()
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 -- the SDK calls it so
+        return _Held(next, self)
+
+
+class _Held(ActivityInboundInterceptor):
+    def __init__(self, following: ActivityInboundInterceptor, holds: Holds) -> None:
+        super().__init__(following)
+        self.holds = holds
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 -- the same
+        if activity.info().activity_type == self.holds.type:
+            self.holds.begun.set()
+            await self.holds.gate.wait()
+        return await super().execute_activity(input)
+
+
+async def test_a_plan_that_is_being_checked_is_not_asked_for_again(hasty_client: Client, tmp_path: Path) -> None:
+    check = Holds(CHECK_PLAN.name)
+    with open_endpoint() as endpoint:
+        models = {"default": ModelAlias(model="test-model", base_url=endpoint.url)}
+        endpoint.say(json.dumps({"steps": {"a": {"tool": "do.nothing"}}}))
+        endpoint.say(json.dumps({"steps": {"a": {"tool": "do.work"}}}))
+        async with open_office(hasty_client, home=tmp_path, models=models, interceptors=[check]) as office:
+            run = await office.start("""
+                process: carried-plan
+                steps:
+                  reach: {goal: Get there., tools: [do.work]}
+                  go: {tool: do.held}
+                  each: {tool: do.work, for_each: "${ [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15] }", needs: [go]}
+                  last: {tool: do.work, needs: [each]}
+            """)
+            await check.begun.wait()
+            office.gates["go"].set()
+            await filled(run)
+            check.gate.set()
+            await run.handle.result()
+        assert ("do", "reach.a", "") in office.ledger
+        first, second = (asked.messages[1]["content"] for asked in endpoint.requests)
+    assert "mistakes" not in first
+    assert "do.nothing" in second

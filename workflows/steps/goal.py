@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
         Refused,
         StepError,
     )
-    from contracts.plans import PLAN_SCHEMA, CheckedPlan, CheckPlan, Draft, PlanRecord
+    from contracts.plans import PLAN_SCHEMA, CheckedPlan, CheckPlan, Draft, PlanRecord, Proposal
     from contracts.process import GoalStep
     from contracts.tools import granted
     from language.expressions import as_text
@@ -37,7 +37,11 @@ async def run_goal(engine: Engine, node: Node) -> Json:
     if not record.revisions and record.draft is None:
         objective = as_text(engine.evaluate(node, step.goal))
         node.update(plan=record.model_copy(update={"objective": objective}))
-        _keep_draft(node, await _draft(engine, node, {}, reason="the objective"))
+        try:
+            _keep_draft(node, await _draft(engine, node, {}, reason="the objective"))
+        except StepError:
+            _keep_draft(node, None)
+            raise
     # A change that a step of the plan asked for is that step's to finish.
     if not record.revisions or node.record.error is not None:
         if not await _is_agreed(engine, node):
@@ -125,23 +129,12 @@ async def _draft(engine: Engine, node: Node, change: dict[str, Json], reason: st
         PlanInvalid: the planner gave none, also after corrections; `detail` has its last plan and what is wrong.
         StepError: the planner failed.
     """
-    step = cast(GoalStep, node.step)
-    name = step.planner
-    task = f"{_plan_of(node).objective}\n\n{planning.GUIDE}"
+    name = cast(GoalStep, node.step).planner
     request = {**_request(engine, node), **change}
-    asked = len(_plan_of(node).revisions) + 1
+    known = _plan_of(node).proposal
     checked = CheckedPlan()
-    for attempt in range(1, planning.MAX_CORRECTIONS + 2):
-        tries = f"{asked}.{attempt}" + (f"~{node.record.tries}" if node.record.tries else "")
-        plan = await ask_agent(
-            engine,
-            node,
-            name,
-            child=f"{node.record.effect(engine.origin)}/plan-{tries}",
-            task=task,
-            context=request,
-            output=PLAN_SCHEMA,
-        )
+    for attempt in range(known.attempt if known else 1, planning.MAX_CORRECTIONS + 2):
+        plan = await _proposed(engine, node, attempt, request)
         checked = await check_plan(engine, node, plan)
         if not checked.problems:
             return Draft(steps=checked.steps, output=checked.output, reason=reason, by=f"agent:{name}")
@@ -151,6 +144,30 @@ async def _draft(engine: Engine, node: Node, change: dict[str, Json], reason: st
         f"{name} gave no plan that holds, also after {planning.MAX_CORRECTIONS} corrections: {wrong}",
         {"plan": checked.text, "problems": [str(problem) for problem in checked.problems]},
     )
+
+
+async def _proposed(engine: Engine, node: Node, attempt: int, request: dict[str, Json]) -> Json:
+    """What the planner gives at this attempt, or gave before the run continued as new.
+
+    Raises:
+        StepError: it gave nothing.
+    """
+    record = _plan_of(node)
+    if record.proposal is not None and record.proposal.attempt == attempt:
+        return record.proposal.plan
+    tries = f"{len(record.revisions) + 1}.{attempt}" + (f"~{node.record.tries}" if node.record.tries else "")
+    plan = await ask_agent(
+        engine,
+        node,
+        cast(GoalStep, node.step).planner,
+        child=f"{node.record.effect(engine.origin)}/plan-{tries}",
+        task=f"{record.objective}\n\n{planning.GUIDE}",
+        context=request,
+        output=PLAN_SCHEMA,
+    )
+    # Nothing waits for its check before a run continues as new.
+    node.update(plan=_plan_of(node).model_copy(update={"proposal": Proposal(attempt=attempt, plan=plan)}))
+    return plan
 
 
 async def check_plan(engine: Engine, node: Node, plan: Json) -> CheckedPlan:
@@ -275,7 +292,7 @@ def _status(node: Node) -> str:
 
 
 def _keep_draft(node: Node, draft: Draft | None, **changes: Json) -> None:
-    node.update(plan=_plan_of(node).model_copy(update={"draft": draft, **changes}))
+    node.update(plan=_plan_of(node).model_copy(update={"proposal": None, "draft": draft, **changes}))
 
 
 def _plan_of(node: Node) -> PlanRecord:

@@ -60,7 +60,13 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.models = ModelCall(
-            self.store, lambda _: self.rehearsal, self.aliases, self.api, self.environment, self.board, self.clock
+            self.store,
+            lambda _: self.rehearsal,
+            self.aliases,
+            api=self.api,
+            environment=self.environment,
+            board=self.board,
+            clock=self.clock,
         )
 
     async def restart(self) -> None:

@@ -1,0 +1,211 @@
+"""A process on trial: the real worker with a folder of processes, on a server of its own on which days pass at once."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import WorkflowHandle, WorkflowHistory, WorkflowQueryFailedError
+from temporalio.service import RPCError
+from temporalio.testing import WorkflowEnvironment
+from uuid_utils import uuid7
+
+from contracts.base import Json, parse_duration
+from contracts.decisions import Receipt
+from contracts.events import PublishEvent
+from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
+from contracts.run import RunRequest, RunResult, RunView, StepView
+from runtime.settings import Settings
+from runtime.topics import Topics
+from testkit.histories import replay_history
+from testkit.recording import Called, Recorder
+from testkit.scripts import Script, ScriptedCatalog
+
+PATIENCE = 20.0
+"""Seconds of real time in which a run comes to what a test waits for."""
+
+
+@dataclass
+class Trial:
+    """One worker and what it is given. `process`: the one that `start` starts, unless told otherwise."""
+
+    process: str
+    _environment: WorkflowEnvironment
+    _settings: Settings
+    _catalog: ScriptedCatalog
+    _recorder: Recorder
+
+    async def start(
+        self, data: Json = None, *, process: str | None = None, started_by: str = "user:starter", run: str | None = None
+    ) -> "TrialRun":
+        """A run with this input, as `run`, of this process or of another beside it."""
+        name = process or self.process
+        request = RunRequest(process=name, input=data, started_by=started_by)
+        handle = await self._environment.client.start_workflow(
+            PROCESS_WORKFLOW,
+            request,
+            id=run or f"{name}-{uuid7()}",
+            task_queue=self._settings.task_queue,
+            result_type=RunResult,
+        )
+        return TrialRun(self, handle)
+
+    def run(self, run: str) -> "TrialRun":
+        """One that was started by something else: an event, or another run."""
+        return TrialRun(self, self._environment.client.get_workflow_handle(run, result_type=RunResult))
+
+    # What agents and tools do
+
+    def says(self, agent: str, answer: Json) -> None:
+        """The agent's next turn: its answer. `${ }` may use `context`, `task` and `results` as in a rehearsal."""
+        self._script.add(agent, {"answer": answer})
+
+    def asks_for(self, agent: str, tool: str, **arguments: Json) -> None:
+        """The agent's next turn: a call of a tool."""
+        self._script.add(agent, {"call": [{"tool": tool, "with": arguments}]})
+
+    def fake(self, tools: str, returns: Json | Callable[..., Json] = None, fails: Sequence[str] = ()) -> None:
+        """A fake instead of each of these tools: `bank.transfer`, `bank.*`.
+
+        Args:
+            returns: a value, or a function of the arguments; by default the least that fits the tool's schema.
+            fails: what it says in its first attempts, one each, before it works.
+
+        Raises:
+            LookupError: no tool has such a name.
+        """
+        matching = [spec for name, spec in self._catalog.specs.items() if fnmatchcase(name, tools)]
+        if not matching:
+            raise LookupError(f"there is no tool {tools!r}; there are {', '.join(sorted(self._catalog.specs))}")
+        for spec in matching:
+            self._recorder.fake(spec, returns, fails)
+
+    def calls(self, tools: str = "*") -> list[Called]:
+        """Every attempt of a call so far, in order."""
+        return [call for call in self._recorder.calls if fnmatchcase(call.tool, tools)]
+
+    # What happens outside
+
+    async def skip(self, duration: str | timedelta) -> None:
+        """Let `3d` pass at once."""
+        await self._environment.sleep(parse_duration(duration))
+
+    async def publish(self, topic: str, data: Json, *, event: str | None = None) -> None:
+        """`event`: its id; the same one again is the same event."""
+        published = PublishEvent(id=event or f"{uuid7()}", topic=topic, data=data)
+        await Topics(self._environment.client, self._settings.task_queue).publish(published)
+
+    @property
+    def _script(self) -> Script:
+        scripts = self._catalog.scripts
+        if self.process not in scripts:
+            original = self._catalog.rehearsal(self.process)
+            scripts[self.process] = Script(self._settings.home / f"{self.process}-script.yaml", original)
+        return scripts[self.process]
+
+
+@dataclass
+class TrialRun:
+    """One run: what people say to it, and what they see of it."""
+
+    trial: Trial
+    handle: WorkflowHandle[Any, RunResult]
+
+    @property
+    def id(self) -> str:
+        return self.handle.id
+
+    async def view(self) -> RunView:
+        seen: RunView = await self.handle.query(VIEW_QUERY, result_type=RunView)
+        return seen
+
+    async def until(self, holds: Callable[[RunView], bool], what: str = "what the test waits for") -> RunView:
+        """The first view of which this holds.
+
+        Raises:
+            AssertionError: it does not come to that; with where the run stands.
+        """
+        seen: RunView | None = None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while seen is None or not holds(seen):
+                    seen = await self._view_when_loaded()
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"{self.id} did not come to {what}; {_where(seen)}") from None
+        return seen
+
+    async def waits_for(self, step: str) -> RunView:
+        """The run asks people, or waits for an event or for time, at this step."""
+        return await self.until(lambda view: any(wait.step == step for wait in view.waiting), f"wait at {step}")
+
+    async def parks(self, step: str) -> RunView:
+        """The step has become an incident."""
+        return await self.until(lambda view: any(each.step == step for each in view.incidents), f"park {step}")
+
+    async def ended(self) -> RunView:
+        """The run at its end, whichever that is."""
+        return await self.until(lambda view: view.ended is not None, "its end")
+
+    async def step(self, step: str) -> StepView:
+        return next(found for found in (await self.view()).steps if found.id == step)
+
+    async def approve(self, step: str, by: str, **more: Json) -> Receipt:
+        """As soon as it is asked. `more`: `comment`, `edits`, `hash`, `id`."""
+        await self.waits_for(step)
+        return await self.say(DECIDE, {"step": step, "decision": "approve", "by": by, **more})
+
+    async def reject(self, step: str, by: str, comment: str, **more: Json) -> Receipt:
+        await self.waits_for(step)
+        return await self.say(DECIDE, {"step": step, "decision": "reject", "by": by, "comment": comment, **more})
+
+    async def repair(self, step: str, action: str, by: str, **more: Json) -> Receipt:
+        """`retry`, `amend`, `skip`, `complete`, `abort`, once the step is parked; `more`: `value`, `reason`."""
+        await self.parks(step)
+        return await self.say(REPAIR, {"step": step, "action": action, "by": by, **more})
+
+    async def cancel(self, by: str, **more: Json) -> Receipt:
+        return await self.say(CANCEL, {"by": by, **more})
+
+    async def say(self, update: str, payload: Mapping[str, Json]) -> Receipt:
+        """Raises:
+        temporalio.client.WorkflowUpdateFailedError: refused; its cause says why.
+        """
+        receipt: Receipt = await self.handle.execute_update(update, payload, result_type=Receipt)
+        return receipt
+
+    async def record(self, file: Path) -> None:
+        """Keep the run's history, for `replay` in a test of later code."""
+        text = (await self._history()).to_json()
+        await asyncio.to_thread(file.write_text, text)
+
+    async def _history(self) -> WorkflowHistory:
+        history = await self.handle.fetch_history()
+        # The time-skipping server leaves the id out, of which those of agents' runs are made.
+        history.events[0].workflow_execution_started_event_attributes.workflow_id = self.id
+        return history
+
+    async def replays(self) -> None:
+        """Replay what the run did so far on the code of now.
+
+        Raises:
+            AssertionError: it goes another way.
+        """
+        await replay_history(await self._history(), self.id)
+
+    async def _view_when_loaded(self) -> RunView | None:
+        try:
+            return await self.view()
+        except (WorkflowQueryFailedError, RPCError):
+            return None
+
+
+def _where(view: RunView | None) -> str:
+    if view is None:
+        return "it has not begun"
+    steps = ", ".join(f"{step.id} {step.status}" for step in view.steps)
+    said = [f"{each.step}: {each.error.message}" for each in view.incidents]
+    return f"it is {view.status}: {steps}" + (f"; incidents: {'; '.join(said)}" if said else "")

@@ -1,0 +1,237 @@
+"""What must hold whatever happened: read from the ledger, from exported histories and from what people saw."""
+
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client, WorkflowHistory
+from temporalio.converter import DataConverter
+
+from cli.replay import replayed
+from contracts.names import AGENT_WORKFLOW
+from contracts.run import RunView
+from contracts.tools import ToolCall
+from runtime.catalog import Catalog
+from tests.chaos.people import People
+
+ENGINE = "surefoot."
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A row of the ledger."""
+
+    key: str
+    sequence: int
+    tool: str
+    undone_by: str | None
+
+    @property
+    def run(self) -> str:
+        return self.key.rpartition("/")[0] if not self.key.endswith("/undo") else self.of.rpartition("/")[0]
+
+    @property
+    def of(self) -> str:
+        """The key of the effect that this one takes back."""
+        return self.key.removesuffix("/undo")
+
+
+@dataclass(frozen=True)
+class Completed:
+    """An activity that completed. `chain`: the run it was of, however often that continued as new."""
+
+    chain: str
+    workflow: str
+    id: str
+    type: str
+    key: str | None
+
+
+def ledger(home: Path) -> list[Effect]:
+    file = home / "business.db"
+    if not file.exists():
+        return []
+    with closing(sqlite3.connect(file, timeout=20)) as db:
+        rows = db.execute("SELECT key, sequence, tool, undone_by FROM effects ORDER BY sequence").fetchall()
+    return [Effect(*row) for row in rows]
+
+
+@dataclass
+class Evidence:
+    """All that is known of a world when it has come to rest. `retried`: how often operators had a step of a run tried
+    again; `agents`: how often the agent of a workflow id came to its end."""
+
+    effects: list[Effect]
+    completed: list[Completed]
+    scheduled: set[str]
+    histories: list[WorkflowHistory]
+    views: Mapping[str, RunView]
+    catalog: Catalog
+    converter: DataConverter
+    retried: Counter[tuple[str, str]]
+    agents: Counter[str] = field(default_factory=Counter)
+
+
+async def gather(client: Client, home: Path, people: People, catalog: Catalog) -> Evidence:
+    evidence = Evidence(ledger(home), [], set(), [], people.ended, catalog, client.data_converter, people.tries)
+    # Every run of a chain is listed, those that continued as new too.
+    async for found in client.list_workflows():
+        handle = client.get_workflow_handle(found.id, run_id=found.run_id)
+        history = await handle.fetch_history()
+        evidence.histories.append(history)
+        await _read(client, history, evidence)
+    return evidence
+
+
+async def _read(client: Client, history: WorkflowHistory, evidence: Evidence) -> None:
+    started = history.events[0].workflow_execution_started_event_attributes
+    chain = started.first_execution_run_id
+    ended = history.events[-1].event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED
+    if ended and started.workflow_type.name == AGENT_WORKFLOW:
+        evidence.agents[history.workflow_id] += 1
+    scheduled: dict[int, Completed] = {}
+    for event in history.events:
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            activity = await _scheduled(client, event, chain, history.workflow_id)
+            scheduled[event.event_id] = activity
+            if activity.key is not None:
+                evidence.scheduled.add(activity.key)
+        elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+            number = event.activity_task_completed_event_attributes.scheduled_event_id
+            evidence.completed.append(scheduled[number])
+
+
+async def _scheduled(client: Client, event: HistoryEvent, chain: str, workflow: str) -> Completed:
+    asked = event.activity_task_scheduled_event_attributes
+    name = asked.activity_type.name
+    key = None
+    if not name.startswith(ENGINE):
+        (call,) = await client.data_converter.decode([*asked.input.payloads], [ToolCall])
+        key = call.key
+    return Completed(chain, workflow, asked.activity_id, name, key)
+
+
+async def violations(evidence: Evidence) -> list[str]:
+    """Every promise that was broken, in words."""
+    return [
+        *_each_effect_once(evidence),
+        *_nothing_again(evidence),
+        *_undone_in_reverse(evidence),
+        *_no_task_failed(evidence),
+        *await _replays(evidence),
+    ]
+
+
+def _each_effect_once(evidence: Evidence) -> list[str]:
+    """Keys are those of the calls, so an effect under any other key is one too many; each completed write has one."""
+    counts = Counter(effect.key for effect in evidence.effects)
+    wrong = [f"{count} effects under {key}" for key, count in counts.items() if count > 1]
+    wrong += [f"an effect under {key}, which nobody asked for" for key in counts if key not in evidence.scheduled]
+    specs = evidence.catalog.specs
+    done = {
+        activity.key
+        for activity in evidence.completed
+        if activity.key and activity.type in specs and specs[activity.type].effect == "write"
+    }
+    return wrong + [f"{key} completed and has no effect" for key in done if key not in counts]
+
+
+def _nothing_again(evidence: Evidence) -> list[str]:
+    """Within a chain a tool's call completes once, and so does a turn of an agent; an agent that answered is not asked
+    the same anew, but when an operator says so."""
+    calls = Counter(
+        (activity.chain, activity.key or activity.id)
+        for activity in evidence.completed
+        if activity.key is not None or activity.type == "surefoot.call_model"
+    )
+    wrong = [f"{what} completed {count} times" for (_, what), count in calls.items() if count > 1]
+    for agent, count in evidence.agents.items():
+        retried = sum(times for (run, step), times in evidence.retried.items() if agent.startswith(f"{run}/{step}"))
+        if count > 1 + retried:
+            wrong.append(f"{agent} completed {count} times")
+    return wrong
+
+
+def _undone_in_reverse(evidence: Evidence) -> list[str]:
+    """Of a run that people or failures ended: what had an undo is undone, once, and nothing before what needed it."""
+    wrong: list[str] = []
+    of_run: dict[str, list[Effect]] = defaultdict(list)
+    for effect in evidence.effects:
+        of_run[effect.run].append(effect)
+    for run, view in evidence.views.items():
+        effects = of_run[run]
+        undone = [effect for effect in effects if effect.undone_by is not None]
+        if view.status == "completed":
+            wrong += [f"{effect.key} was undone, and {run} completed" for effect in undone]
+            continue
+        wrong += _left_over(evidence, view, effects)
+        wrong += _too_early(evidence, view, effects)
+    return wrong
+
+
+def _left_over(evidence: Evidence, view: RunView, effects: list[Effect]) -> list[str]:
+    undoable = {f"{view.run}/{step.id}" for step in view.steps if _step(evidence, view, step.id).get("undo")}
+    return [
+        f"{effect.key} was not undone, and {view.run} is {view.status}"
+        for effect in effects
+        if effect.key in undoable and effect.undone_by is None
+    ]
+
+
+def _too_early(evidence: Evidence, view: RunView, effects: list[Effect]) -> list[str]:
+    """Pairs of undone effects of which the later needed the earlier, undone in the order in which they were made."""
+    at = {effect.of: effect.sequence for effect in effects if effect.key != effect.of}
+    made = [effect for effect in effects if effect.key in at]
+    return [
+        f"{earlier.key} was undone before {later.key}, which needed it"
+        for earlier in made
+        for later in made
+        if _name(earlier.key) in _needs(evidence, view, _name(later.key)) and at[earlier.key] < at[later.key]
+    ]
+
+
+def _name(key: str) -> str:
+    """The step of a key, without its item: `accounts` of `run/accounts[1]`."""
+    return key.rpartition("/")[2].partition("[")[0]
+
+
+def _step(evidence: Evidence, view: RunView, name: str) -> dict[str, Any]:
+    step = evidence.catalog.definition(view.process).process.steps.get(name.partition("[")[0])
+    return step.model_dump() if step is not None else {}
+
+
+def _needs(evidence: Evidence, view: RunView, name: str) -> set[str]:
+    """All that a step of the process waits for, directly or through others."""
+    needed: set[str] = set()
+    pending = [name]
+    while pending:
+        for need in _step(evidence, view, pending.pop()).get("needs") or ():
+            if need not in needed:
+                needed.add(need)
+                pending.append(need)
+    return needed
+
+
+def _no_task_failed(evidence: Evidence) -> list[str]:
+    """Killed workers time out; what fails a task is a bug of ours."""
+    ours = {
+        WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR,
+        WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_WORKFLOW_WORKER_UNHANDLED_FAILURE,
+    }
+    return [
+        f"a task of {history.workflow_id} failed: {failed.failure.message}"
+        for history in evidence.histories
+        for event in history.events
+        if (failed := event.workflow_task_failed_event_attributes).cause in ours
+    ]
+
+
+async def _replays(evidence: Evidence) -> list[str]:
+    found = [await replayed(history, history.workflow_id, evidence.converter) for history in evidence.histories]
+    return [f"{each.workflow} does not replay: {each.problem}" for each in found if each.problem is not None]

@@ -1,0 +1,167 @@
+"""Everybody whom the sample processes ask: they decide, more than once, and remember what they were told."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal
+
+from temporalio.client import (
+    Client,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from contracts.events import PublishEvent
+from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, TASK_QUEUE, VIEW_QUERY
+from contracts.run import RunView, Waiting
+from runtime.topics import Topics
+
+Verdict = Literal["approve", "reject", "cancel"]
+
+PATIENCE = timedelta(seconds=15)
+"""For one answer; who got none asks again, with the same id."""
+GLIMPSE = timedelta(seconds=3)
+"""For a look at a run, of which a lost worker may be asked first."""
+GLANCE = 0.4
+"""Seconds between two looks at a run."""
+TRIES = 3
+"""Of an operator, before the run is aborted."""
+AT_ONCE = 3
+"""How often each decision is sent at the same time."""
+GONE = (RPCError, WorkflowQueryFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError)
+
+
+@dataclass
+class People:
+    """`verdicts`: by run; what is not named is approved. `acknowledged`: decisions that were answered with a receipt,
+    by run and step. `broken`: promises that were not kept, in words."""
+
+    client: Client
+    verdicts: Mapping[str, Verdict]
+    hurried: bool = False
+    kill: Any = None
+    acknowledged: list[tuple[str, str, str]] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    ended: dict[str, RunView] = field(default_factory=dict)
+    tries: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    async def attend(self, started: list[str]) -> None:
+        """Until these runs, and those that came of them, have ended, or a promise is broken."""
+        known: set[str] = set()
+        async with asyncio.TaskGroup() as tasks:
+            # A run that ended may have started others a moment ago.
+            while not self.broken:
+                fresh = {*started, *await self._found()} - known
+                if not fresh and known <= self.ended.keys():
+                    break
+                for run in fresh:
+                    tasks.create_task(self._accompany(run))
+                known |= fresh
+                await asyncio.sleep(GLANCE)
+
+    async def _accompany(self, run: str) -> None:
+        while run not in self.ended and not self.broken:
+            await self._attend(run)
+            await asyncio.sleep(GLANCE)
+
+    async def _found(self) -> list[str]:
+        try:
+            query = f"WorkflowType = '{PROCESS_WORKFLOW}'"
+            return [found.id async for found in self.client.list_workflows(query, rpc_timeout=PATIENCE)]
+        except GONE:
+            return []
+
+    async def _attend(self, run: str) -> None:
+        handle = self.client.get_workflow_handle(run)
+        with contextlib.suppress(*GONE):
+            view = await self._view(handle)
+            if view.ended is not None:
+                self.ended[run] = view
+                return
+            for waiting in view.waiting:
+                await self._answer(handle, waiting)
+            for incident in view.incidents:
+                tries = self.tries[run, incident.step] = self.tries[run, incident.step] + 1
+                action = "retry" if tries <= TRIES else "abort"
+                repair = {"step": incident.step, "action": action, "by": "user:tom", "reason": "as ever"}
+                await self._say(handle, REPAIR, repair)
+
+    async def _view(self, handle: WorkflowHandle[Any, Any]) -> RunView:
+        view: RunView = await handle.query(VIEW_QUERY, result_type=RunView, rpc_timeout=GLIMPSE)
+        return view
+
+    async def look(self, run: str) -> str:
+        """Where a run stands, in words."""
+        try:
+            view = await self._view(self.client.get_workflow_handle(run))
+        except GONE as error:
+            return f"it cannot be looked at: {error}"
+        return f"{view.status}, waits at {[each.step for each in view.waiting]}, incidents {view.incidents}"
+
+    async def _answer(self, handle: WorkflowHandle[Any, Any], waiting: Waiting) -> None:
+        verdict = self.verdicts.get(handle.id, "approve")
+        if verdict == "cancel" or (waiting.step == "arrived" and self._is_never_bought(handle.id)):
+            await self._say(handle, CANCEL, {"by": "user:hanna", "reason": "not wanted any more"})
+        elif waiting.kind == "event":
+            if waiting.step == "delivery":
+                await self._deliver(handle.id)
+        elif waiting.people:
+            await self._decide(handle, waiting, waiting.people[0], verdict)
+
+    async def _decide(self, handle: WorkflowHandle[Any, Any], waiting: Waiting, by: str, verdict: Verdict) -> None:
+        # The hash is of what is decided on, so that a changed plan is a new decision.
+        identity = f"{waiting.step}-{by}-{(waiting.hash or '')[:12]}"
+        decision = {"step": waiting.step, "decision": verdict, "by": by, "id": identity, "comment": "as seen"}
+        sent = asyncio.gather(*(self._say(handle, DECIDE, decision) for _ in range(AT_ONCE)))
+        if self.hurried and self.kill is not None:
+            self.hurried = False
+            await asyncio.sleep(0.02)
+            self.kill()
+        if not any(await sent):
+            return
+        self.acknowledged.append((handle.id, waiting.step, by))
+        view = await self._view(handle)
+        still = next((each for each in view.waiting if each.step == waiting.step and each.hash == waiting.hash), None)
+        votes = 1 if still is None else sum(vote.by == by for vote in still.votes)
+        if votes != 1:
+            self.broken.append(f"{handle.id}: {by} was told that {waiting.step} is decided; counted {votes} times")
+
+    async def _say(self, handle: WorkflowHandle[Any, Any], update: str, payload: dict[str, Any]) -> bool:
+        """Whether it was taken. Who is refused has lost nothing."""
+        try:
+            await handle.execute_update(update, payload, rpc_timeout=PATIENCE)
+        except WorkflowUpdateFailedError:
+            return False
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        return True
+
+    def _is_never_bought(self, order: str) -> bool:
+        watch = self.ended.get(f"stock-watch-{order}/short")
+        return watch is not None and watch.status != "completed"
+
+    async def _deliver(self, run: str) -> None:
+        """What the dock scans of a purchase, which is known by what the buyer was told."""
+        view = await self._view(self.client.get_workflow_handle(run))
+        bought = next(step.output for step in view.steps if step.id == "buy")
+        data = {"purchase": bought["id"], "quantity": bought["quantity"]}
+        event = PublishEvent(id=f"scan-{bought['id']}", topic="dock.delivery", data=data)
+        await Topics(self.client, TASK_QUEUE).publish(event)
+
+
+async def within(seconds: float, work: Awaitable[None]) -> bool:
+    """Whether it came to its end in that time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except TimeoutError:
+        return False
+    return True

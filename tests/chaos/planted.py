@@ -1,0 +1,85 @@
+"""Bugs that the fault tests must find: each is put into a worker's memory before it starts, and nowhere else."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import workflows.deciding
+import workflows.messages
+import workflows.undo
+from activities.tools.context import ActivityToolContext
+from contracts.decisions import Decision, Receipt
+from contracts.run import Snapshot
+from workflows.engine import Engine
+from workflows.plan import Node
+
+
+def key_made_of_the_attempt() -> None:
+    make = ActivityToolContext.__init__
+
+    def made(self: ActivityToolContext, *args: Any) -> None:
+        make(self, *args)
+        self.idempotency_key += f"#{self.attempt}"
+
+    ActivityToolContext.__init__ = made  # type: ignore[method-assign, assignment]
+
+
+def undo_in_the_order_of_completion() -> None:
+    earlier, begin = Node.predecessors, workflows.undo._Undoing.__init__
+    later: dict[Node, list[Node]] = {}
+
+    def turned_round(self: workflows.undo._Undoing, engine: Engine) -> None:
+        for node in engine.plan.walk():
+            for each in earlier(node):
+                later.setdefault(each, []).append(node)
+        begin(self, engine)
+
+    def predecessors(self: Node) -> Iterator[Node]:
+        yield from later.get(self, ())
+
+    workflows.undo._Undoing.__init__ = turned_round  # type: ignore[method-assign]
+    Node.predecessors = predecessors  # type: ignore[method-assign]
+
+
+def decision_acknowledged_before_it_is_counted() -> None:
+    count = workflows.deciding.decide
+    pending: list[asyncio.Task[None]] = []
+
+    async def later(engine: Engine, decision: Decision) -> None:
+        await asyncio.sleep(2)
+        if decision.step in engine.waiting:
+            count(engine, decision)
+            engine.touch()
+
+    def acknowledge(engine: Engine, decision: Decision) -> Receipt:
+        pending.append(asyncio.create_task(later(engine, decision)))
+        return Receipt(outcome="counted", status="waiting")
+
+    vars(workflows.messages)["decide"] = acknowledge
+
+
+def completed_step_again_after_continuing_as_new() -> None:
+    take = Engine.snapshot
+
+    def forgetful(self: Engine) -> Snapshot:
+        whole = take(self)
+        done = [record for record in whole.records if record.order is not None and "[" not in record.id]
+        last = max(done, key=lambda record: record.order or 0, default=None)
+        return whole.model_copy(update={"records": tuple(each for each in whole.records if each is not last)})
+
+    Engine.snapshot = forgetful  # type: ignore[method-assign]
+
+
+BUGS: dict[str, Callable[[], None]] = {
+    bug.__name__: bug
+    for bug in (
+        key_made_of_the_attempt,
+        undo_in_the_order_of_completion,
+        decision_acknowledged_before_it_is_counted,
+        completed_step_again_after_continuing_as_new,
+    )
+}
+
+
+def plant(name: str) -> None:
+    BUGS[name]()

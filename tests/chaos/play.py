@@ -1,0 +1,157 @@
+"""Plays a schedule in a world of its own, and says which promises were broken."""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from contracts.faults import Faults
+from contracts.names import PROCESS_WORKFLOW, TASK_QUEUE
+from contracts.run import RunView
+from runtime.catalog import Catalog
+from tests.business import eventually
+from tests.chaos.invariants import Completed, gather, ledger, violations
+from tests.chaos.nursery import CONTINUE_AFTER, Nursery
+from tests.chaos.people import People, within
+from tests.chaos.schedule import Schedule, Shock, Start
+from tests.chaos.world import World, open_world
+
+STORM = 45.0
+"""Seconds after which all that is broken is mended, if the runs have not ended by then."""
+HEALED_WITHIN = 60.0
+"""Seconds after that in which every run has ended."""
+
+SOON = 40
+"""Events after which hasty runs are to continue as new."""
+
+
+@dataclass
+class Played:
+    """`struck`: the runs that saw a fault, of `runs`, which were started; `views`: at the end, of those that came of
+    them too."""
+
+    schedule: Schedule
+    broken: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    runs: list[str] = field(default_factory=list)
+    struck: set[str] = field(default_factory=set)
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    completed: list[Completed] = field(default_factory=list)
+    views: Mapping[str, RunView] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What all worlds share: workers to be born, a model endpoint's address, the sample processes."""
+
+    nursery: Nursery
+    endpoint: str
+    catalog: Catalog
+
+    def environment(self, schedule: Schedule, faults: Faults | None) -> dict[str, str]:
+        """Of a worker. The model's breaker is asked for often, so that a bad day of it does not outlast the test."""
+        alias = f'{{"model": "m", "base_url": "{self.endpoint}", "answer_by": "schema", "probe_every": "1s"}}'
+        made = {"SUREFOOT_MODELS": f'{{"default": {alias}}}'}
+        made |= {CONTINUE_AFTER: f"{SOON}"} if schedule.hasty else {}
+        return made | ({"SUREFOOT_FAULTS": faults.model_dump_json()} if faults is not None else {})
+
+
+async def play(
+    stage: Stage, schedule: Schedule, home: Path, planted: str | None = None, awaited: Iterable[str] = ()
+) -> Played:
+    """`planted`: the bug of its workers. `awaited`: runs that come of those that are started."""
+    played = Played(schedule, runs=[start.run for start in schedule.starts])
+    began = time.monotonic()
+    async with open_world(home, stage.nursery, stage.environment(schedule, schedule.faults), planted) as world:
+        client = await world.client()
+        verdicts = {start.run: start.verdict for start in schedule.starts}
+        people = People(client, verdicts, hurried=schedule.hurried, kill=world.kill_worker)
+        for start in schedule.starts:
+            await _start(client, start)
+        shocks = asyncio.create_task(_shocks(world, schedule.shocks, people, played))
+        attending = asyncio.create_task(people.attend([*played.runs, *awaited]))
+        await asyncio.wait([attending], timeout=STORM)
+        await _end(shocks)
+        if not attending.done():
+            await world.replace_workers(stage.environment(schedule, None))
+        if not await within(HEALED_WITHIN, attending):
+            played.broken += await _stuck(client, people)
+        played.faults = world.faults()
+        played.struck |= {run for run in played.runs for _, place in played.faults if place.startswith(f"{run}/")}
+        played.broken += people.broken
+        evidence = await gather(client, home, people, stage.catalog)
+        played.completed, played.views = evidence.completed, evidence.views
+        played.broken += await violations(evidence)
+    played.seconds = time.monotonic() - began
+    return played
+
+
+async def _start(client: Client, start: Start) -> None:
+    """Started once, however often it is tried: what the server accepted is there."""
+    payload = {"process": start.process, "input": start.input, "started_by": "user:hanna"}
+
+    async def accepted() -> bool:
+        try:
+            await client.start_workflow(PROCESS_WORKFLOW, payload, id=start.run, task_queue=TASK_QUEUE)
+        except WorkflowAlreadyStartedError:
+            return True
+        except RPCError:
+            return False
+        return True
+
+    await eventually(accepted, bool)
+
+
+async def _shocks(world: World, shocks: tuple[Shock, ...], people: People, played: Played) -> None:
+    for shock in sorted(shocks, key=lambda each: each.effects):
+        while len(ledger(world.home)) < shock.effects:
+            await asyncio.sleep(0.2)
+        played.struck |= {run for run in played.runs if run not in people.ended}
+        if shock.blow in ("server killed", "both killed"):
+            world.kill_server()
+        if shock.blow in ("worker killed", "both killed"):
+            world.kill_worker()
+        if shock.blow == "worker stopped":
+            await world.stop_for_a_while()
+
+
+async def _end(task: "asyncio.Task[Any]") -> None:
+    """A blow that was not struck by now is not struck any more."""
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def _stuck(client: Client, people: People) -> list[str]:
+    """Runs that have not ended, with what holds them up."""
+    found: list[str] = []
+    async for run in client.list_workflows("WorkflowType = 'Process' AND ExecutionStatus = 'Running'"):
+        described = await client.get_workflow_handle(run.id).describe()
+        pending = [
+            f"{each.activity_id} attempt {each.attempt}: {each.last_failure.message}"
+            for each in described.raw_description.pending_activities
+        ]
+        waits = await people.look(run.id)
+        found.append(f"{run.id} has not ended {HEALED_WITHIN:.0f} s after all was mended; {waits}; pending: {pending}")
+    return found or [f"not all runs were seen to end, which did: {sorted(people.ended)}"]
+
+
+def report(played: Played) -> str:
+    lines = [str(played.schedule), *(f"  made: {fault} {place}" for fault, place in played.faults)]
+    lines += [f"  BROKEN: {each}" for each in played.broken]
+    return "\n".join((*lines, f"again: make chaos SEED={played.schedule.seed}"))
+
+
+def wanted_seeds(environment: Mapping[str, str] = os.environ) -> list[int]:
+    """`CHAOS_SEEDS`: `7`, `1-50` or `3,9,20-30`."""
+    seeds: list[int] = []
+    for part in environment.get("CHAOS_SEEDS", "1-50").split(","):
+        first, _, last = part.partition("-")
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds

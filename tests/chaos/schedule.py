@@ -1,0 +1,150 @@
+"""What happens under a seed: which runs are started, which faults their worker makes, which blows fall."""
+
+import json
+import random
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from contracts.faults import Faults, ModelFaults
+from tests.chaos.people import Verdict
+
+Blow = Literal["worker killed", "worker stopped", "server killed", "both killed"]
+
+INPUTS: dict[str, list[dict[str, Any]]] = {
+    "employee-onboarding": [
+        {"name": "Nadia Okafor", "role": "data engineer", "start_date": "2026-12-01", "manager": "Mia Tanaka"},
+        {
+            "name": "Jo Li",
+            "role": "accountant",
+            "start_date": "2026-12-01",
+            "manager": "Mia Tanaka",
+            "systems": ["erp"],
+        },
+    ],
+    "invoice-approval": [
+        {"invoice_id": "INV-2041", "amount": 1840, "supplier": "Nordwind GmbH"},
+        {"invoice_id": "INV-2042", "amount": 420, "supplier": "Halden Office"},
+        {"invoice_id": "INV-2043", "amount": 760, "supplier": "Quickparts Ltd"},
+        {"invoice_id": "INV-2044", "amount": 5200, "supplier": "Murkwater Trading"},
+        {"invoice_id": "INV-2045", "amount": 68000, "supplier": "Nordwind GmbH"},
+    ],
+    "supplier-onboarding": [
+        {
+            "supplier": "Kestrel Components",
+            "country": "SI",
+            "iban": "SI56191000000123438",
+            "volume": 180000,
+            "contact": "sales@kestrel.example",
+        },
+        {
+            "supplier": "Alpenrad GmbH",
+            "country": "DE",
+            "iban": "DE89370400440532013000",
+            "volume": 240000,
+            "contact": "info@alpenrad.example",
+        },
+    ],
+    "order-desk": [{"order": "W-5001"}, {"order": "W-5002"}, {"order": "W-5003"}],
+    "budget-planning": [{"year": 2027, "total": 1060000}],
+}
+"""The first of each takes the longest way. The other sample processes are started by what these say."""
+
+PLACES = {
+    "employee-onboarding": ["record", "training[1]", "accounts[0]", "hardware", "welcome", "equipment/turn-2"],
+    "invoice-approval": ["order", "pay", "audit/turn-1", "audit/1.1-erp.read_supplier"],
+    "supplier-onboarding": ["checks.record", "checks.account", "activate", "checks/plan-1.1/turn-1", "welcome"],
+    "order-desk": ["reserve", "ship", "short", "carrier/turn-1", "shipped"],
+    "budget-planning": ["budgets[0]", "budgets[2]", "round#1.sales/3.1-state.put", "announce"],
+}
+"""Activities that a run of the process is sure to come to, or nearly so."""
+UNDONE = {
+    "employee-onboarding": ["record", "accounts[0]", "training[1]"],
+    "invoice-approval": ["pay"],
+    "supplier-onboarding": ["checks.account", "checks.record"],
+    "order-desk": ["reserve"],
+    "budget-planning": [],
+}
+"""Steps whose effect is taken back when people say no."""
+
+
+@dataclass(frozen=True)
+class Start:
+    process: str
+    run: str
+    input: dict[str, Any]
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Shock:
+    """A blow once the ledger has so many effects, or there is nothing more to wait for."""
+
+    blow: Blow
+    effects: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`hurried`: the worker is killed while it takes a decision. `hasty`: runs are to continue as new soon."""
+
+    seed: int
+    starts: tuple[Start, ...]
+    faults: Faults
+    shocks: tuple[Shock, ...]
+    hurried: bool
+    hasty: bool
+
+    @classmethod
+    def of(cls, seed: int) -> "Schedule":
+        dice = random.Random(seed)  # noqa: S311 - the same again for the same seed is what it is for
+        processes = dice.choices([*INPUTS], weights=[4, 5, 4, 3, 1], k=2)
+        starts = tuple(_start(dice, process, number) for number, process in enumerate(processes))
+        places = tuple(place for start in starts for place in _places(dice, start))
+        blows: list[Blow] = ["worker killed", "worker stopped", "server killed", "both killed"]
+        kinds = dice.choices(blows, weights=[3, 2, 2, 1], k=dice.randint(1, 2))
+        return cls(
+            seed=seed,
+            starts=starts,
+            faults=Faults(
+                namespace="default",
+                seed=seed,
+                late=dice.choice([0, 0.1]),
+                longest=dice.choice(["1s", "3s"]),
+                lost=dice.choice([0, 0.1]),
+                at=places,
+                model=_bad_day(dice),
+            ),
+            shocks=tuple(Shock(kind, dice.randint(0, 8)) for kind in kinds),
+            hurried=dice.random() < 0.4,
+            hasty=dice.random() < 0.5,
+        )
+
+    def __str__(self) -> str:
+        lines = [f"seed {self.seed}: {self.faults}"]
+        lines += [f"  {start.run} {json.dumps(start.input)}: people {start.verdict}" for start in self.starts]
+        lines += [f"  worker dies or loses its answer at {place}" for place in self.faults.at]
+        lines += [f"  {shock.blow} after {shock.effects} effects" for shock in self.shocks]
+        lines += ["  worker killed while it takes a decision"] if self.hurried else []
+        lines += ["  runs continue as new every now and then"] if self.hasty else []
+        return "\n".join(lines)
+
+
+def _start(dice: random.Random, process: str, number: int) -> Start:
+    verdicts: list[Verdict] = ["approve", "reject", "cancel"]
+    verdict = dice.choices(verdicts, weights=[6, 2, 2])[0]
+    return Start(process, f"{process}-{number}", dice.choice(INPUTS[process]), verdict)
+
+
+def _places(dice: random.Random, start: Start) -> list[str]:
+    chosen = dice.sample(PLACES[start.process], k=2)
+    places = [f"{start.run}/{place}:{dice.choice(['before', 'between', 'after', 'between'])}" for place in chosen]
+    if start.verdict != "approve":
+        undone = UNDONE[start.process][: dice.randint(0, 2)]
+        places += [f"{start.run}/{step}:undo:{dice.choice(['before', 'between', 'after'])}" for step in undone]
+    return places
+
+
+def _bad_day(dice: random.Random) -> ModelFaults:
+    """Two of the faults of an endpoint, each for a tenth of the requests."""
+    kinds = dice.sample(["busy", "down", "garbage", "cut", "huge", "refusing", "slow"], k=2)
+    return ModelFaults.model_validate(dict.fromkeys(kinds, 0.15))
