@@ -13,7 +13,7 @@ import temporalio.bridge
 import yaml
 
 from contracts.metrics import METRICS
-from tests.deploy.files import DEPLOY, SERVICES
+from tests.deploy.files import DEPLOY, ROOT, SERVICES
 
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "dashboards" / "surefoot.json").read_text())
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
@@ -63,6 +63,13 @@ def test_only_what_is_measured_is_asked_for() -> None:
     }
     assert len(names) > 8
     assert [name for name in names if name.encode() not in library] == []
+
+
+def test_the_page_has_every_metric_with_its_labels() -> None:
+    page = (ROOT / "docs" / "cluster.md").read_text()
+    rows = re.findall(r"^\| `(surefoot_\w+)` \| \w+ \| (.*?) \|", page, re.M)
+    named = {name: set(re.findall(r"\w+", labels)) for name, labels in rows}
+    assert named == {metric.exported: set(metric.labels) for metric in METRICS}
 
 
 def test_what_is_watched_is_a_service_of_the_compose_file() -> None:

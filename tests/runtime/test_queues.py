@@ -126,8 +126,9 @@ def test_without_roles_a_worker_takes_all_there_is(settings: Settings) -> None:
 
 
 def test_a_role_without_a_queue_and_slots_of_no_queue_are_refused() -> None:
+    models: Role = "models"
     with pytest.raises(SettingsInvalid, match=r"--only models: queues\.models is not set"):
-        polled(Settings(), ("models",))
+        polled(Settings(), (models,))
     with pytest.raises(SettingsInvalid, match=r"queues\.slots: nothing is on queue 'other'; there are surefoot"):
         polled(Settings(queues=QueueSettings(slots={"other": 5})))
 
