@@ -8,7 +8,7 @@ GROUPS = {
     "Runs": ("demo", "run", "status", "list", "log", "event"),
     "Deciding": ("inbox", "approve", "reject", "withdraw", "claim", "release", "delegate", "comment", "link"),
     "Operating": ("incidents", "repair", "pause", "resume", "note", "cancel", "rerun", "models", "notices", "people"),
-    "Processes and tools": ("validate", "graph", "tools"),
+    "Processes and tools": ("validate", "graph", "tools", "eval"),
     "Releases": ("replay", "deploy", "migrate"),
     "Servers": ("serve", "codec"),
 }

@@ -126,6 +126,7 @@ async def test_without_recording_or_model_it_is_said_what_to_do(folder: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.usefixtures("recorded")
 def test_the_command_accepts_and_tells_what_is_worse_by_its_exit_status(folder: Path) -> None:
     (folder / BASELINE_FILE).unlink()
