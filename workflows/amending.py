@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from language.schema import violations
     from workflows.calls import Call, call_engine
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.nodes import Node
     from workflows.planning import BUILT_IN_PLANNER
     from workflows.steps.wait import due
 

@@ -25,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.calls import Call, call_engine
     from workflows.electorate import live_claims
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.nodes import Node
     from workflows.seats import Seating
 
 

@@ -8,7 +8,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from contracts.run import RunStatus, StepStatus
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.nodes import Node
     from workflows.seats import Seating
     from workflows.standing_in import waiting_for
     from workflows.titles import title_of

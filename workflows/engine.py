@@ -24,8 +24,9 @@ with workflow.unsafe.imports_passed_through():
     from language.schema import violations
     from workflows.ends import Ending, Known
     from workflows.evaluating import Evaluating
+    from workflows.nodes import Node, Scope
     from workflows.pausing import Pausing
-    from workflows.plan import Node, Plan, Scope
+    from workflows.plan import Plan
     from workflows.record import Record
     from workflows.shares import Share
     from workflows.state import SharedState

@@ -9,7 +9,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
     from contracts.run import Definition, RunRequest
     from language import expressions
-    from workflows.plan import Node, Plan, Scope
+    from workflows.nodes import Node, Scope
+    from workflows.plan import Plan
     from workflows.state import SharedState
 
 

@@ -10,7 +10,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.amending import amendment
     from workflows.ends import Ending, Known
     from workflows.engine import Engine
-    from workflows.plan import Node, stand_in
+    from workflows.nodes import Node
+    from workflows.plan import stand_in
     from workflows.standing_in import stand_in_of
 
 

@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.process import AgentStep, EmitStep, ProcessStep, Saved, ToolStep
     from language.expressions import as_text
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.nodes import Node
     from workflows.repairing import output_schemas, possible
     from workflows.standing_in import after, stand_ins, waiting_for
     from workflows.titles import title_of

@@ -17,7 +17,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.state import StateEntry
     from language.schema import violations
     from workflows.engine import Engine
-    from workflows.plan import Node, Plan, Scope
+    from workflows.nodes import Node, Scope
+    from workflows.plan import Plan
 
 HOW = frozenset({"description", "retry", "timeout", "deadline", "priority"})
 """Keys that say how a step is carried out, and not what it does; they may change also of one that has begun."""

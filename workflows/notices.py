@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.electorate import acting_deputies, candidates
     from workflows.engine import Engine
     from workflows.incidents import incidents
-    from workflows.plan import Node
+    from workflows.nodes import Node
 
 TRIED_FOR = timedelta(days=1)
 """After the event. What is not delivered by then is a dead letter."""

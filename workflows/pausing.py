@@ -3,7 +3,7 @@
 import asyncio
 
 from contracts.incidents import Paused
-from workflows.plan import Node
+from workflows.nodes import Node
 
 
 class Pausing:

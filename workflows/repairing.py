@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.calls import Call, call_engine
     from workflows.ends import Ending
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.nodes import Node
     from workflows.standing_in import stand_in_of, stand_ins
 
 TAKES_VALUE = frozenset({"amend", "complete", "fallback", "abort"})

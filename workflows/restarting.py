@@ -14,7 +14,8 @@ from contracts.plain import some
 from contracts.process import AgentStep, EmitStep, ProcessStep, StateStep, ToolStep
 from contracts.run import IDLE, Definition, Snapshot, StepRecord
 from contracts.tools import PROCESS_PREFIX, granted
-from workflows.plan import Node, Plan
+from workflows.nodes import Node
+from workflows.plan import Plan
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from contracts.base import Json
 from contracts.errors import Refused
-from workflows.plan import Node, Plan
+from workflows.nodes import Node
+from workflows.plan import Plan
 
 
 def after(node: Node) -> set[Node]:

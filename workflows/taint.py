@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.tools import ToolSpec
     from language import expressions
     from workflows.engine import Engine
-    from workflows.plan import Node, Scope
+    from workflows.nodes import Node, Scope
 
 
 def is_tainted(engine: Engine, node: Node, *values: Json) -> bool:

@@ -7,7 +7,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.process import ApprovalStep, GroupStep, StateStep, Step, WaitStep
     from language.expressions import as_text
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.nodes import Node
 
 
 def title(step: Step) -> str:

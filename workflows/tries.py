@@ -4,7 +4,7 @@ from datetime import datetime
 
 from contracts.errors import ErrorInfo
 from contracts.incidents import Tried
-from workflows.plan import Node
+from workflows.nodes import Node
 
 
 def tried(node: Node, error: ErrorInfo, now: datetime) -> Tried:

@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.tools import ToolCall
     from workflows.calls import Call, call_tool
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.nodes import Node
 
 
 def undo_calls(engine: Engine, node: Node) -> tuple[UndoCall, ...]:

@@ -32,7 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.engine import Engine
     from workflows.gauges import history
     from workflows.incidents import incidents, saved
-    from workflows.plan import Node
+    from workflows.nodes import Node
     from workflows.seats import Seating, filled_by
     from workflows.titles import title, title_of
     from workflows.undo import undo_calls

@@ -11,7 +11,7 @@ from activities.tools.context import ActivityToolContext
 from contracts.decisions import Decision, Receipt
 from contracts.run import Snapshot
 from workflows.engine import Engine
-from workflows.plan import Node
+from workflows.nodes import Node
 
 
 def key_made_of_the_attempt() -> None:

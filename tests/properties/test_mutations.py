@@ -11,7 +11,8 @@ import workflows.undo
 from tests.properties.rig import open_rig
 from tests.properties.search import drawn, results
 from workflows.engine import Engine
-from workflows.plan import Node, Plan, Scope
+from workflows.nodes import Node, Scope
+from workflows.plan import Plan
 
 SEED = 0
 PLANS = 100

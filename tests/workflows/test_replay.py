@@ -10,7 +10,7 @@ from cli.replay import read_history, replayed
 from runtime.client import data_converter
 from runtime.settings import Settings
 from workflows.engine import Engine
-from workflows.plan import Scope
+from workflows.nodes import Scope
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "histories"

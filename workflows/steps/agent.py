@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.calls import summary
     from workflows.children import failure_of, taken
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.nodes import Node
     from workflows.steps.approval import approved
     from workflows.steps.asks import withdraw_all
     from workflows.steps.budget import leased, settle

@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.electorate import Users, check_reachable, names_to_resolve, resolved
     from workflows.ends import Ending
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.nodes import Node
     from workflows.steps.common import deadline_of
 
 PATIENT = Retry(attempts=60)

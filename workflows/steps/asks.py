@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.names import ANSWER_SIGNAL
     from contracts.record import ENGINE as BY_ITSELF
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.nodes import Node
     from workflows.steps.approval import ask_people, decision_of, stop_as_rejected
 
 

@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.agent.limits import WARN_AT
     from workflows.engine import Engine
     from workflows.messages import readable
-    from workflows.plan import Node
+    from workflows.nodes import Node
     from workflows.shares import Share, lacking, left, lend
     from workflows.steps.common import add_notes
 

@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.calls import Call
     from workflows.children import meaning
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.nodes import Node
 
 
 def arguments(engine: Engine, node: Node) -> dict[str, Json]:

@@ -25,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from language.expressions import as_text
     from workflows.calls import Call, call_engine, summary
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.nodes import Node
     from workflows.steps.common import arguments, call_of, deadline_of, idempotency_key
     from workflows.taint import is_tainted
 

@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from language.expressions import as_text
     from workflows.calls import Call, call_engine
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.nodes import Node
     from workflows.steps.agent import ask_agent
     from workflows.steps.approval import ask_people, stop_as_rejected
     from workflows.steps.common import arguments

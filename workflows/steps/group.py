@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from language.expressions import as_text
     from workflows.calls import summary
     from workflows.engine import Engine
-    from workflows.plan import Node, Scope
+    from workflows.nodes import Node, Scope
     from workflows.steps.common import add_notes, deadline_of
 
 MAX_ITEMS = 10_000

@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.calls import Call, call_engine, summary
     from workflows.children import ADOPTED_RUN_TIMEOUT, taken, usage_of, was_tainted
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.nodes import Node
     from workflows.steps.common import add_usage, arguments, child_error, deadline_of
     from workflows.taint import is_tainted
 

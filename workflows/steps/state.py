@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.process import StateStep
     from language.expressions import as_text
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.nodes import Node
     from workflows.taint import is_tainted
 
 

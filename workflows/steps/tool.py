@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from language.expressions import as_text
     from workflows.calls import call_tool
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.nodes import Node
     from workflows.steps.approval import approved
     from workflows.steps.common import arguments, call_of, idempotency_key
     from workflows.taint import check_call

@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from language.expressions import as_text
     from workflows.calls import summary
     from workflows.engine import Engine
-    from workflows.plan import Node
+    from workflows.nodes import Node
     from workflows.steps.common import deadline_of
 
 

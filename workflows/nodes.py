@@ -1,0 +1,242 @@
+"""What a run's plan is made of while it runs: scopes of nodes, and who waits for whom.
+
+A node is a step in one scope, one item of a `for_each`, one round of a `repeat`, or what an agent asks people. Each
+knows how many of its needs are unsettled, so that settling a step costs the number of steps that need it, whatever the
+size of the plan.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from contracts.ballot import ApprovalState
+from contracts.base import Json
+from contracts.decisions import Repair
+from contracts.effects import UndoCall
+from contracts.errors import ErrorInfo
+from contracts.process import GoalStep, GroupStep, Step
+from contracts.run import IDLE, SETTLED, StepRecord
+
+OnChange = Callable[[StepRecord | None, StepRecord, str | None], None]
+"""Told of every step that comes to another status: what it was, None when it had not begun; what it is; and who
+ordered that, None when nobody did."""
+
+
+@dataclass(eq=False)
+class Scope:
+    """The steps that see each other by name: a run's, a group's or a plan's; or the items or rounds of one step.
+
+    `failure`: one of them failed, and its owner is to deal with it.
+    """
+
+    prefix: str
+    parent: "Scope | None" = None
+    owner: "Node | None" = None
+    names: Mapping[str, Json] = field(default_factory=dict)
+    nodes: "dict[str, Node]" = field(default_factory=dict)
+    unsettled: int = 0
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    failure: ErrorInfo | None = None
+
+    def find(self, name: str) -> "Node | None":
+        """The step of this name here, else outward."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.nodes:
+                return scope.nodes[name]
+            scope = scope.parent
+        return None
+
+    def visible_names(self) -> dict[str, Json]:
+        """`item` and `index` as seen from here; the innermost `for_each` wins."""
+        outer = self.parent.visible_names() if self.parent else {}
+        return {**outer, **self.names}
+
+    async def until_settled(self) -> None:
+        """Until every node has settled, those too that a change of the plan adds; or one has failed for the owner."""
+        while self.unsettled and self.failure is None:
+            await self.settled.wait()
+
+    def recount(self) -> None:
+        """How many are to settle, before they are started."""
+        self.failure = None
+        self.unsettled = sum(not node.is_settled for node in self.nodes.values())
+        if self.unsettled:
+            self.settled.clear()
+        else:
+            self.settled.set()
+
+
+@dataclass(eq=False)
+class Node:
+    """A step at run time. `record` is its only state that outlives a continue-as-new.
+
+    `scope` is where its names are looked up, `holder` who counts on it: of a step they are the same. `undoing`:
+    the call by which its effect is being taken back.
+    """
+
+    id: str
+    step: Step
+    scope: Scope
+    holder: Scope
+    saved: StepRecord | None = None
+    role: Literal["step", "item", "round", "ask"] = "step"
+    needs: "tuple[Node, ...]" = ()
+    dependents: "list[Node]" = field(default_factory=list)
+    missing: int = 0
+    arrived: int = 0
+    fallback: "Node | None" = None
+    stands_in_for: "Node | None" = None
+    previous: "Node | None" = None
+    inner: Scope | None = None
+    asks: Scope | None = None
+    dropped: bool = False
+    has_begun: bool = False
+    undoing: UndoCall | None = None
+    is_taken_back: bool = False
+    task: asyncio.Task[None] | None = None
+    interruptible: bool = True
+    rows: tuple[StepRecord, str] | None = None
+    on_change: OnChange | None = None
+
+    # Made when first asked for: a plan of ten thousand nodes is made in one workflow task.
+    @property
+    def record(self) -> StepRecord:
+        if self.saved is None:
+            self.saved = StepRecord(id=self.id, kind=self.step.kind)
+        return self.saved
+
+    @cached_property
+    def done(self) -> asyncio.Event:
+        return asyncio.Event()
+
+    @cached_property
+    def repairs(self) -> "asyncio.Queue[Repair]":
+        return asyncio.Queue()
+
+    @property
+    def is_settled(self) -> bool:
+        return self.saved is not None and self.saved.status in SETTLED
+
+    @property
+    def is_at_work(self) -> bool:
+        return self.task is not None and not self.task.done()
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether a fresh start of the run would make the same record."""
+        record = self.saved
+        if record is None:
+            return True
+        changed = record.amended or record.tries or record.called or record.asked or record.ask or record.repaired
+        is_of_rerun = record.redone > 0 or record.resumes is not None
+        return record.status == "pending" and not changed and not is_of_rerun
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is still to start, so that what it is going to do can be changed."""
+        return not self.has_begun and (self.saved is None or self.saved.status == "pending")
+
+    @property
+    def has_items(self) -> bool:
+        return self.step.for_each is not None and self.role == "step"
+
+    @property
+    def has_rounds(self) -> bool:
+        return self.step.repeat is not None and self.role != "round" and not self.has_items
+
+    @property
+    def is_goal(self) -> bool:
+        """Whether a plan is made for it; of a goal with items or rounds, one is made for each of those."""
+        return isinstance(self.step, GoalStep) and not self.has_items and not self.has_rounds
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it does something itself, rather than hold other steps."""
+        return not (isinstance(self.step, GroupStep | GoalStep) or self.has_items or self.has_rounds)
+
+    @property
+    def action(self) -> str:
+        """What its kind of step does, by name."""
+        return "ask" if self.role == "ask" else self.step.kind
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can start: enough of its needs have settled, and it is no fallback that nobody called."""
+        if self.stands_in_for is not None and not self.record.called:
+            return False
+        if not self.missing:
+            return True
+        join = self.step.join
+        return join != "all" and self.arrived >= (1 if join == "any" else join)
+
+    @property
+    def approval(self) -> ApprovalState:
+        """The open approval.
+
+        Raises:
+            LookupError: the node has none; only steps that ask people have one, once they started.
+        """
+        if self.record.approval is None:
+            raise LookupError(f"{self.id} has no open approval")
+        return self.record.approval
+
+    def update(self, **changes: Any) -> None:
+        before = self.saved
+        self.saved = self.record.model_copy(update=changes)
+        if self.on_change is not None and self.saved.status != (before.status if before else "pending"):
+            self.on_change(before, self.saved, changes.get("by"))
+
+    def start_afresh(self, **changes: Any) -> None:
+        """Back to where it has not begun: its deadline and its waits begin again. What holds others stays open."""
+        self.has_begun = False
+        status = "pending" if self.inner is None else "running"
+        self.update(**{"status": status, "error": None, "started": None, "until": None, "event": None, **changes})
+
+    def need_settled(self, need: "Node") -> None:
+        self.missing -= 1
+        self.arrived += need.record.status not in IDLE
+
+    def view(self) -> Json:
+        """What `steps.ID` is in an expression."""
+        return {"output": self.record.output, "status": self.record.status}
+
+    def inside(self) -> "Iterator[Node]":
+        """The nodes directly inside: a group's or plan's steps, items of a `for_each`, rounds of a `repeat`, asks."""
+        if self.inner is not None:
+            yield from self.inner.nodes.values()
+        if self.asks is not None:
+            yield from self.asks.nodes.values()
+
+    def all_inside(self) -> "Iterator[Node]":
+        """All nodes inside, outer before inner."""
+        for node in self.inside():
+            yield node
+            yield from node.all_inside()
+
+    def predecessors(self) -> "Iterator[Node]":
+        """What must have been before this: its needs and its group's, what is inside it, the round before."""
+        yield from self.inside()
+        if self.fallback is not None:
+            yield self.fallback
+        if self.previous is not None:
+            yield self.previous
+        node: Node | None = self
+        while node is not None:
+            yield from (need for need in node.needs if not node._started_before(need))
+            node = node.scope.owner
+
+    def _started_before(self, need: "Node") -> bool:
+        """Whether it did not wait for one of its needs, which its `join` allows."""
+        started = self.saved.started if self.saved else None
+        ended = need.saved.ended if need.saved else None
+        return self.step.join != "all" and started is not None and ended is not None and started < ended
+
+    def goal(self) -> "Node | None":
+        """The goal whose plan this step is in, if any; the innermost."""
+        owner = self.scope.owner
+        while owner is not None and not owner.is_goal:
+            owner = owner.scope.owner
+        return owner
