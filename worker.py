@@ -5,13 +5,14 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
+import httpx2
 from rich.console import Console
-from temporalio.worker import Worker
+from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from activities.boards.opening import open_board as board_of
 from activities.conversations import ConversationStore
@@ -42,15 +43,18 @@ from contracts.board import BoardStore
 from contracts.directory import PeopleDirectory
 from contracts.errors import ServerUnreachable, SettingsInvalid, SurefootError
 from contracts.notices import NoticeDesk, SendNotice
+from contracts.queues import DEFAULT_SLOTS, Role
 from contracts.record import RecordStore
 from contracts.settings import describe_model
 from contracts.state import state_tools
 from runtime.catalog import Catalog
 from runtime.client import Connection, connect, conversation_retention, ensure_search_attributes, is_configured
+from runtime.counting import counting_runs
 from runtime.health import health, measuring
 from runtime.keys import Keys
 from runtime.links import Links
 from runtime.logging import configure_logging, log_what_the_sdk_says
+from runtime.queues import OntoQueues, Polled, polled
 from runtime.redaction import without_shapes
 from runtime.release import build_id, deployment
 from runtime.sandbox import patient, workflow_runner
@@ -60,19 +64,29 @@ from runtime.topics import Topics
 from runtime.triggers import keep_triggers
 from workflows.registered import RELEASED_WORKFLOWS, WORKFLOWS
 
-MAX_ACTIVITIES = 200
+Transport = Callable[[], httpx2.AsyncBaseTransport]
+
 GRACE = timedelta(seconds=20)
 """How long activities may go on after the worker was told to stop; those that do not end are tried again elsewhere."""
 
 
 @asynccontextmanager
-async def running_worker(settings: Settings, connection: Connection, catalog: Catalog) -> AsyncIterator[Worker]:
-    """A worker at work for the length of the block; then it drains.
+async def running_worker(
+    settings: Settings,
+    connection: Connection,
+    catalog: Catalog,
+    roles: Collection[Role] = (),
+    *,
+    transport: Transport | None = None,
+) -> AsyncIterator[None]:
+    """A worker at work for the length of the block; then it drains. `roles`: what it takes work of; without any, all.
+    `transport`: what carries requests to models.
 
     Raises:
         SettingsInvalid: search attributes are missing on the server and we may not add them; the directory of people
-            does not hold.
+            does not hold; a role has no queue.
     """
+    queues = polled(settings, roles)
     # Tools find the folder there too, wherever it was set.
     os.environ["SUREFOOT_HOME"] = str(settings.home)
     directory = open_directory(settings.people, os.environ, settings.egress.proxy)
@@ -102,25 +116,15 @@ async def running_worker(settings: Settings, connection: Connection, catalog: Ca
         api=settings.model_api,
         board=board,
         foreign=catalog.foreign,
-        transport=(lambda: FaultyTransport(dice)) if dice is not None else None,
+        transport=transport or ((lambda: FaultyTransport(dice)) if dice is not None else None),
     )
     connectors = Connectors(settings.egress)
     try:
-        worker = Worker(
-            connection.client,
-            task_queue=settings.task_queue,
-            workflows=RELEASED_WORKFLOWS if settings.deployment else WORKFLOWS,
-            activities=activities(settings, connection, catalog, conversations, records, models, connectors, notifier),
-            workflow_runner=workflow_runner(),
-            interceptors=[FaultPoints(dice)] if dice else [],
-            max_concurrent_activities=MAX_ACTIVITIES,
-            max_eager_activity_reservations_per_workflow_task=MAX_ACTIVITIES,
-            max_heartbeat_throttle_interval=timedelta(seconds=LIVE_SECONDS),
-            graceful_shutdown_timeout=GRACE,
-            deployment_config=deployment(settings),
-        )
-        async with patient(worker):
-            yield worker
+        work = activities(settings, connection, catalog, conversations, records, models, connectors, notifier)
+        async with AsyncExitStack() as stack:
+            for each in queues:
+                await stack.enter_async_context(patient(worker_of(each, settings, connection, work, dice)))
+            yield
     finally:
         await notifier.close()
         await directory.close()
@@ -146,6 +150,32 @@ def dice_of(settings: Settings, connection: Connection) -> Dice | None:
             "would be harmed on purpose where that was not meant; take [faults] out of its settings"
         )
     return Dice(settings.faults, settings.home / "faults.log")
+
+
+def worker_of(
+    polled: Polled,
+    settings: Settings,
+    connection: Connection,
+    work: Sequence[Callable[..., Any]],
+    dice: Dice | None,
+) -> Worker:
+    """The SDK's worker of one queue. It knows every activity, so that settings alone say which are on its queue."""
+    workflows = RELEASED_WORKFLOWS if settings.deployment else WORKFLOWS
+    return Worker(
+        connection.client,
+        task_queue=polled.queue,
+        workflows=workflows if polled.workflows else (),
+        activities=work,
+        interceptors=[OntoQueues(settings.queues), *([FaultPoints(dice)] if dice else [])],
+        workflow_runner=workflow_runner(),
+        tuner=polled.tuner,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        max_eager_activity_reservations_per_workflow_task=DEFAULT_SLOTS,
+        max_heartbeat_throttle_interval=timedelta(seconds=LIVE_SECONDS),
+        graceful_shutdown_timeout=GRACE,
+        deployment_config=deployment(settings),
+    )
 
 
 @asynccontextmanager
@@ -252,7 +282,7 @@ def activities(
     ]
 
 
-async def main() -> None:
+async def main(roles: Sequence[Role] = ()) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -266,21 +296,24 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         if not is_configured():
             await stack.enter_async_context(embedded_server(settings))
-        connection = await connect(settings, measuring(settings))
+        sdk = measuring(settings)
+        connection = await connect(settings, sdk)
         stack.push_async_callback(connection.close)
-        await stack.enter_async_context(running_worker(settings, connection, catalog))
+        await stack.enter_async_context(running_worker(settings, connection, catalog, roles))
         await stack.enter_async_context(health(settings, connection.client))
-        announce(settings, connection, catalog)
+        meter = sdk.metric_meter if sdk else None
+        await stack.enter_async_context(counting_runs(connection.client, meter, catalog.names))
+        announce(settings, connection, catalog, roles)
         await stop.wait()
         Console(stderr=True).print("stopping; what is running is finished first", style="dim")
 
 
-def announce(settings: Settings, connection: Connection, catalog: Catalog) -> None:
+def announce(settings: Settings, connection: Connection, catalog: Catalog, roles: Sequence[Role]) -> None:
     """One screen: where, what, and who answers for agents."""
     rows = {
         "server": connection.address + (" (embedded)" if connection.embedded else f", {connection.client.namespace}"),
         "web": connection.ui or "set SUREFOOT_UI_URL for links",
-        "queue": settings.task_queue,
+        "queue": ", ".join(each.queue for each in polled(settings, roles)),
         "release": f"{build_id(settings)} of {settings.deployment}" if settings.deployment else "not versioned",
         "processes": ", ".join(sorted(catalog.names)) or "none",
         "tools": ", ".join(sorted(catalog.specs)) or "none",
@@ -301,9 +334,17 @@ def run() -> int:
         description="Runs workflows and tools until Ctrl-C or SIGTERM, and a Temporal server when none is configured.",
         epilog="Settings: surefoot.toml, SUREFOOT_* and TEMPORAL_* variables; see docs/operations.md.",
     )
-    parser.parse_args()
+    parser.add_argument(
+        "--only",
+        choices=get_args(Role),
+        action="append",
+        default=[],
+        metavar="WORK",
+        help="take only workflows, models or tools, each from its own queue (docs/cluster.md); may be repeated",
+    )
+    roles = parser.parse_args().only
     try:
-        asyncio.run(main())
+        asyncio.run(main(roles))
     except SurefootError as error:
         print(without_shapes(str(error)), file=sys.stderr)
         return 3 if isinstance(error, ServerUnreachable) else 2

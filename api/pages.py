@@ -10,7 +10,8 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from api.standing import moment
-from api.values import plain, readable
+from api.values import readable
+from contracts.plain import plain
 
 _FOLDER = Path(__file__).parent / "templates"
 _STYLE = (_FOLDER / "style.css").read_text()

@@ -1,12 +1,12 @@
 """JSON values for a reader: words, lists, facts and tables, bounded, with nothing in them that misleads the eye."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
 from contracts.base import Json
+from contracts.plain import plain
 
 MAX_CHARACTERS = 40_000
 """Of all values of a page; the exact JSON has the rest."""
@@ -14,9 +14,6 @@ MAX_TEXT = 4_000
 MAX_ITEMS = 50
 MAX_COLUMNS = 6
 MAX_DEPTH = 6
-
-_MISLEADING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-"""Characters that are not seen or turn the direction of others around: "Trojan Source" (CVE-2021-42574)."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +25,6 @@ class Shown:
     items: tuple["Shown", ...] = ()
     facts: tuple[tuple[str, "Shown"], ...] = ()
     columns: tuple[str, ...] = ()
-
-
-def plain(text: str) -> str:
-    """The text with what would mislead the eye written out: `U+202E`."""
-    return _MISLEADING.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text.replace("\r\n", "\n"))
 
 
 def readable(value: Json) -> Shown:

@@ -120,6 +120,7 @@ async def _start(client: Client, settings: Settings, ended: RunRequest, again: R
     earlier = await _earlier(client, run)
     was_refused = earlier is not None and await _is_refused(client, earlier)
     request = RunRequest(process=ended.process, input=given, priority=ended.priority, rerun=again)
+    tenant = (await describe(client, again.of)).raw_info.priority.fairness_key or None
     attributes = [
         SearchAttributePair(PROCESS_ATTRIBUTE, ended.process),
         SearchAttributePair(STATUS_ATTRIBUTE, "running"),
@@ -137,7 +138,7 @@ async def _start(client: Client, settings: Settings, ended: RunRequest, again: R
             search_attributes=TypedSearchAttributes(attributes),
             static_summary=f"{ended.process}, again"[:200],
             static_details=f"**{ended.process}** goes on with `{again.of}`, by {again.by}: {again.reason or '-'}",
-            priority=Priority(priority_key=ended.priority),
+            priority=Priority(priority_key=ended.priority, fairness_key=tenant),
         )
     except WorkflowAlreadyStartedError as error:
         raise CallerError(

@@ -10,8 +10,9 @@ from typing import Annotated, Literal, NoReturn, cast
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, deciding, demo, log, models, notices, operating, people, releasing
+from cli import commands, deciding, demo, evaluating, log, models, notices, operating, people, releasing
 from cli import tools as tool_files
+from cli.groups import Grouped
 from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Exit, Output, status_of
 from cli.parts import Parts
@@ -23,6 +24,7 @@ from runtime.server import HOST
 
 app = typer.Typer(
     name="starter.py",
+    cls=Grouped,
     help="Start runs of processes, decide, repair, look. Every command takes --json.",
     epilog="Exit status: 0 what was asked for holds; 1 the run failed; 2 the call was wrong; 3 no server answers.",
     add_completion=False,
@@ -40,7 +42,7 @@ def _demo(
     as_json: AsJson = False,
     svg: Annotated[str | None, typer.Option("--svg", hidden=True, help="Save the screen that asks.")] = None,
 ) -> int:
-    """Server, worker and console in one process: a sample run, its approval at the prompt."""
+    """Try it: server, worker and a sample run, in one terminal."""
     output = Output.standard(as_json=as_json)
     return carry_out(demo.demo(output, cast("Parts", context.obj).worker, process, yes=yes, svg=svg))
 
@@ -57,10 +59,15 @@ def _run(
     wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end.")] = False,
     by: By = None,
     priority: Annotated[int | None, typer.Option(min=1, max=5, help="1 is served first.")] = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="For whom it is; tenants are served in turns."),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Start a run."""
-    return carry_out(commands.run(Output.standard(as_json=as_json), process, given, key, by, priority, wait=wait))
+    """Start a run of a process."""
+    output = Output.standard(as_json=as_json)
+    return carry_out(commands.run(output, process, given, key, by, priority, tenant, wait=wait))
 
 
 @app.command("status")
@@ -70,7 +77,7 @@ def _status(
     as_json: AsJson = False,
     svg: Annotated[str | None, typer.Option("--svg", hidden=True, help="Save the screen.")] = None,
 ) -> int:
-    """Show a run: its steps, what it waits for, what is broken, how it ended."""
+    """Show a run: its steps, what it waits for, what is broken."""
     return carry_out(commands.status(Output.standard(as_json=as_json), run, watch=watch, svg=svg))
 
 
@@ -120,7 +127,7 @@ def _log(
     follow: Annotated[bool, typer.Option("--follow", help="Go on until the run ends.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Show a run's record: everything that happened, by whom and why; or check that nobody changed it."""
+    """Show a run's record: what happened, by whom, why; or verify it."""
     output, records = Output.standard(as_json=as_json), cast("Parts", context.obj).records
     if run is None and (verify or follow or execution):
         raise CallerError("--verify, --follow and --execution are of one run; give its id")
@@ -149,7 +156,7 @@ def _event(
     by: By = None,
     as_json: AsJson = False,
 ) -> int:
-    """Publish an event: for steps that wait for it, and for processes it starts."""
+    """Publish an event, for steps and processes that wait for it."""
     return carry_out(
         commands.event(Output.standard(as_json=as_json), topic, read_value(data, "JSON"), key, event_id, by)
     )
@@ -164,11 +171,12 @@ def _codec(
     origin: Annotated[
         list[str] | None, typer.Option("--origin", metavar="URL", help="Another page that may call it; repeatable.")
     ] = None,
+    as_json: AsJson = False,
 ) -> int:
-    """Serve the codec endpoint, by which Temporal Web and the Temporal CLI show what is encrypted."""
+    """Serve the codec that decrypts for Temporal Web and its CLI."""
     from cli import codec  # no other command needs a web server's start-up time
 
-    return carry_out(codec.serve(Output.standard(as_json=False), host, port, origin or ()))
+    return carry_out(codec.serve(Output.standard(as_json=as_json), host, port, origin or ()))
 
 
 @app.command("serve")
@@ -177,11 +185,12 @@ def _serve(
     port: Annotated[
         int | None, typer.Option("--port", min=0, max=65_535, help="Else links.port; 0 for a free one.")
     ] = None,
+    as_json: AsJson = False,
 ) -> int:
-    """Serve the pages where people decide by a link."""
+    """Serve the pages that links to decide open."""
     from cli import serve  # no other command needs a web server's start-up time
 
-    return carry_out(serve.serve(Output.standard(as_json=False), host, port))
+    return carry_out(serve.serve(Output.standard(as_json=as_json), host, port))
 
 
 @app.command("link")
@@ -196,7 +205,7 @@ def _link(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Print a link by which one person decides what a run waits for, once."""
+    """Print a link by which one person decides, once."""
     from cli import serve
 
     lasts = None if expires is None else read_duration(expires, "--expires")
@@ -208,7 +217,7 @@ def _validate(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Process files, or processes by name.")],
     as_json: AsJson = False,
 ) -> int:
-    """Check process files: every mistake at once, each with its place."""
+    """Check process files: every mistake at once, with its place."""
     return carry_out(commands.validate(Output.standard(as_json=as_json), files))
 
 
@@ -217,7 +226,7 @@ def _graph(
     word: Annotated[str, typer.Argument(metavar="FILE|RUN", help="A process file or name; or a run, coloured.")],
     as_json: AsJson = False,
 ) -> int:
-    """Print a process or a run as a Mermaid graph."""
+    """Draw a process or a run as a Mermaid graph."""
     return carry_out(commands.graph(Output.standard(as_json=as_json), word))
 
 
@@ -232,7 +241,7 @@ def _models(
     by: By = None,
     as_json: AsJson = False,
 ) -> int:
-    """Show the models, their limits and breakers; or force the breaker of one."""
+    """Show models, limits and breakers; or force a breaker."""
     board = cast("Parts", context.obj).board
     output = Output.standard(as_json=as_json)
     if alias is None:
@@ -244,7 +253,7 @@ def _models(
 
 @app.command("people")
 def _people(context: typer.Context, as_json: AsJson = False) -> int:
-    """Check the directory of people, and show it: users, groups, roles, who is away and who acts for them."""
+    """Check and show the directory of people, and who is away."""
     return carry_out(people.show_people(Output.standard(as_json=as_json), cast("Parts", context.obj).people))
 
 
@@ -258,7 +267,7 @@ def _notices(
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
     as_json: AsJson = False,
 ) -> int:
-    """What people were told, by which channel, and what could not be delivered."""
+    """Show what people were told, and what could not be delivered."""
     output, desk = Output.standard(as_json=as_json), cast("Parts", context.obj).notices
     if (action == "resend") != (identity is not None):
         raise CallerError("say which notice to resend: `starter.py notices resend ID`; `notices --dead` lists them")
@@ -276,12 +285,13 @@ def _tools(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Tools that tools.yaml files declare, and the pins of MCP servers."""
+    """List the tools of tools.yaml files; pin what MCP servers offer."""
     output = Output.standard(as_json=as_json)
     return carry_out(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
 
 
 app.add_typer(releasing.app)
+app.add_typer(evaluating.app)
 
 
 def call(arguments: Sequence[str], parts: Parts) -> int:

@@ -8,8 +8,9 @@ from rich.text import Text
 from temporalio.client import Client
 
 from cli.approvals import approval, first_asked
-from cli.follow import follow, marks_of, print_run, screen_for
+from cli.follow import follow, marks_of, screen_for
 from cli.output import Output
+from cli.panels import run_screen
 from cli.picture import save_picture
 from cli.prompt import Answer, ask_decision, question
 from contracts.decisions import Decision
@@ -62,12 +63,12 @@ class Attendant:
         ]
 
     def _show(self, seen: Observation, waiting: Waiting) -> None:
-        print_run(seen.without_waiting(), self._output)
-        block = approval(seen.view, waiting, marks_of(self._output), datetime.now(UTC), commands=False)
-        self._output.out.print("", block, "", sep="\n")
+        out, marks, now = self._output.out, marks_of(self._output), datetime.now(UTC)
+        out.print(run_screen(seen.without_waiting(), marks, now, width=out.width, asks=True), crop=False)
+        out.print("", approval(seen.view, waiting, marks, now, commands=False), "", sep="\n")
         if waiting.people and waiting.hash:
             link = self._links.link_for(seen.view.run, waiting.step, waiting.hash, waiting.people[0], waiting.until)
-            self._output.out.print(Text(f"Or in a browser: {link}\n"), soft_wrap=True)
+            out.print(Text(f"Or in a browser: {link}\n"), soft_wrap=True)
 
     async def _approve(self, view: RunView, waiting: Waiting) -> None:
         """--yes: as the first who may."""

@@ -33,8 +33,10 @@ async def serve(output: Output, host: str, port: int | None, origins: Sequence[s
     allowed = (*_pages(settings), *origins)
     try:
         with listening(host, wanted) as taken:
-            output.say(
-                f"codec endpoint at {address_of(taken, host)}, for pages of {', '.join(allowed)}; Ctrl-C stops it"
+            address = address_of(taken, host)
+            output.serving(
+                f"codec endpoint at {address}, for pages of {', '.join(allowed)}; Ctrl-C stops it",
+                {"address": address, "pages": list(allowed)},
             )
             # Behind a guard of its own it is called by whatever name that has.
             hosts = ("127.0.0.1", "localhost", "::1", host) if token is None else ("*",)

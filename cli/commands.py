@@ -40,6 +40,7 @@ async def run(
     key: str | None,
     by: str | None,
     priority: int | None,
+    tenant: str | None,
     *,
     wait: bool,
 ) -> Exit:
@@ -53,7 +54,8 @@ async def run(
     actor = actor_of(by, settings)
     async with connected(settings) as connection:
         client = connection.client
-        await start(client, settings.task_queue, definition, value, run=workflow_id, by=actor, priority=priority)
+        queue = settings.task_queue
+        await start(client, queue, definition, value, run=workflow_id, by=actor, priority=priority, tenant=tenant)
         await _warn(output, client, settings, catalog, definition)
         link = connection.link(workflow_id)
         if wait:

@@ -52,13 +52,13 @@ def _reject(
 
 @app.command("withdraw")
 def _withdraw(run: Run, step: Step = None, by: By = None, comment: Comment = "", as_json: AsJson = False) -> int:
-    """Take back your approval, or handing it over, while the outcome is open."""
+    """Take back what you approved or handed over, while it is open."""
     return _say("withdraw", run, step, by, comment, as_json=as_json)
 
 
 @app.command("claim")
 def _claim(run: Run, step: Step = None, by: By = None, as_json: AsJson = False) -> int:
-    """Keep a decision for yourself, so that nobody else does the work too."""
+    """Keep a decision for yourself while you look into it."""
     return _say("claim", run, step, by, "", as_json=as_json)
 
 

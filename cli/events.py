@@ -71,7 +71,10 @@ def in_words(event: RunEvent) -> str:
 def table_of(events: Iterable[RunEvent], *, runs: bool, header: bool = True) -> Table:
     """`runs`: with a column that says of which run each is."""
     columns = [Column("time", no_wrap=True), Column("who", overflow="fold"), Column("what", overflow="fold", ratio=3)]
-    columns.append(Column("why", overflow="fold", ratio=2))
+    events = list(events)
+    why = any(event.reason for event in events)
+    if why:
+        columns.append(Column("why", overflow="fold", ratio=2))
     if runs:
         columns.insert(1, Column("run", overflow="fold"))
     table = Table(
@@ -88,7 +91,7 @@ def table_of(events: Iterable[RunEvent], *, runs: bool, header: bool = True) -> 
         cells += [Text(event.run)] if runs else []
         cells.append(Text("" if event.by == ENGINE else event.by, style="name"))
         cells.append(Text(in_words(event), style=_STYLES.get(event.kind.partition(".")[2], "")))
-        cells.append(Text(event.reason))
+        cells += [Text(event.reason)] if why else []
         table.add_row(*cells)
     return table
 

@@ -152,7 +152,8 @@ def _say_notes(output: Output, record: RunRecord) -> None:
 
 def _lines_of(file: Path) -> tuple[str, ...]:
     try:
-        return tuple(line for line in file.read_text("utf-8").splitlines() if line.strip())
+        # Only here: texts in JSON may hold other characters that end a line elsewhere, as they are.
+        return tuple(line for line in file.read_text("utf-8").split("\n") if line.strip())
     except (OSError, UnicodeDecodeError) as error:
         raise CallerError(f"{file}: the file cannot be read: {error}") from error
 

@@ -21,6 +21,9 @@ async def show_notices(output: Output, open_notices: OpenNotices, run: str | Non
             letters = await desk.letters(dead=dead, run=run, limit=limit)
         except RecordsUnavailable as error:
             raise CallerError(str(error)) from error
+    if not letters and not output.as_json:
+        output.say("no dead letters" if dead else "nobody was told anything; channels are the setting `notices`")
+        return Exit.HOLDS
     output.show(_table(letters), {"notices": [letter.model_dump(mode="json") for letter in letters]})
     return Exit.HOLDS
 
@@ -49,6 +52,4 @@ def _table(letters: Sequence[Letter]) -> Table:
         table.add_row("", Text(f"{letter.run}, event {letter.number}, {letter.attempts} attempts", style="faint"))
         if letter.error:
             table.add_row("", Text(letter.error, style="attention"))
-    if not letters:
-        table.add_row(Text("nothing", style="faint"), "")
     return table

@@ -54,9 +54,10 @@ def _repair(
     as_json: AsJson = False,
     svg: Annotated[str | None, typer.Option("--svg", hidden=True, help="Save what is shown.")] = None,
 ) -> int:
-    """Repair a step that is parked as an incident, or amend one that is still to start; nothing is done again.
+    """Repair a broken step in place, or amend one before it starts.
 
-    With --where, repair the incidents of many runs: starter.py repair --where "error.type == 'ToolFailed'" retry
+    Nothing that completed is done again. With --where, repair the incidents of many runs:
+    starter.py repair --where "error.type == 'ToolFailed'" retry
     """
     if where is not None:
         if step is not None or run not in get_args(Action):
@@ -90,13 +91,16 @@ def _incidents(
     process: Annotated[str | None, typer.Option("--process", help="Only of its runs.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """What is broken over all runs, by cause: how often, where, since when, what it is worth."""
+    """Show what is broken over all runs, by cause."""
     return carry_out(many.show_incidents(Output.standard(as_json=as_json), process))
 
 
 @app.command("pause")
 def _pause(run: Run, reason: Reason = "", by: By = None, as_json: AsJson = False) -> int:
-    """Have no step of a run start until it is resumed; what is at work goes on to its end."""
+    """Have no step of a run start until it is resumed.
+
+    What is at work goes on to its end.
+    """
     return carry_out(repairs.say(Output.standard(as_json=as_json), run, "pause", by, reason))
 
 
@@ -134,7 +138,10 @@ def _rerun(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what is kept and what starts again.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Start a run that failed, was undone or cancelled again from where it stood; what completed is kept."""
+    """Start an ended run again from where it stood.
+
+    What completed is kept, and no effect is doubled.
+    """
     value = None if given is None else read_value(given, "--input")
     output = Output.standard(as_json=as_json)
     return carry_out(again.rerun(output, run, from_, value, by, reason, redo=redo, dry_run=dry_run))

@@ -6,18 +6,21 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import TextIO
 
 from pydantic_core import to_jsonable_python
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 from rich.theme import Theme
 
 from contracts.base import Json
 from contracts.errors import CallerError, DefinitionInvalid, ServerUnreachable, SurefootError
+from contracts.plain import plain
 
 NARROW = 80
 THEME = Theme(
@@ -86,6 +89,14 @@ class Output:
     def document(self, data: Json) -> None:
         self.out.file.write(json.dumps(to_jsonable_python(data, by_alias=True), indent=2, ensure_ascii=False) + "\n")
 
+    def serving(self, message: str, data: Json) -> None:
+        """That a server answers, while it still does: a program reads on without waiting for its end."""
+        if self.as_json:
+            self.document(data)
+            self.out.file.flush()
+        else:
+            self.say(message)
+
     def say(self, message: str | Text) -> None:
         """Something beside the result."""
         self.err.print(message, soft_wrap=True, markup=False, highlight=False)
@@ -132,9 +143,17 @@ def from_here(path: Path) -> str:
         return str(path)
 
 
+class _PlainConsole(Console):
+    """Shows what processes, models and people wrote as text, also what a terminal would take for a command."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(plain(segment.text), segment.style)
+
+
 def _console(stream: TextIO) -> Console:
     if isinstance(stream, io.TextIOWrapper):
         # A character the terminal cannot show is no reason to fail.
         stream.reconfigure(errors="replace")
     width = None if stream.isatty() or "COLUMNS" in os.environ else 120
-    return Console(file=stream, theme=THEME, width=width, highlight=False, soft_wrap=False)
+    return _PlainConsole(file=stream, theme=THEME, width=width, highlight=False, soft_wrap=False)

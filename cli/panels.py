@@ -26,9 +26,17 @@ MAX_REMARKS_SHOWN = 10
 
 
 def run_screen(
-    seen: Observation, marks: Marks, now: datetime, *, width: int, max_rows: int = MAX_ROWS, live: bool = False
+    seen: Observation,
+    marks: Marks,
+    now: datetime,
+    *,
+    width: int,
+    max_rows: int = MAX_ROWS,
+    live: bool = False,
+    asks: bool = False,
 ) -> Group:
-    """A whole run. `live`: for a display that is redrawn, where long lines are folded and rows are few."""
+    """A whole run. `live`: for a display that is redrawn, where long lines are folded and rows are few. `asks`: a
+    question follows, so that only what bears on it is shown."""
     parts: list[RenderableType] = [header(seen, marks, now)]
     if seen.view.steps:
         parts += [Text(), plan_tree(seen, marks, now, width=width, max_rows=max_rows)]
@@ -43,7 +51,7 @@ def run_screen(
         parts += [Text(), block]
     if seen.ended:
         parts += [Text(), ending(seen)]
-    elif not live:
+    elif not live and not asks:
         parts += [part for block in standing(seen.view) for part in (Text(), block)]
     return Group(*parts)
 

@@ -13,7 +13,7 @@ from cli.output import THEME
 from cli.panels import run_screen
 from runtime.watch import Observation
 
-WIDTH = 104
+WIDTH = 120
 
 
 def save_screen(parts: list[RenderableType], path: Path, *, title: str) -> None:
@@ -30,7 +30,7 @@ def save_picture(seen: Observation, header: RenderableType, question: str, path:
     """Draw the moment at which the demo asks: header, plan, what is decided on, the prompt."""
     now = datetime.now(UTC)
     plan = seen.without_waiting()
-    parts = [header, run_screen(plan, UNICODE, now, width=WIDTH)]
+    parts = [header, run_screen(plan, UNICODE, now, width=WIDTH, asks=True)]
     for waiting in seen.view.waiting:
         parts += ["", approval(seen.view, waiting, UNICODE, now, commands=False), ""]
     save_screen([*parts, Text(question, style="bold")], path, title="make demo")

@@ -23,7 +23,7 @@ def _deploy(
     by: By = None,
     as_json: AsJson = False,
 ) -> int:
-    """Releases of workers: give new runs to a build, in part or all, and back; empty an old one."""
+    """Show builds of workers; ramp, promote, roll back or drain one."""
     output = Output.standard(as_json=as_json)
     return carry_out(deploy.deploy(output, deploy.Order(action, build, percent, move=move, wait=wait), by))
 
@@ -39,7 +39,10 @@ def _replay(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Replay histories on the code that lies here; exit status 1 when one of them diverges."""
+    """Replay histories on the code that lies here.
+
+    Exit status 1 when one of them diverges.
+    """
     return carry_out(replay.replay(Output.standard(as_json=as_json), words or [], last))
 
 
@@ -54,5 +57,8 @@ def _migrate(
     by: By = None,
     as_json: AsJson = False,
 ) -> int:
-    """Move runs to a newer definition of their process, where what they have begun allows it."""
+    """Move runs to a newer definition of their process.
+
+    Only where what they have begun allows it.
+    """
     return carry_out(migrate.migrate(Output.standard(as_json=as_json), runs, to, by, reason, dry_run=dry_run))

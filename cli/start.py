@@ -30,6 +30,8 @@ MAX_SUMMARY = 200
 POLLED_WITHIN = timedelta(seconds=75)
 """A worker's poll lasts a minute at most, so one that is alive was seen within this."""
 
+MAX_TENANT = 64
+"""Bytes that Temporal keeps of a fairness key."""
 _KEY = re.compile(r"[^\s/\x00-\x1f]{1,200}")
 
 
@@ -88,15 +90,18 @@ async def start(
     run: str,
     by: str,
     priority: int | None = None,
+    tenant: str | None = None,
 ) -> None:
-    """Start a run.
+    """Start a run. `tenant`: with whose other runs it shares what workers do; all that it starts is theirs too.
 
     An id is used once, even when its run failed: idempotency keys are made of it, so a second run of the same id would
     take the effects of the first, undone or not, for its own.
 
     Raises:
-        CallerError: there is a run of this id already.
+        CallerError: there is a run of this id already; the tenant's name is too long.
     """
+    if tenant is not None and not 0 < len(tenant.encode()) <= MAX_TENANT:
+        raise CallerError(f"--tenant {tenant!r}: a tenant's name is 1 to {MAX_TENANT} bytes, such as acme")
     process = definition.process
     request = RunRequest(process=process.process, input=value, started_by=by, priority=priority, definition=definition)
     try:
@@ -116,7 +121,7 @@ async def start(
             ),
             static_summary=_one_line(process.description or process.process),
             static_details=_details(definition, value, by),
-            priority=Priority(priority_key=priority),
+            priority=Priority(priority_key=priority, fairness_key=tenant),
         )
     except WorkflowAlreadyStartedError as error:
         found = await describe(client, run)

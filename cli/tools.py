@@ -88,6 +88,9 @@ def _list(output: Output, found: list[DeclaredTool]) -> Exit:
         spec = tool.spec
         marks = [name for name in ("idempotent", "untrusted", "sensitive", "outside") if getattr(spec, name)]
         table.add_row(Text(spec.name), spec.effect, tool.call.kind, Text(", ".join(marks)))
+    if not found and not output.as_json:
+        output.say(f"no {DECLARED_FILE} declares tools; those of tools.py are in the worker's first lines")
+        return Exit.HOLDS
     output.show(table, {"tools": [tool.spec.model_dump(mode="json") for tool in found]})
     return Exit.HOLDS
 

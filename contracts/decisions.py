@@ -23,8 +23,15 @@ def is_of_system(by: str) -> bool:
     return by.startswith("system:")
 
 
-Actor = Annotated[str, BeforeValidator(actor), Field(pattern=r"^[a-z]+:[^\s:]+$", examples=["user:alice"])]
+Actor = Annotated[
+    str,
+    BeforeValidator(actor),
+    Field(pattern=r"^[a-z]+:[^\s:\x00-\x1f\x7f]+$", max_length=200, examples=["user:alice"]),
+]
 
+
+MAX_COMMENT = 5_000
+"""Characters. Everybody who is asked reads it, and a run carries it along."""
 
 Verb = Literal["approve", "reject", "withdraw", "claim", "release", "delegate", "comment"]
 
@@ -43,7 +50,7 @@ class Decision(Contract):
     step: str
     decision: Verb
     by: Actor
-    comment: str = ""
+    comment: Annotated[str, Field(max_length=MAX_COMMENT)] = ""
     id: str | None = None
     hash: str | None = None
     edits: Json = None

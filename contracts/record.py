@@ -74,6 +74,9 @@ ENGINE = "system:surefoot"
 TEMPORAL = "system:temporal"
 """The actor of what came through Temporal itself, which does not say who it was."""
 
+UNKNOWN = "system:unknown"
+"""The actor of what somebody sent who did not say who they are, or said that they are the engine."""
+
 MAX_DATA_BYTES = 4_000
 """Of one value in an event's data, as JSON; a larger one is in the record by its size and SHA-256."""
 MAX_REASON = 2_000

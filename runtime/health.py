@@ -12,6 +12,7 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError
 
 from contracts.errors import SettingsInvalid
+from contracts.metrics import METRICS, Histogram
 from runtime.settings import Settings
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 -- what asks is another machine; a port is set only where that is wanted
@@ -35,6 +36,7 @@ def measuring(settings: Settings) -> Runtime | None:
         durations_as_seconds=True,
         unit_suffix=True,
         counters_total_suffix=True,
+        histogram_bucket_overrides={metric.name: metric.bounds for metric in METRICS if isinstance(metric, Histogram)},
     )
     try:
         return Runtime(telemetry=TelemetryConfig(metrics=prometheus))

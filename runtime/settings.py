@@ -24,6 +24,7 @@ from contracts.errors import SettingsInvalid
 from contracts.faults import Faults
 from contracts.names import TASK_QUEUE
 from contracts.people_settings import PeopleSettings
+from contracts.queues import QueueSettings
 from contracts.secrets import SecretRef
 from contracts.settings import ModelAlias, ModelApi
 from contracts.stores import ConversationSettings, RecordSettings
@@ -128,6 +129,8 @@ class Settings(BaseSettings):
     notice_templates: Path | None = None
     """A folder with templates that go before our own."""
     task_queue: str = Field(default=TASK_QUEUE, min_length=1)
+    queues: QueueSettings = QueueSettings()
+    """Queues of their own for model calls and tools, and slots."""
     deployment: str | None = Field(default=None, pattern=r"^[\w/-]{1,200}$")
     """The deployment that workers are releases of; named, they use Temporal's Worker Versioning (docs/releases.md)."""
     build_id: str | None = Field(default=None, pattern=r"^[\w.-]{1,100}$")
@@ -227,6 +230,7 @@ _SECTIONS: dict[str, type[Contract]] = {
     "faults": Faults,
     "people": PeopleSettings,
     "links": LinkSettings,
+    "queues": QueueSettings,
 }
 _UNSHOWN = {"password", "keys", "codec_token", "key_env", "token", "secret"}
 """Settings that refer to secrets. Somebody may have pasted the secret itself."""

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Literal
 
 from contracts.ballot import ApprovalState, Claim, Comment, Delegation, Vote
 from contracts.base import Json
@@ -42,6 +43,23 @@ def refusal(state: ApprovalState, decision: Decision, at: datetime) -> str | Non
 def decide(state: ApprovalState, decision: Decision, at: datetime) -> ApprovalState:
     """The approval after a decision that `refusal` let through, with its outcome when that settled it."""
     return _EFFECTS[decision.decision](state, decision, at)
+
+
+def lapsed(state: ApprovalState, on_expiry: Literal["approve", "reject"]) -> ApprovalState:
+    """The approval once its time is over. Silence never agrees to what somebody wrote who may not (not_by: editor)."""
+    agrees = on_expiry == "approve" and not (state.bars_editor and state.edits is not None)
+    return state.model_copy(update={"outcome": "approved" if agrees else "rejected"})
+
+
+def decider(state: ApprovalState) -> Vote | None:
+    """Whose vote settled it; None when time did, or nobody has yet."""
+    last = state.votes[-1] if state.votes else None
+    is_settled = {
+        "approved": Seating.of(state).missing == 0,
+        "rejected": last is not None and last.decision == "reject",
+        None: False,
+    }
+    return last if is_settled[state.outcome] else None
 
 
 # Why not

@@ -6,6 +6,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     import workflows.approvals as approvals
+    import workflows.measuring as measuring
     from contracts.activities import RESOLVE_PEOPLE
     from contracts.asks import Ask
     from contracts.ballot import ApprovalState
@@ -14,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.differences import difference
     from contracts.errors import Refused, StepError
     from contracts.people import ResolvePeople
+    from contracts.plain import some
     from contracts.process import AgentStep, ApprovalStep, ToolStep
     from contracts.record import ENGINE as BY_ITSELF
     from contracts.record import EventKind
@@ -35,6 +37,9 @@ def check_decision(engine: Engine, decision: Decision) -> None:
     state = node.record.approval if node else None
     if node is None or state is None or state.outcome is not None:
         raise Refused(_not_waiting(engine, decision.step))
+    if node.record.until is not None and workflow.now() >= node.record.until:
+        # Its timer may have fired while no worker ran; what was said later does not come before it.
+        raise Refused(f"{decision.step}: the time to decide was over {node.record.until:%Y-%m-%d %H:%M:%S} UTC")
     if reason := approvals.refusal(state, decision, workflow.now()):
         raise Refused(f"{decision.step}: {reason}")
     if decision.edits is not None:
@@ -69,6 +74,7 @@ def decide(engine: Engine, decision: Decision) -> Receipt:
 def record_outcome(engine: Engine, node: Node, *, by: str | None = None) -> None:
     """The record of how an approval ended; `by` is None when time decided."""
     state = node.approval
+    measuring.decided(engine.definition.process.process, state.outcome or "", workflow.now() - state.since)
     votes = [vote.model_dump(mode="json", exclude={"comment", "at"}) for vote in state.votes]
     by = by if by is not None else BY_ITSELF
     engine.record.add("approval.decided", by=by, step=node.id, outcome=state.outcome, hash=state.hash, votes=votes)
@@ -133,7 +139,9 @@ def _answer(decision: Decision, before: ApprovalState, after: ApprovalState) -> 
         case _ if after.outcome is not None:
             return f"{step} is {after.outcome} by {by}"
         case "approve" if not after.votes:
-            return f"edited; {by} cannot approve what they changed themselves, so {_waits(step, after)}"
+            waits = _waits(step, after)
+            barred = f"{by} cannot approve what they changed themselves, so {waits}"
+            return f"edited; {barred if by in after.barred else f'{waits}, and in its turn for {by}'}"
         case "approve":
             return f"counted; {_waits(step, after)}"
         case "withdraw":
@@ -155,7 +163,7 @@ def _waits(step: str, state: ApprovalState) -> str:
 
 def _not_waiting(engine: Engine, step: str) -> str:
     open_ones = [node.id for node in engine.waiting.values() if node.record.approval]
-    instead = f"; waiting for a decision: {', '.join(open_ones)}" if open_ones else "; nothing waits for a decision now"
+    instead = f"; waiting for a decision: {some(open_ones)}" if open_ones else "; nothing waits for a decision now"
     node = engine.plan.nodes.get(step)
     if node is None:
         return f"there is no step {step!r} to decide{instead}"

@@ -22,6 +22,9 @@ MAX_NAMED = 5
 MAX_REMARKS = 5
 """Incidents, steps that wait for one, and notes, as far as the details show them."""
 
+GAP = "\u2003"
+"""Temporal Web sets the columns of a table without any space between them."""
+
 MARKS = {
     "pending": "·",
     "running": "▶",
@@ -35,11 +38,14 @@ MARKS = {
     "undone": "↶",
 }
 
+IN_WORDS = {"attention": "needs attention", "failed": "has failed", "undone": "has been undone"}
+"""What a run of these statuses does; any other it simply is."""
+
 
 def details(engine: Engine, status: RunStatus) -> str:
     """The run as Markdown, for Temporal Web."""
     process = engine.definition.process
-    lines = [f"### {process.process} is {status}", ""]
+    lines = [f"### {process.process} {IN_WORDS.get(status, f'is {status}')}", ""]
     for node in engine.waiting.values():
         if state := node.record.approval:
             asked = ", ".join(state.asked_now)
@@ -81,7 +87,7 @@ def _rows(engine: Engine, node: Node) -> str:
 
 def _row(step: str, what: str, status: StepStatus, started: datetime | None, ended: datetime | None) -> str:
     took = f"{(ended - started).total_seconds():.1f} s" if started and ended else ""
-    return f"| {MARKS[status]} | `{step}` | {_cell(what)} | {status} {took} |"
+    return f"| {MARKS[status]} | `{step}`{GAP} | {_cell(what)}{GAP} | {status} {took} |"
 
 
 def _cell(text: str) -> str:

@@ -268,9 +268,10 @@ class Engine(Evaluating, Pausing):
             await self.halt(scope)
             raise Known(failure)
 
-    async def fall_back(self, node: Node, fallback: Node, info: ErrorInfo | None) -> None:
-        """Have another step run instead of one that failed; what needs the one gets the other's output."""
-        node.update(status="running", error=info)
+    async def fall_back(self, node: Node, fallback: Node, info: ErrorInfo | None, *, by: str | None = None) -> None:
+        """Have another step run instead of one that failed; what needs the one gets the other's output. `by`: whoever
+        said so, when the process does not."""
+        node.update(status="running", error=info, **({"by": by} if by is not None else {}))
         fallback.update(called=True)
         self._try_launch(fallback)
         self.touch()

@@ -69,8 +69,8 @@ async def _ask(engine: Engine, node: Node, info: ErrorInfo) -> None:
         if node.fallback is not None and node.fallback is not other:
             engine.settle(node.fallback, "skipped")
         stand_in(node, other)
-        node.update(fallback=other.id, by=repair.by)
-        await engine.fall_back(node, other, info)
+        node.update(fallback=other.id)
+        await engine.fall_back(node, other, info, by=repair.by)
     elif repair.action == "replan":
         reason = f"{repair.by} wants another plan" + (f": {repair.reason}" if repair.reason else "")
         unplanned = await goal.replan(engine, node, info, ordered=reason)

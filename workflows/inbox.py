@@ -39,7 +39,7 @@ with workflow.unsafe.imports_passed_through():
         VIEW_QUERY,
         WITHDRAW_SIGNAL,
     )
-    from contracts.record import RecordTail
+    from contracts.record import UNKNOWN, RecordTail
     from contracts.run import Page, RunRequest, RunStatus, RunView
     from contracts.state import PutState, StateValue
     from workflows.engine import Engine
@@ -247,10 +247,14 @@ class Inbox:
         """What was sent and did not hold. What a validator refuses never reaches the run, so this is of signals."""
         if self._engine is not None and self._ended is None:
             said = payload[0] if payload and isinstance(payload[0], dict) else {}
-            by, step = (value if isinstance(value := said.get(name), str) else None for name in ("by", "step"))
-            kind = model.__name__.lower()
+            step = said.get("step")
+            is_known = isinstance(step, str) and step in self._engine.plan.nodes
             self._engine.record.add(
-                "message.refused", by=by or "system:unknown", step=step or None, reason=str(error), message=kind
+                "message.refused",
+                by=operators.person(said.get("by")) or UNKNOWN,
+                step=step if is_known else None,
+                reason=str(error),
+                message=model.__name__.lower(),
             )
 
     async def _loaded(self) -> Engine:

@@ -37,15 +37,17 @@ MAX_OUTPUT = 80
 _FILLS: dict[str, Json] = {"string": "TEXT", "integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
 
 
-def incidents(engine: Engine, bounded: Callable[[Json], Json], only: str | None = None) -> Iterator[Incident]:
+def incidents(
+    engine: Engine, bounded: Callable[[Json], Json], only: str | None = None, offset: int = 0
+) -> Iterator[Incident]:
     """The open incidents, those first that opened first. `bounded`: cuts what is too large for a view. `only`: of this
-    step."""
+    step. `offset`: so many are passed over."""
     if not engine.parked:
         return
     effects = [node for node in engine.plan.walk() if _has_effect(engine, node)]
     kept = tuple(_kept(node) for node in deque(effects, MAX_NAMED))
     parked = (node for node in engine.parked.values() if only is None or node.id == only)
-    for number, node in enumerate(islice(parked, MAX_INCIDENTS)):
+    for number, node in enumerate(islice(parked, offset, offset + MAX_INCIDENTS)):
         incident = _incident(engine, node, bounded)
         if number < MAX_EXPLAINED:
             incident = incident.model_copy(update=_explained(engine, node, kept, len(effects)))

@@ -1,7 +1,7 @@
 """Telling people what a run wants of them: bounded work in the background, once for each event and channel."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.record import Happening, TellingChannel, WriteRecord, bounded
     from contracts.run import RunRequest
     from workflows.calls import HEARTBEAT_TIMEOUT, summary
-    from workflows.electorate import candidates
+    from workflows.electorate import acting_deputies, candidates
     from workflows.engine import Engine
     from workflows.incidents import incidents
     from workflows.plan import Node
@@ -188,11 +188,20 @@ def _concerned(engine: Engine, state: ApprovalState, event: Happening) -> tuple[
         case "approval.expired":
             return (*_users(state.asked_now), *starter)
         case "approval.escalated":
-            return _users(state.escalate_to)
+            return tuple(_brought_in(state))
         case "approval.delegate":
             return (event.data["to"],)
         case _:
             return candidates(state, workflow.now())
+
+
+def _brought_in(state: ApprovalState) -> Iterator[str]:
+    """Whom escalation brought in, or who acts for them, as far as their decision counts."""
+    more = set(_users(state.escalate_to))
+    deputies = acting_deputies(state, workflow.now())
+    for user in candidates(state, workflow.now()):
+        if user in more or more.intersection(deputies.get(user, ())):
+            yield user
 
 
 def _users(names: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

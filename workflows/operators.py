@@ -1,11 +1,12 @@
 """Who may repair, pause, amend, migrate and cancel a run: the role `operator`, asked of the directory each time."""
 
+from pydantic import TypeAdapter, ValidationError
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from contracts.activities import RESOLVE_PEOPLE
-    from contracts.base import Contract
-    from contracts.decisions import PARENT, Cancel, Repair, is_of_system
+    from contracts.base import Contract, Json
+    from contracts.decisions import PARENT, Actor, Cancel, Repair, is_of_system
     from contracts.errors import Refused, StepError
     from contracts.migration import Migration
     from contracts.people import ANYONE, OPERATOR_ROLE, STARTER, ResolvePeople
@@ -16,7 +17,20 @@ with workflow.unsafe.imports_passed_through():
 ASKED = "operators-are-asked"
 """The patch of runs that were told something before there were roles."""
 
+_ACTOR: TypeAdapter[str] = TypeAdapter(Actor)
+
 _ABOUT_THE_RUN = ("pause", "resume", "note", "amend")
+_PARENTS = ("pause", "resume", "cancel", "rerun")
+"""What a run says to its sub-processes. Anyone can send a signal in its name, and gets no further with it than that."""
+
+
+def person(said: Json) -> str | None:
+    """Who says to have sent something, when that can be somebody."""
+    try:
+        by = _ACTOR.validate_python(said)
+    except ValidationError:
+        return None
+    return None if is_of_system(by) else by
 
 
 def check_actor(message: Contract) -> None:
@@ -42,7 +56,7 @@ async def check_operator(request: RunRequest, by: str, verb: str) -> None:
     """Raises:
     Refused: this is no operator of the run, or who is cannot be told.
     """
-    if by == PARENT and workflow.info().parent is not None:
+    if by == PARENT and verb in _PARENTS and workflow.info().parent is not None:
         return
     try:
         asked = ResolvePeople(names=(OPERATOR_ROLE,))

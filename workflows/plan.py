@@ -28,8 +28,9 @@ ASKS_PEOPLE = ApprovalStep(
 """The step of every ask; who decides and what is shown is in the ask."""
 
 
-OnChange = Callable[[StepRecord | None, StepRecord], None]
-"""Told of every step that comes to another status: what it was, None when it had not begun, and what it is."""
+OnChange = Callable[[StepRecord | None, StepRecord, str | None], None]
+"""Told of every step that comes to another status: what it was, None when it had not begun; what it is; and who
+ordered that, None when nobody did."""
 
 
 @dataclass(eq=False)
@@ -195,7 +196,7 @@ class Node:
         before = self.saved
         self.saved = self.record.model_copy(update=changes)
         if self.on_change is not None and self.saved.status != (before.status if before else "pending"):
-            self.on_change(before, self.saved)
+            self.on_change(before, self.saved, changes.get("by"))
 
     def start_afresh(self, **changes: Any) -> None:
         """Back to where it has not begun: its deadline and its waits begin again. What holds others stays open."""
@@ -338,9 +339,15 @@ class Plan:
             yield from node.all_inside()
 
     def records(self) -> Iterator[StepRecord]:
-        """All that a fresh start would not make, also of a rerun's steps inside of what has not begun again."""
+        """All that a fresh start would not make."""
         yield from (node.record for node in self.walk() if not node.is_untouched)
-        yield from (record for name, record in self._records.items() if record.redone and name not in self.nodes)
+        yield from self.unopened()
+
+    def unopened(self) -> Iterator[StepRecord]:
+        """Of a rerun's steps inside of what has not begun again: by what keys, and with which sub-process, they do."""
+        for name, record in self._records.items():
+            if name not in self.nodes and (record.redone or record.resumes):
+                yield record
 
     def first(self, count: int) -> list[Node]:
         """The first so many of `walk`, of which a page is made at every step."""

@@ -6,6 +6,7 @@ from typing import get_args
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.measuring as measuring
     from contracts.base import Json
     from contracts.plans import Revision
     from contracts.record import ENGINE as BY_ITSELF
@@ -84,21 +85,22 @@ class Record:
             data={name: bounded(value) for name, value in data.items()},
         )
         self._append(happening)
+        measuring.event(self._process, kind, data)
         if kind in _URGENT:
             self._urgent = self.mark.events
 
-    def step_changed(self, before: StepRecord | None, after: StepRecord) -> None:
-        """A step came to another status."""
+    def step_changed(self, before: StepRecord | None, after: StepRecord, ordered_by: str | None) -> None:
+        """A step came to another status. `ordered_by`: whoever had that done; `after.by` may be of an earlier one."""
         if (kind := _STEP_KINDS.get(after.status)) is None:
             return
-        was = before.status if before else "pending"
-        is_ordered = after.by is not None and (before is None or before.by != after.by or was == "attention")
-        by = after.by if is_ordered and after.by else BY_ITSELF
+        by = ordered_by or BY_ITSELF
         if self.is_undoing and after.status in SETTLED:
-            left = "there was nothing to take back" if was == "undoing" else "its effect was left as it is"
+            was_undoing = before is not None and before.status == "undoing"
+            left = "there was nothing to take back" if was_undoing else "its effect was left as it is"
             self.add("step.kept", by=by, step=after.id, reason=left)
             return
         reason = after.error.message if after.error and after.status in _WITH_REASON else ""
+        measuring.step(self._process, after)
         self.add(kind, by=by, step=after.id, reason=reason, **_facts(self._origin, after))
 
     def plan_changed(self, step: str, revision: Revision) -> None:

@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
     from contracts.effects import UndoCall
     from contracts.errors import ErrorInfo, StepError
+    from contracts.metrics import UNDO
     from contracts.process import AgentStep, Undo
     from contracts.run import StepStatus
     from contracts.tools import ToolCall
@@ -170,4 +171,9 @@ async def _call(engine: Engine, node: Node, undo: UndoCall, number: int) -> None
     tool_call = ToolCall(args=undo.args, key=undo.key, run=engine.run, step=node.id)
     call = Call(f"{node.id}:undo{number or ''}", f"undo {node.id}: {undo.tool}", priority=engine.request.priority)
     async with engine.slots:
-        await call_tool(undo.spec or engine.definition.tools[undo.tool], tool_call, call)
+        try:
+            await call_tool(undo.spec or engine.definition.tools[undo.tool], tool_call, call)
+        except StepError:
+            UNDO.add(workflow.metric_meter(), tool=undo.tool, outcome="failed")
+            raise
+    UNDO.add(workflow.metric_meter(), tool=undo.tool, outcome="done")

@@ -10,6 +10,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from contracts.agent import ChildRecord
+    from contracts.approval import STARTER
     from contracts.ballot import ApprovalState
     from contracts.base import Json
     from contracts.effects import UndoCall
@@ -62,8 +63,10 @@ def waits_for(engine: Engine) -> list[str]:
 
 
 def _awaited(state: ApprovalState) -> Iterator[str]:
-    """Who is asked, as written, and to whom somebody of them handed their say."""
-    yield from state.asked_now
+    """Who is asked, as written, and to whom somebody of them handed their say. Nobody looks for themselves as the
+    starter, so that one is named."""
+    for name, users in state.asked_now.items():
+        yield from users if name == STARTER else (name,)
     yield from (handed.to for handed in state.delegations)
 
 
@@ -80,7 +83,7 @@ def run_view(
     process = engine.definition.process
     room = _Room()
     waiting = tuple(_waits(engine, page, room))
-    broken = tuple(incidents(engine, room.bounded, page.step))
+    broken = tuple(incidents(engine, room.bounded, page.step, page.incidents))
     steps, more = _steps(engine, page, room)
     return RunView(
         run=engine.run,
@@ -101,6 +104,7 @@ def run_view(
         next=page.offset + len(steps) if more else None,
         waiting=waiting,
         incidents=broken,
+        incidents_in_all=len(engine.parked),
         paused=engine.paused,
         remarks=engine.remarks,
         state={
@@ -143,8 +147,9 @@ def _waits(engine: Engine, page: Page, room: _Room) -> Iterator[Waiting]:
         state = node.record.approval
         yield _waiting(node).model_copy(update={"subject": state.subject if state is not None else None})
     elif page.step is None:
-        for node in islice(engine.waiting.values(), MAX_OPEN):
-            made = _waiting(node)
+        waits = map(_waiting, engine.waiting.values())
+        asked = waits if page.person is None else (made for made in waits if page.person in made.people)
+        for made in islice(asked, MAX_OPEN):
             yield made.model_copy(update={"show": room.bounded(made.show), "edits": room.bounded(made.edits)})
 
 

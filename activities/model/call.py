@@ -18,6 +18,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from activities.adapters.call import LoadAgent, ask_foreign, no_foreign_agents
 from activities.adapters.turn import Ours
 from activities.conversations import ConversationStore
+from activities.model import measuring
 from activities.model.affordable import OverLimit, cap_within
 from activities.model.asking import Asking
 from activities.model.attempts import ATTEMPTS, Tally, counted, may_retry, pause, tally_so_far
@@ -128,6 +129,7 @@ class ModelCall:
             raise _slip(call, error) from error
         finally:
             self._operators.changed()
+            measuring.breakers(self._gate.states())
         log.info("model answered", model=reply.model, finish=reply.finish, tokens=reply.usage.tokens)
         return reply
 
@@ -157,7 +159,9 @@ class ModelCall:
                 call.faults.append(Fault("no_access", str(error)))
                 continue
             if endpoint is None:
-                return rehearse(self._rehearsal(call.brief.process), call.brief, call.messages)
+                reply = rehearse(self._rehearsal(call.brief.process), call.brief, call.messages)
+                measuring.asked(name, reply)
+                return reply
             answered = await self._ask_or_fault(endpoint, call)
             if isinstance(answered, ModelReply):
                 usage = call.tally.usage + answered.usage
@@ -182,6 +186,7 @@ class ModelCall:
                 answered = await self._ask_through(passage, asking, call)
         except Held as held:
             return held.fault
+        measuring.asked(endpoint.alias, answered)
         if isinstance(answered, ModelReply):
             return answered
         call.tally = counted(call.tally, answered, probe=passage.probe)
@@ -196,6 +201,7 @@ class ModelCall:
                 message, finish, usage = await asking.put(self._client(endpoint), passage.cap, call.speaker)
         except (openai.OpenAIError, Malformed, Complained, ValueError, TimeoutError) as error:
             if isinstance(error, Malformed):
+                measuring.used(endpoint.alias, error.usage)
                 call.tally = call.tally.model_copy(update={"usage": call.tally.usage + error.usage})
             passage.fault = classify(error, endpoint)
             if passage.fault is None:

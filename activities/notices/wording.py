@@ -14,6 +14,7 @@ from contracts.base import Json
 from contracts.directory import User
 from contracts.errors import SettingsInvalid
 from contracts.notices import SendNotice, Undelivered
+from contracts.plain import plain
 
 OWN: Final = Path(__file__).with_name("templates")
 NAMES: Final = ("subject.txt", "mail.txt", "mail.html", "slack.txt")
@@ -50,8 +51,8 @@ class Wording:
         self._link = link
         self._run_url = run_url
         loader = jinja2.FileSystemLoader([*([folder] if folder else []), OWN])
-        self._text = _environment(loader, autoescape=False)
-        self._html = _environment(loader, autoescape=True)
+        self._text = _environment(loader, autoescape=False, finalize=_plain)
+        self._html = _environment(loader, autoescape=True, finalize=_plain)
         self._slack = _environment(loader, autoescape=False, finalize=_for_slack)
         if folder is not None:
             self._check(folder)
@@ -126,11 +127,15 @@ def _environment(loader: jinja2.BaseLoader, **options: Any) -> SandboxedEnvironm
     return made
 
 
+def _plain(value: object) -> object:
+    """Text with nothing in it that misleads the eye; what is marked as markup stays."""
+    return plain(value) if type(value) is str else value
+
+
 def _for_slack(value: object) -> object:
     """As Slack wants text escaped: these three and no others. What is marked as markup stays."""
-    if isinstance(value, Mention) or not isinstance(value, str):
-        return value
-    return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    shown = _plain(value)
+    return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") if type(shown) is str else shown
 
 
 def _commands(notice: SendNotice, user: str | None) -> Sequence[str]:

@@ -37,7 +37,12 @@ class Database:
             }
         count = _CONNECTIONS[kind]
         self._engine = create_engine(
-            url, connect_args=arguments, pool_size=count, max_overflow=0, pool_pre_ping=kind == "postgresql"
+            url,
+            connect_args=arguments,
+            pool_size=count,
+            max_overflow=0,
+            pool_pre_ping=kind == "postgresql",
+            hide_parameters=True,  # An error goes into the run's history, which is not to hold the events once more.
         )
         if kind == "sqlite":
             event.listen(self._engine, "connect", _begin_ourselves)

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, Select, or_, select
+from sqlalchemy import Connection, Row, Select, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from activities.conversations.encrypted import Cipher
@@ -56,8 +56,9 @@ class Records:
 
     async def read(self, run: str, execution: str | None = None) -> list[Stored]:
         def rows(connection: Connection) -> list[Stored]:
-            last = select(events.c.execution).where(events.c.run == run, events.c.number == 1)
-            which = execution or connection.execute(last.order_by(events.c.at.desc()).limit(1)).scalar()
+            of_run = select(events.c.execution).where(events.c.run == run).group_by(events.c.execution)
+            last = of_run.order_by(func.min(events.c.at).desc()).limit(1)
+            which = execution or connection.execute(last).scalar()
             chosen = select(events).where(events.c.run == run, events.c.execution == which)
             return self._stored(connection, chosen.order_by(events.c.number, events.c.written))
 

@@ -27,6 +27,7 @@ from activities.tools.results import Results
 from contracts.base import Json
 from contracts.errors import ArgumentsInvalid, OutputInvalid, StepError, ToolFailed
 from contracts.messages import digest, part_message, tool_message
+from contracts.metrics import ATTEMPTS
 from contracts.results import RESULT_READ, result_tool
 from contracts.tools import Tool, ToolCall, ToolError, ToolResult, ToolSpec
 from language.schema import violations
@@ -70,7 +71,7 @@ def _activity(
         context = ActivityToolContext(call, tool.spec.name, secrets)
         attempt = _Attempt(tool, call, context)
         started = time.monotonic()
-        output = await attempt.run(threads, rates)
+        output = await _measured(tool.spec.name, attempt.run(threads, rates))
         context.log.info("tool done", seconds=round(time.monotonic() - started, 3))
         result = ToolResult(output=output, attempts=context.attempt)
         if call.call_id is not None and conversations is not None:
@@ -78,6 +79,20 @@ def _activity(
         return result
 
     return run
+
+
+async def _measured(tool: str, running: Awaitable[Json]) -> Json:
+    outcome = "cancelled"
+    try:
+        output = await running
+        outcome = "done"
+    except ApplicationError as error:
+        outcome = error.type or "failed"
+        raise
+    else:
+        return output
+    finally:
+        ATTEMPTS.add(activity.metric_meter(), tool=tool, outcome=outcome)
 
 
 class _Attempt:

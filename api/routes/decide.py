@@ -15,14 +15,12 @@ from temporalio.service import RPCError
 from api.pages import HEADERS, message, page
 from api.standing import Standing, State, standing
 from contracts.base import Json, canonical
-from contracts.decisions import Decision
+from contracts.decisions import MAX_COMMENT, Decision
 from contracts.errors import Refused, ServerUnreachable
 from runtime.deciding import look_at_step, receipt_of, send
 from runtime.links import PATH, Link, Links
 
 MAX_FORM_BYTES = 1_000_000
-MAX_COMMENT = 5_000
-"""Characters."""
 MAX_INLINE = 20_000
 """Characters of exact JSON on the page itself, and of arguments that can be edited there."""
 
@@ -136,6 +134,7 @@ def _shown(
         seen=seen,
         refused=refused,
         form=form or {},
+        max_comment=MAX_COMMENT,
         exact=exact[:MAX_INLINE],
         cut=max(0, len(exact) - MAX_INLINE),
         arguments=arguments if len(arguments) <= MAX_INLINE else "",

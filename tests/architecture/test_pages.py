@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -14,14 +15,27 @@ PAGES = [
     *sorted(f"docs/{page.name}" for page in ROOT.glob("docs/*.md")),
 ]
 CODE = re.compile(r"`([^`\n]+)`")
-LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)]*))?\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 MADE_LATER = (".venv/", ".uv/", ".surefoot/")
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_files(page: str) -> None:
-    targets = [target for target in LINK.findall((ROOT / page).read_text()) if "://" not in target]
+    targets = [target for target, _ in LINK.findall((ROOT / page).read_text()) if "://" not in target]
     assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_headings(page: str) -> None:
+    links = [(target, anchor) for target, anchor in LINK.findall((ROOT / page).read_text()) if anchor]
+    pages = {target: ROOT / page if not target else (ROOT / page).parent / target for target, _ in links}
+    assert [(to, anchor) for to, anchor in links if "://" not in to and anchor not in anchors(pages[to])] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that Git hosts give headings: lower case, words joined by hyphens, no other signs."""
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(page.read_text())}
 
 
 def test_the_map_names_what_is_there() -> None:

@@ -13,7 +13,7 @@ UNICORN = '{"item": "unicorn"}'
 
 async def given_up(starter: Starter) -> str:
     """A run that failed in its first step."""
-    answer = await starter("run", "flaky", "--input", UNICORN, "--id", str(uuid4()), "--json")
+    answer = await starter("run", "flaky", "--input", UNICORN, "--id", str(uuid4()), "--tenant", "acme", "--json")
     run: str = answer.json["run"]
     await until_waiting(starter, run, "attention")
     running = await starter("rerun", run)
@@ -25,7 +25,7 @@ async def given_up(starter: Starter) -> str:
 
 
 @pytest.mark.usefixtures("running")
-async def test_an_ended_run_goes_on_once_and_shows_with_what(starter: Starter) -> None:
+async def test_an_ended_run_goes_on_once_and_shows_with_what(starter: Starter, client: Client) -> None:
     run = await given_up(starter)
     looked = await starter("rerun", run, "--dry-run", "--json")
     assert (looked.status, looked.json["run"], looked.json["again"]) == (0, f"{run}~2", ["stock"]), looked.err
@@ -35,6 +35,8 @@ async def test_an_ended_run_goes_on_once_and_shows_with_what(starter: Starter) -
     view = await until_waiting(starter, f"{run}~2", "waiting")
     assert (view["rerun_of"], view["input"]) == (run, {"item": "horse"})
     assert f"goes on with {run}" in (await starter("status", f"{run}~2")).out
+    described = await client.get_workflow_handle(f"{run}~2").describe()
+    assert described.raw_info.priority.fairness_key == "acme"
     twice = await starter("rerun", run)
     assert twice.status == 2
     assert f"{run} was started again already, as {run}~2" in twice.err

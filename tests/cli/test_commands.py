@@ -233,6 +233,7 @@ async def test_an_unknown_run_is_answered_with_close_ones(starter: Starter, clie
         (("run", "nope.yaml", "--input", HORSE), "there is no such file"),
         (("run", "flaky", "--input", HORSE, "--id", "a b"), "without blanks"),
         (("run", "flaky", "--input", HORSE, "--priority", "9"), "--priority"),
+        (("run", "flaky", "--input", HORSE, "--tenant", "x" * 65), "a tenant's name is 1 to 64 bytes"),
         (("frobnicate",), "No such command"),
         (("status",), "Missing argument"),
         (("list", "--status", "sleeping"), "'sleeping' is not one of"),

@@ -3,11 +3,13 @@
 import json
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contracts.record import BEGINNING, Happening, WriteRecord, chained, hash_of
 from runtime.settings import Settings
 from tests.cli.conftest import Answer, Starter, until_waiting
 
@@ -88,6 +90,23 @@ async def test_an_export_holds_by_itself_and_shows_what_was_changed(
     assert "event 1 was changed" in (await verified(starter, str(file)))["problem"]
     broken = await starter("log", str(file), "--verify")
     assert broken.out == "the record is broken: event 1 was changed: its content does not have its hash\n"
+
+
+async def test_a_record_may_say_what_ends_a_line_elsewhere_and_be_of_a_later_version(
+    starter: Starter, tmp_path: Path
+) -> None:
+    at = datetime(2026, 12, 1, 9, tzinfo=UTC)
+    said = Happening(at=at, kind="run.note", by="user:sam", reason="one\u2028two\x85three\u2029four")
+    request = WriteRecord(run="r", execution="e", process="p", after=0, previous=BEGINNING, events=(said,))
+    (event,) = chained(request)
+    later = json.loads(event.text) | {"number": 2, "kind": "run.frozen", "previous": event.hash}
+    del later["hash"]
+    later["hash"] = hash_of(later)
+    file = tmp_path / "record.jsonl"
+    file.write_text(f"{event.text}\n{json.dumps(later)}\n")
+    assert (await verified(starter, str(file), "--head", later["hash"]))["events"] == 2
+    problem = (await verified(starter, str(file)))["problem"]
+    assert problem == "it breaks off after event 2 (run.frozen), before the run's end: what follows is missing"
 
 
 @pytest.mark.usefixtures("running")

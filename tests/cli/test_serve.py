@@ -1,6 +1,7 @@
 """Links from the command line, and the server that they lead to as a process of its own."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -27,7 +28,7 @@ async def asking(starter: Starter, process_file: Path) -> str:
 @asynccontextmanager
 async def served(settings: Settings, *options: str, **variables: str) -> AsyncIterator[str]:
     """`starter.py serve` as a process; its address."""
-    process = await serve(*options, **variables)
+    process = await serve(*options, stdout=asyncio.subprocess.DEVNULL, **variables)
     assert process.stderr is not None
     said = await asyncio.wait_for(process.stderr.readline(), 60)
     found = re.search(rb"http://\S+:\d+", said)
@@ -37,13 +38,15 @@ async def served(settings: Settings, *options: str, **variables: str) -> AsyncIt
     await process.wait()
 
 
-async def serve(*options: str, **variables: str) -> asyncio.subprocess.Process:
+async def serve(
+    *options: str, stdout: int = asyncio.subprocess.DEVNULL, **variables: str
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "starter.py", "serve", *options),
         cwd=PROJECT,
         env={**os.environ, **variables},
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
+        stdout=stdout,
         stderr=asyncio.subprocess.PIPE,
     )
 
@@ -63,6 +66,19 @@ async def test_a_printed_link_opens_the_page_of_the_server_and_decides(
         assert "sign_off is approved by user:bob" in answer.text
         assert (await browser.get(f"{address}/healthz")).json() == {"temporal": "ok"}
     await until_waiting(starter, run, "completed")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("running")
+async def test_a_program_reads_where_it_is_served() -> None:
+    process = await serve("--port", "0", "--json", stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    said = json.loads(await asyncio.wait_for(process.stdout.readuntil(b"}\n"), 60))
+    assert said == {"address": said["address"], "links": "http://127.0.0.1:8235"}
+    async with httpx2.AsyncClient(timeout=60) as browser:
+        assert (await browser.get(f"{said['address']}/healthz")).json() == {"temporal": "ok"}
+    process.send_signal(signal.SIGTERM)
+    await process.wait()
 
 
 @pytest.mark.usefixtures("running")
@@ -102,7 +118,7 @@ async def test_a_link_is_for_one_whose_decision_would_count(
 async def test_it_does_not_start_where_links_would_not_lead_or_could_not_be_read(
     settings: Settings, options: tuple[str, ...], variables: dict[str, str], status: int, said: bytes
 ) -> None:
-    process = await serve("--port", "0", *options, **variables)
+    process = await serve("--port", "0", *options, stdout=asyncio.subprocess.DEVNULL, **variables)
     _, error = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == status
     assert said in error

@@ -12,7 +12,8 @@ import pytest
 import temporalio.bridge
 import yaml
 
-from tests.deploy.files import DEPLOY, SERVICES
+from contracts.metrics import METRICS
+from tests.deploy.files import DEPLOY, ROOT, SERVICES
 
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "dashboards" / "surefoot.json").read_text())
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
@@ -24,18 +25,6 @@ EXPRESSIONS = [
     *(target["expr"] for panel in PANELS for target in panel.get("targets", [])),
     *(rule["expr"] for group in RULES["groups"] for rule in group["rules"]),
 ]
-OURS = {
-    "surefoot_runs_total",
-    "surefoot_steps_total",
-    "surefoot_attempts_total",
-    "surefoot_model_calls_total",
-    "surefoot_tokens_total",
-    "surefoot_cost_dollars_total",
-    "surefoot_wait_seconds_bucket",
-    "surefoot_incidents_open",
-    "surefoot_breaker_open",
-    "surefoot_undo_total",
-}
 
 
 def run(program: str, *arguments: str | Path) -> None:
@@ -66,13 +55,21 @@ def test_every_question_of_the_dashboard_is_promql(tmp_path: Path) -> None:
 
 def test_only_what_is_measured_is_asked_for() -> None:
     used = {name for text in EXPRESSIONS for name in re.findall(r"\b(?:temporal|surefoot)_\w+", text)}
-    assert {name for name in used if name.startswith("surefoot_")} == OURS
+    ours = {re.sub(r"_(bucket|sum|count)$", "", name) for name in used if name.startswith("surefoot_")}
+    assert ours == {metric.exported for metric in METRICS}
     library = next(Path(temporalio.bridge.__path__[0]).glob("temporal_sdk_bridge*")).read_bytes()
     names = {
         re.sub(r"^temporal_|(_seconds)?_bucket$|_total$", "", name) for name in used if name.startswith("temporal_")
     }
     assert len(names) > 8
     assert [name for name in names if name.encode() not in library] == []
+
+
+def test_the_page_has_every_metric_with_its_labels() -> None:
+    page = (ROOT / "docs" / "cluster.md").read_text()
+    rows = re.findall(r"^\| `(surefoot_\w+)` \| \w+ \| (.*?) \|", page, re.M)
+    named = {name: set(re.findall(r"\w+", labels)) for name, labels in rows}
+    assert named == {metric.exported: set(metric.labels) for metric in METRICS}
 
 
 def test_what_is_watched_is_a_service_of_the_compose_file() -> None:

@@ -1,14 +1,19 @@
 """Every snippet that is shown is right: YAML loads, TOML is settings, Python compiles, every block has its test."""
 
+import sqlite3
 import tomllib
 
 import pytest
 import yaml
 from pydantic import TypeAdapter
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateTable
 
+from activities.records.tables import metadata
 from contracts.channels import Channel
 from contracts.connections import ToolsFile
 from contracts.directory import Directory
+from contracts.evals import Evals
 from contracts.faults import Faults
 from contracts.people_settings import PeopleSettings
 from contracts.process import AgentSpec, Step
@@ -32,6 +37,9 @@ def test_yaml_is_of_the_format(block: Block) -> None:
     data = yaml.safe_load(block.text)
     if "process" in data:
         return  # a whole file: `validate` runs on it where the page says so
+    if "cases" in data:
+        Evals.model_validate(data, strict=False)
+        return
     if data.keys() <= ToolsFile.model_fields.keys():
         ToolsFile.model_validate(data)
         return
@@ -65,5 +73,14 @@ def test_python_compiles(block: Block) -> None:
     compile(block.text, str(block), "exec")
 
 
+@pytest.mark.parametrize("block", of("sql"), ids=str)
+def test_sql_is_for_the_tables_of_records(block: Block) -> None:
+    with sqlite3.connect(":memory:") as database:
+        for table in metadata.sorted_tables:
+            database.execute(str(CreateTable(table).compile(dialect=sqlite.dialect())))
+        database.executescript(block.text)
+    database.close()
+
+
 def test_every_block_is_of_a_kind_that_some_test_runs() -> None:
-    assert {block.language for block in ALL} <= {"console", "bash", "yaml", "toml", "python", "mermaid"}
+    assert {block.language for block in ALL} <= {"console", "bash", "yaml", "toml", "python", "sql", "mermaid"}

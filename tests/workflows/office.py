@@ -75,6 +75,7 @@ class Office:
     records: Records = field(default_factory=shared_records)
     operators: tuple[str, ...] = ("anyone",)
     unreadable: bool = False
+    away: int = 0
     deputies: dict[str, tuple[Deputy, ...]] = field(default_factory=dict)
     strangers: set[str] = field(default_factory=set)
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -281,6 +282,8 @@ async def open_office(
 
     @activity.defn(name=RESOLVE_PEOPLE.name)
     async def resolve(request: ResolvePeople) -> People:
+        if activity.info().attempt <= office.away:
+            raise ApplicationError("people.yaml is on a share that is away", type="DirectoryUnavailable")
         if office.unreadable:
             raise ApplicationError("people.yaml cannot be read", type="SettingsInvalid", non_retryable=True)
         if unknown := sorted(office.strangers & set(request.names)):

@@ -10,7 +10,7 @@ from contracts.ballot import ApprovalState
 from contracts.decisions import Decision
 from contracts.errors import StepError
 from contracts.people import Deputy
-from workflows.approvals import decide, refusal
+from workflows.approvals import decide, decider, lapsed, refusal
 from workflows.electorate import candidates, check_reachable, resolved
 from workflows.seats import Seating, filled_by
 
@@ -161,6 +161,22 @@ def test_an_approval_that_can_never_be_reached_is_an_error_when_it_opens(
 
 def test_people_whom_escalation_brings_in_later_count_as_reachable() -> None:
     assert approval(BOTH, not_by=("user:bob",), escalate_to={"user:cfo": ("user:cfo",)}).outcome is None
+
+
+def test_what_time_decided_nobody_did_though_somebody_had_agreed() -> None:
+    one = after(approval(BOTH), says("alice"))
+    assert [decider(lapsed(one, on_expiry)) for on_expiry in ("approve", "reject")] == [None, None]
+    assert decider(one) is None
+    assert decider(after(one, says("bob"))) == after(one, says("bob")).votes[-1]
+    assert decider(after(one, says("bob", "reject", comment="no"))) is not None
+
+
+def test_silence_agrees_to_what_was_asked_but_not_to_what_its_editor_may_not_approve() -> None:
+    asked = approval(BOTH, escalate_to={"user:cfo": ("user:cfo",)})
+    assert lapsed(asked, "approve").outcome == "approved"
+    assert lapsed(after(asked, says("alice", edits={"amount": 9})), "approve").outcome == "approved"
+    four_eyes = after(asked.model_copy(update={"bars_editor": True}), says("alice", edits={"amount": 9}))
+    assert lapsed(four_eyes, "approve").outcome == "rejected"
 
 
 class TestEdits:

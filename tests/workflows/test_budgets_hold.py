@@ -115,6 +115,34 @@ async def test_at_eighty_percent_of_the_runs_limit_there_is_one_warning(office: 
     ]
 
 
+async def test_warnings_more_and_the_end_of_a_budget_are_in_the_record(office: Office, endpoint: Endpoint) -> None:
+    Cast(endpoint, a=[*pages("a", 6), "done"])
+    run = await office.start("""
+        process: budgeted
+        limits: {turns: 6}
+        agents:
+          a:
+            instructions: You are a.
+            tools: [do.fetch]
+            limits: {turns: 5, at_limit: {ask: {from: [any_of: [user:ada]]}}}
+        steps:
+          a: {agent: a, task: Read}
+    """)
+    await run.waiting("a/ask-1")
+    await run.decide("a/ask-1", "approve", "user:ada", comment="go on", edits={"turns": 9})
+    await run.parked("a")
+    await run.repair("a", "skip", reason="enough")
+    await run.handle.result()
+    events = [(event.kind, event.by, event.step, event.reason) for event in await run.events("budget.")]
+    assert events == [
+        ("budget.raised", "user:ada", "a", "go on"),
+        ("budget.warned", "system:surefoot", "a", "the run has used 83% of its limit of turns (6)"),
+        ("budget.used_up", "system:surefoot", "a", "the run has no turns left"),
+    ]
+    (raised,) = await run.events("budget.raised")
+    assert raised.data["more"] == {"turns": 9}
+
+
 @pytest.mark.parametrize("edits", [{"turns": 20_000}, {"time": "1d"}, {"cost": 5}, {"turns": None}])
 async def test_whatever_people_add_can_be_seen_and_lent_on(
     office: Office, endpoint: Endpoint, edits: dict[str, Any]

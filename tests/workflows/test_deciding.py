@@ -8,7 +8,7 @@ from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from uuid_utils import uuid7
 
-from contracts.names import DECIDE
+from contracts.names import DECIDE, WAITS_FOR_ATTRIBUTE
 from contracts.people import Deputy
 from contracts.run import Waiting
 from tests.workflows.office import Office, Run, effects
@@ -360,3 +360,22 @@ async def test_every_transition_is_in_the_record_with_who_why_and_what_was_decid
         ("user:bob", "approve"),
         ("user:alice", "approve"),
     ]
+
+
+async def test_an_edit_by_somebody_of_a_later_stage_waits_for_the_first_again(office: Office) -> None:
+    run = await ask(office, rows=[{"stages": [{"any_of": ["group:finance"]}, {"any_of": ["user:cfo"]}]}])
+    await run.decide("ok", "approve", "alice")
+    said = await run.decide("ok", "approve", "cfo", edits={"amount": 1})
+    assert said.outcome == "edited; ok waits for 1 more of group:finance, and in its turn for user:cfo"
+
+
+async def test_a_starter_who_is_asked_is_found_by_their_name(office: Office) -> None:
+    run = await ask(office, rows=[{"any_of": ["starter"]}], not_by=[])
+    described = await run.handle.describe()
+    assert described.typed_search_attributes[WAITS_FOR_ATTRIBUTE] == ["user:sam"]
+
+
+async def test_a_comment_is_as_long_as_people_read(office: Office) -> None:
+    run = await ask(office)
+    assert "at most 5000 characters" in await run.refused("ok", "comment", "alice", comment="x" * 5_001)
+    await run.decide("ok", "comment", "alice", comment="x" * 5_000)

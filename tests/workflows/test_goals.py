@@ -181,6 +181,17 @@ async def test_after_a_failure_the_rest_is_planned_anew_and_what_completed_is_ke
     _, change = step_of(view, "reach").plan
     assert (change.added, change.changed, change.kept) == (("b2",), ("c",), ("a", "b"))
     assert '+      "what": "new"' in change.difference
+    made, changed = await run.events("plan.")
+    assert (made.kind, made.by, made.step, made.data["added"]) == (
+        "plan.made",
+        "agent:planner",
+        "reach",
+        ["a", "b", "c"],
+    )
+    assert (changed.kind, changed.by, changed.step) == ("plan.changed", "agent:planner", "reach")
+    assert (changed.data["added"], changed.data["changed"]) == (["b2"], ["c"])
+    assert changed.data["difference"] == change.difference
+    assert "reach.b is broken" in changed.reason
 
 
 async def test_a_step_that_misses_its_criteria_is_planned_around(office: Office, endpoint: Endpoint) -> None:

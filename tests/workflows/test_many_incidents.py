@@ -4,8 +4,10 @@ import asyncio
 from collections import Counter
 
 import pytest
+from temporalio.client import Client
 
 from contracts.decisions import Receipt
+from runtime.incidents import open_incidents
 from tests.workflows.office import Office, effects, statuses
 
 STEPS, EVERY = 1_000, 50
@@ -41,3 +43,22 @@ async def test_twenty_incidents_of_a_thousand_steps_are_repaired_each_once(offic
     assert {step for step, times in again.items() if times} == {*broken, *waited}
     assert set(again.values()) == {0, 1}
     assert set(statuses(await run.view()).values()) == {"completed"}
+
+
+@pytest.mark.slow
+async def test_all_incidents_of_a_run_are_found_however_many(client: Client, office: Office) -> None:
+    """A view has 200 of them."""
+    items = list(range(230))
+    run = await office.start(
+        "process: very-broken\nsteps: {a: {for_each: '${ input }', parallel: 250, tool: do.work, with: {fails: true}}}",
+        items,
+    )
+    async with asyncio.timeout(100):
+        while (await run.view({"limit": 1})).incidents_in_all < len(items):
+            await asyncio.sleep(0.1)
+    found: list[str] = []
+    async with asyncio.timeout(30):
+        while not found:  # Temporal's index is a moment behind.
+            found = [each.incident.step for each in (await open_incidents(client, "very-broken"))[0]]
+    assert sorted(found) == sorted(f"a[{index}]" for index in items)
+    await run.handle.terminate()

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import yaml
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.testing import WorkflowEnvironment
 
 from contracts.names import SEARCH_ATTRIBUTES
+from contracts.people import Deputy
 from runtime.client import data_converter
 from runtime.server import temporal_binary
 from runtime.settings import Settings
@@ -227,3 +229,24 @@ async def test_an_approval_is_told_when_it_opens_reminds_escalates_and_expires_t
     assert len({request.headers["webhook-id"] for request in service.requests}) == len(posted)
     assert posted.count("approval.reminded") == told.count("Still waiting for you")
     assert set((await desk.states()).values()) == {"delivered"}
+
+
+async def test_escalation_tells_those_who_can_decide_then_and_who_acts_for_them(
+    time_skipping: WorkflowEnvironment, desk: Desk, mailbox: Mailbox
+) -> None:
+    people = STAFF.replace("cfo: {email", "dora: {email: dora@example.com}\n  cfo: {proxies: [dora], email")
+    desk.file.write_text(people)
+    mail = {"name": "mail", "kind": "mail", "host": "127.0.0.1", "port": mailbox.port, "security": "none"}
+    process = yaml.safe_load(APPROVAL)
+    rows = [{"any_of": ["group:finance"], "count": 2}]
+    changes = {"from": rows, "not_by": ["starter"], "escalate": {"after": "1d", "to": ["user:cfo", "user:bob"]}}
+    process["steps"]["ask"]["approval"].update(changes)
+    channel = {**mail, "sender": "surefoot@example.com", "events": ["approval.escalated"]}
+    async with office_of(time_skipping.client, desk, channel) as office:
+        office.deputies = {"user:cfo": (Deputy(user="user:dora"),)}
+        office.groups = {"group:finance": ("user:alice", "user:carol", "user:bob")}
+        run = await office.start(yaml.safe_dump(process), {"amount": 5}, started_by="user:bob")
+        await run.waiting("ask")
+        await time_skipping.sleep(4 * 24 * 3600)
+        await run.handle.result()
+    assert [len(subjects(mailbox, user)) for user in ("cfo", "dora", "bob", "alice")] == [1, 1, 0, 0]

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 
-from contracts.names import CANCEL
+from contracts.decisions import PARENT
+from contracts.names import CANCEL, REPAIR
 from contracts.record import ENGINE
 from tests.workflows.office import UNDO, Office, Run, effects
 
@@ -98,6 +99,25 @@ async def test_a_parent_stops_its_sub_process_whoever_is_operator(office: Office
         await run.handle.result()
     assert effects(office, "undo") == ["x"]
     assert (await child.view()).status == "cancelled"
+
+
+async def test_in_a_parents_name_nobody_does_more_than_a_parent_does(office: Office) -> None:
+    """Anyone who can signal a sub-process can claim to be its parent."""
+    office.operators = ("user:tom",)
+    office.broken.add("x")
+    office.children["broken-child"] = office.definition("process: broken-child\nsteps: {x: {tool: do.work}}")
+    run = await office.start("process: its-parent\nsteps: {sub: {process: broken-child}}")
+    child = Run(office, office.client.get_workflow_handle(f"{run.id}/sub"))
+    await run.until(lambda view: view.steps[0].child is not None)
+    await child.parked("x")
+    for said in ({"step": "x", "action": "skip"}, {"action": "note", "reason": "hello"}):
+        await child.handle.signal(REPAIR, {**said, "by": PARENT})
+    refused = (await child.until(lambda view: len(view.refused) == 2)).refused
+    assert "system:parent may not repair this run" in refused[0]
+    assert "system:parent may not note this run" in refused[1]
+    await run.cancel(by="user:tom")
+    with pytest.raises(WorkflowFailureError):
+        await run.handle.result()
 
 
 async def test_when_the_directory_cannot_tell_nobody_repairs(office: Office) -> None:

@@ -13,7 +13,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailed
 
 from activities.records.opening import FILE, open_records
 from contracts.activities import WRITE_RECORD
-from contracts.names import DECIDE, LOG_QUERY, PUT_STATE
+from contracts.names import DECIDE, LOG_QUERY, PUT_STATE, REPAIR
 from contracts.record import END_KINDS, RecordTail, RunEvent, break_of
 from contracts.stores import RecordSettings
 from tests.workflows.office import UNDO, Office, Run, open_office
@@ -172,6 +172,31 @@ async def test_a_signal_that_does_not_hold_is_in_the_record(office: Office) -> N
     refused = next(event for event in await ended(run) if event.kind == "message.refused")
     assert (refused.by, refused.step) == ("user:mallory", "ok")
     assert "user:mallory" in refused.reason
+
+
+@pytest.mark.parametrize("by", ["user:eve\0", "system:surefoot", "system:parent", "x" * 3_000, 7, None])
+async def test_what_cannot_be_a_person_or_a_step_is_not_put_down_as_one(office: Office, by: object) -> None:
+    """What anyone can send is not to fill columns with what a database refuses, nor to pass for the engine's doing."""
+    run = await office.start("process: refuses-names\nsteps: {wait: {wait: 1d}}")
+    await run.waiting("wait")
+    await run.handle.signal(REPAIR, {"step": "\0" + "x" * 3_000, "action": "skip", "by": by})
+    await run.until(lambda view: bool(view.refused))
+    await run.cancel()
+    refused = next(event for event in await ended(run) if event.kind == "message.refused")
+    assert (refused.by, refused.step) == ("system:unknown", None)
+
+
+async def test_who_repaired_a_step_before_is_not_who_stopped_it(office: Office) -> None:
+    office.broken.add("a")
+    run = await office.start("process: twice\nsteps: {a: {tool: do.work}}")
+    await run.parked("a")
+    await run.repair("a", "retry", by="user:alice")
+    await run.until(lambda view: any(len(incident.tried) == 2 for incident in view.incidents))
+    await run.cancel(by="user:bob")
+    events = await ended(run)
+    assert [event.by for event in events if event.kind == "step.repaired"] == ["user:alice"]
+    assert [event.by for event in events if event.kind == "step.cancelled"] == ["system:surefoot"]
+    assert [event.by for event in events if event.kind == "run.ending"] == ["user:bob"]
 
 
 async def test_writes_to_the_state_are_in_the_record(office: Office) -> None:

@@ -10,14 +10,15 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from contracts.activities import RESOLVE_PEOPLE
     from contracts.approval import EDITOR, STARTER, Approve
-    from contracts.ballot import ApprovalState, Vote
+    from contracts.ballot import ApprovalState
     from contracts.base import Json
     from contracts.decisions import subject_hash
     from contracts.errors import ErrorInfo, Rejected, StepError
     from contracts.people import ResolvePeople
-    from contracts.process import ApprovalStep
+    from contracts.process import ApprovalStep, Retry
     from contracts.record import ENGINE as BY_ITSELF
     from language.expressions import as_text
+    from workflows.approvals import decider, lapsed
     from workflows.calls import Call, call_engine, summary
     from workflows.deciding import record_outcome
     from workflows.electorate import Users, check_reachable, names_to_resolve, resolved
@@ -26,6 +27,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.plan import Node
     from workflows.steps.common import deadline_of
 
+PATIENT = Retry(attempts=60)
+"""An hour, once a minute in the end: nobody waits yet for a directory that does not answer."""
 NO_NAMES: Mapping[str, Json] = MappingProxyType({})
 
 
@@ -43,7 +46,7 @@ async def run_approval(engine: Engine, node: Node) -> Json:
 
 def decision_of(state: ApprovalState) -> dict[str, Json]:
     """The output of a step that asked people."""
-    last = _decider(state)
+    last = decider(state)
     return {
         "decision": "approve" if state.outcome == "approved" else "reject",
         "by": last.by if last else None,
@@ -103,7 +106,7 @@ async def ask_people(
         async with deadline_of(node):
             await _until_decided(engine, node, approval)
         engine.leave(node)
-        last = _decider(node.approval)
+        last = decider(node.approval)
         node.update(by=last.by if last else None, until=None)
     return node.approval
 
@@ -113,19 +116,13 @@ def stop_as_rejected(engine: Engine, node: Node) -> None:
     error = _rejection(node.approval)
     # First: what needs this step would start the moment it settles.
     named = error.model_copy(update={"message": f"{node.id}: {error.message}"})
-    last = _decider(node.approval)
+    last = decider(node.approval)
     engine.end(Ending("failed", named, by=last.by if last else BY_ITSELF))
     engine.settle(node, "failed", error=error)
 
 
-def _decider(state: ApprovalState) -> Vote | None:
-    """The vote that settled it; None when time did."""
-    last = state.votes[-1] if state.votes else None
-    return last if last is not None and state.outcome is not None and state.outcome.startswith(last.decision) else None
-
-
 def _rejection(state: ApprovalState) -> ErrorInfo:
-    last = _decider(state)
+    last = decider(state)
     said = f"rejected by {last.by}: {last.comment}" if last else "nobody decided in time, which is a rejection"
     return ErrorInfo(type=Rejected.type_name(), message=f"{state.title} — {said}")
 
@@ -145,7 +142,7 @@ async def _open(
     stages = row.resolved_stages()
     asked_for = names_to_resolve(approval, stages)
     async with engine.working(node):
-        call = Call(f"{node.id}:people", f"{node.id}: who decides", priority=engine.request.priority)
+        call = Call(f"{node.id}:people", f"{node.id}: who decides", PATIENT, priority=engine.request.priority)
         people = await call_engine(RESOLVE_PEOPLE, ResolvePeople(names=asked_for), call)
     if STARTER in approval.not_by and engine.request.started_by is None and workflow.patched("starter-is-known"):
         raise StepError(
@@ -225,9 +222,8 @@ def _note_time(engine: Engine, node: Node, approval: Approve) -> None:
     """Expire, escalate, remind: what is due by now. What has expired needs nobody any more."""
     now, state, about = workflow.now(), node.approval, {"step": node.id}
     if node.record.until is not None and now >= node.record.until:
-        outcome = "rejected" if approval.on_expiry == "reject" else "approved"
-        node.update(approval=state.model_copy(update={"outcome": outcome}))
-        engine.record.add("approval.expired", **about, outcome=outcome)
+        node.update(approval=lapsed(state, approval.on_expiry))
+        engine.record.add("approval.expired", **about, outcome=node.approval.outcome)
         record_outcome(engine, node)
         engine.touch()
         return

@@ -39,7 +39,7 @@ def test_a_namespace_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_worker_that_makes_faults_says_so(client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     faults = Faults(namespace="default", seed=7, kill=0.01, at=("*/pay:between",), model=ModelFaults(busy=0.1))
     settings = Settings(home=tmp_path, faults=faults)
-    worker.announce(settings, connection(client), Catalog.load([PROJECT / "processes"]))
+    worker.announce(settings, connection(client), Catalog.load([PROJECT / "processes"]), ())
     said = capsys.readouterr().err
     assert "FAULTS ARE MADE ON PURPOSE: kill 1%, model.busy 10%, 1 places, seed 7" in said
 

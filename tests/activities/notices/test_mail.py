@@ -66,6 +66,17 @@ async def test_a_link_to_decide_goes_to_its_person_alone(desk: Desk, mailbox: Ma
     assert "decide.example" not in text_of(mailbox.to("team@example.com")[0])
 
 
+async def test_a_title_is_one_line_of_text_and_no_header(desk: Desk, mailbox: Mailbox) -> None:
+    desk.open(mail(mailbox))
+    await desk.send(notice("mail", title="Pay?\r\nBcc: eve@example.com\n\n\u202etxt", reason="{{ 7 * 7 }}\u200b"))
+    message = mailbox.to("alice@example.com")[0]
+    assert message["Subject"] == "Please decide: Pay? Bcc: eve@example.com ⟨U+202E⟩txt"
+    assert message["Bcc"] is None
+    for kind in ("plain", "html"):
+        assert "{{ 7 * 7 }}⟨U+200B⟩" in text_of(message, kind)
+    assert mailbox.to("eve@example.com") == []
+
+
 async def test_one_who_is_refused_does_not_stop_the_others(desk: Desk, mailbox: Mailbox) -> None:
     desk.open(mail(mailbox))
     mailbox.refused = {"alice@example.com": "550 no such user"}

@@ -91,6 +91,27 @@ async def test_an_id_that_is_used_again_has_a_record_of_its_own(back_end: BackEn
     assert [row.execution for row in await records.read("buy-1", "e1")] == ["e1", "e1"]
 
 
+async def test_a_record_without_its_first_event_is_still_read(back_end: BackEnd) -> None:
+    """That it is missing has to show, when nobody but the database knows the run any more."""
+    records = back_end.open()
+    await records.write(request_of("a", "b", "c"))
+    await back_end.do("DELETE FROM surefoot_events WHERE number = 1")
+    stored = await records.read("buy-1")
+    assert [row.number for row in stored] == [2, 3]
+    assert break_of(texts(stored)) == "event 1 is missing: event 2 stands in its place"
+
+
+async def test_what_a_database_refuses_is_told_without_what_was_to_be_written(back_end: BackEnd) -> None:
+    await back_end.open().write(request_of("a"))
+    await back_end.do("DROP TABLE surefoot_events")
+    with pytest.raises(RecordsUnavailable) as refused:
+        await back_end.open().write(request_of("secret"))
+    error: BaseException | None = refused.value
+    while error is not None:
+        assert "user:secret" not in str(error)
+        error = error.__cause__
+
+
 @pytest.mark.parametrize(
     ("query", "runs", "steps"),
     [
