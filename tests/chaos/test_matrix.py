@@ -19,6 +19,9 @@ GROUPS = 10
 """A run bears so many lost workers, and not one at each of its steps: a step has five attempts, and steps that go on at
 the same time lose one each. So the steps are dealt out to so many worlds."""
 SIDE_BY_SIDE = 6
+ATTEMPTS = 3
+"""Between a step's completion and the worker's death for it, the worker may die for another step, and the step is not
+made again: where the worker did not die, it is to die in another world."""
 
 OF_STEPS = {stub.name for stub in (CALL_MODEL, LOAD_PROCESS, PUBLISH_EVENT, RESOLVE_PEOPLE, SUBSCRIBE_STEP)}
 """What steps do besides calling tools. Notices and the record go beside a run, in batches that fall as time has it."""
@@ -55,19 +58,28 @@ async def test_a_worker_that_dies_at_any_step_costs_nothing(stage: Stage, tmp_pa
     undisturbed = await play(stage, schedule(), tmp_path / "undisturbed")
     assert undisturbed.broken == []
     assert {view.status for view in undisturbed.views.values()} == {"completed"}
+    left = places(undisturbed)
+    for attempt in range(ATTEMPTS):
+        results = await _play(stage, tmp_path / f"{attempt}", point, left, undisturbed)
+        assert [report(played) for played in results if played.broken] == []
+        assert {view.status for played in results for view in played.views.values()} == {"completed"}
+        made = {place for played in results for fault, place in played.faults if fault == point}
+        left = [place for place in left if place not in made]
+        if not left:
+            return
+    raise AssertionError(f"the worker never died at {left}")
+
+
+async def _play(stage: Stage, home: Path, point: Point, left: list[str], undisturbed: Played) -> list[Played]:
     dealt: dict[int, list[str]] = defaultdict(list)
-    for number, place in enumerate(places(undisturbed)):
+    for number, place in enumerate(left):
         dealt[number % GROUPS].append(f"{place}:{point}")
     turn = asyncio.Semaphore(SIDE_BY_SIDE)
 
     async def one(number: int, at: list[str]) -> Played:
         async with turn:
-            return await play(stage, schedule(tuple(at)), tmp_path / f"{number}", awaited=undisturbed.views)
+            return await play(
+                stage, schedule(tuple(at)), home.with_name(f"{home.name}-{number}"), awaited=undisturbed.views
+            )
 
-    results = await asyncio.gather(*(one(number, at) for number, at in dealt.items()))
-    assert [report(played) for played in results if played.broken] == []
-    for played in results:
-        made = {f"{place}:{fault}" for fault, place in played.faults}
-        # Between a completion and the worker's death for it, the worker may die for another step.
-        assert point == "after" or made == {*played.schedule.faults.at}, "the worker did not die at each of its steps"
-        assert {view.status for view in played.views.values()} == {"completed"}
+    return await asyncio.gather(*(one(number, at) for number, at in dealt.items()))
