@@ -1,6 +1,6 @@
 # Everything happens inside this clone: .venv (packages), .uv (uv and its cache), .surefoot (what runs leave).
 .DEFAULT_GOAL := help
-.PHONY: help setup demo worker test test-model test-all chaos chaos-night replay lint format types check clean
+.PHONY: help setup demo worker test test-model test-all chaos chaos-night eval replay lint format types check clean
 
 PY := .venv/bin/python
 ARGS ?=
@@ -34,6 +34,9 @@ chaos-night: setup ## a thousand seeds of faults
 
 test-all: setup ## all tests, the slow, browser, chaos and model ones too
 	@$(PY) -m pytest $(ARGS)
+
+eval: setup ## try the cases beside processes on recorded answers (ARGS="invoice-approval --runs 20 --record")
+	@$(PY) starter.py eval $(ARGS)
 
 replay: setup ## the committed histories, replayed on this code (ARGS="--last 50": the newest of your server too)
 	@$(PY) starter.py replay tests/histories $(ARGS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 from cli.app import main
 from cli.parts import Parts
@@ -9,8 +10,10 @@ from contracts.board import BoardStore
 from contracts.connections import McpServer, Pins
 from contracts.directory import PeopleDirectory
 from contracts.egress import Egress
+from contracts.evals import EvalReport
 from contracts.notices import NoticeDesk
 from contracts.record import RecordStore
+from contracts.run import Definition
 from runtime.catalog import Catalog
 from runtime.client import Connection
 from runtime.settings import Settings
@@ -59,7 +62,24 @@ async def offers(servers: Mapping[str, tuple[McpServer, str]], egress: Egress) -
     return await describe(servers, environment_secrets, egress)
 
 
-PARTS = Parts(worker=worker, board=board, records=records, offers=offers, people=people, notices=notices)
+async def evaluate(
+    definition: Definition, folder: Path, settings: Settings, runs: int | None, record: bool
+) -> EvalReport:
+    """The evaluation of a process, by a worker on a test server."""
+    from evals.evaluate import evaluate as tried
+
+    return await tried(definition, folder, settings, runs, record=record)
+
+
+PARTS = Parts(
+    worker=worker,
+    board=board,
+    records=records,
+    offers=offers,
+    people=people,
+    notices=notices,
+    evaluate=evaluate,
+)
 
 if __name__ == "__main__":
     main(PARTS)

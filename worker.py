@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any, get_args
 
+import httpx2
 from rich.console import Console
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
@@ -63,15 +64,23 @@ from runtime.topics import Topics
 from runtime.triggers import keep_triggers
 from workflows.registered import RELEASED_WORKFLOWS, WORKFLOWS
 
+Transport = Callable[[], httpx2.AsyncBaseTransport]
+
 GRACE = timedelta(seconds=20)
 """How long activities may go on after the worker was told to stop; those that do not end are tried again elsewhere."""
 
 
 @asynccontextmanager
 async def running_worker(
-    settings: Settings, connection: Connection, catalog: Catalog, roles: Collection[Role] = ()
+    settings: Settings,
+    connection: Connection,
+    catalog: Catalog,
+    roles: Collection[Role] = (),
+    *,
+    transport: Transport | None = None,
 ) -> AsyncIterator[None]:
     """A worker at work for the length of the block; then it drains. `roles`: what it takes work of; without any, all.
+    `transport`: what carries requests to models.
 
     Raises:
         SettingsInvalid: search attributes are missing on the server and we may not add them; the directory of people
@@ -107,7 +116,7 @@ async def running_worker(
         api=settings.model_api,
         board=board,
         foreign=catalog.foreign,
-        transport=(lambda: FaultyTransport(dice)) if dice is not None else None,
+        transport=transport or ((lambda: FaultyTransport(dice)) if dice is not None else None),
     )
     connectors = Connectors(settings.egress)
     try:

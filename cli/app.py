@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NoReturn, cast
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, deciding, demo, log, models, notices, operating, people, releasing
+from cli import commands, deciding, demo, evaluating, log, models, notices, operating, people, releasing
 from cli import tools as tool_files
 from cli.groups import Grouped
 from cli.options import AsJson, By, Reason, Run, carry_out
@@ -291,6 +291,7 @@ def _tools(
 
 
 app.add_typer(releasing.app)
+app.add_typer(evaluating.app)
 
 
 def call(arguments: Sequence[str], parts: Parts) -> int:

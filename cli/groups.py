@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from typer import Context
 from typer.core import TyperGroup
 
 GROUPS = {
@@ -19,8 +18,8 @@ GROUPS = {
 class Grouped(TyperGroup):
     """A help screen with a list for each group."""
 
-    def format_commands(self, ctx: Context, formatter: Any) -> None:
-        """`formatter`: the one that typer keeps to itself."""
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Both are of classes that typer keeps to itself."""
         width = max(map(len, self.commands))
         for title, names in GROUPS.items():
             with formatter.section(title):

@@ -3,13 +3,16 @@
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 from contracts.board import BoardStore
 from contracts.connections import McpServer, Pins
 from contracts.directory import PeopleDirectory
 from contracts.egress import Egress
+from contracts.evals import EvalReport
 from contracts.notices import NoticeDesk
 from contracts.record import RecordStore
+from contracts.run import Definition
 from runtime.catalog import Catalog
 from runtime.client import Connection
 from runtime.settings import Settings
@@ -28,6 +31,9 @@ OpenRecords = Callable[[Settings], AbstractAsyncContextManager[RecordStore]]
 Offers = Callable[[Mapping[str, tuple[McpServer, str]], Egress], Awaitable[Pins]]
 """What MCP servers offer now, by group with the folder of its file. Raises CallerError for one that cannot be asked."""
 
+Evaluate = Callable[[Definition, Path, Settings, int | None, bool], Awaitable[EvalReport]]
+"""Tries the cases beside a process so often, on recorded answers, or to record them."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -37,3 +43,4 @@ class Parts:
     offers: Offers
     people: OpenPeople
     notices: OpenNotices
+    evaluate: Evaluate

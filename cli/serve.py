@@ -11,12 +11,12 @@ from cli.connection import connected
 from cli.listening import address_of, is_loopback, listening
 from cli.output import Exit, Output
 from contracts.base import format_duration
-from contracts.errors import CallerError, ServerUnreachable
-from runtime.deciding import open_approval
+from contracts.errors import CallerError
+from contracts.plain import some
+from runtime.deciding import asked_now
 from runtime.links import Links
 from runtime.server import HOST
 from runtime.settings import load_settings
-from runtime.watch import Watch
 
 
 async def serve(output: Output, host: str, port: int | None) -> Exit:
@@ -59,12 +59,9 @@ async def link(output: Output, run: str, step: str | None, person: str, lasts: t
         most = format_duration(longest)
         raise CallerError(f"--expires {format_duration(lasts)}: write more than 0s and at most {most} (links.expires)")
     async with connected(settings) as connection:
-        seen = await Watch(connection.client, run).look()
-    if seen.silent and not seen.ended:
-        raise ServerUnreachable(f"no link was made for {run}: {seen.silent}")
-    waiting = open_approval(seen.view, step)
+        view, waiting = await asked_now(connection.client, run, step)
     if waiting is None:
-        others = ", ".join(each.step for each in seen.view.waiting if each.kind == "approval") or "nothing"
+        others = some([each.step for each in view.waiting if each.kind == "approval"]) or "nothing"
         raise CallerError(f"{step} of {run} does not wait for a decision; {others} does")
     if person not in waiting.people:
         people = ", ".join(waiting.people) or "nobody"

@@ -10,6 +10,7 @@ SurefootError
 │   ├── PayloadUnavailable      a payload cannot be stored or decrypted, or is not where it was stored
 │   └── Refused                 a decision, repair or cancel that does not hold, with what holds instead
 ├── ServerUnreachable           no Temporal server answers (exit status 3)
+├── RecordingMissing            an evaluation lacks a recorded answer (exit status 1)
 └── StepError                   a step failed; its `on_failure` decides
     ├── ExpressionFailed        a `${ }` could not be evaluated
     ├── ArgumentsInvalid        arguments do not fit the tool's schema; nothing was called
@@ -95,6 +96,10 @@ class Refused(CallerError):
 
 class ServerUnreachable(SurefootError):
     pass
+
+
+class RecordingMissing(SurefootError):
+    """An agent in an evaluation asks what no model was asked when answers were recorded."""
 
 
 class PayloadUnavailable(CallerError):

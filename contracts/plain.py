@@ -1,11 +1,22 @@
-"""Text of processes, models and strangers as it is shown to people: with nothing in it that misleads the eye."""
+"""Text as it is shown to people: with nothing in it that misleads the eye, and no longer than they read."""
 
 import re
+from collections.abc import Sequence
 
 _MISLEADING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 """Characters that are not seen or turn the direction of others around: "Trojan Source" (CVE-2021-42574)."""
 
 
+MAX_NAMED = 10
+"""Of many names in one message."""
+
+
 def plain(text: str) -> str:
     """The text with what would mislead the eye written out: `U+202E`."""
     return _MISLEADING.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text.replace("\r\n", "\n"))
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of these names, and how many more there are."""
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more

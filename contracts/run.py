@@ -226,11 +226,12 @@ class Cost(Contract):
 
 class Page(Contract):
     """The argument of query `view`, which may be left out: some of the steps, or one alone with its whole output and
-    all that it shows to those who decide."""
+    all that it shows to those who decide. `person`: only those approvals that this one's decision would count for."""
 
     offset: Annotated[int, Field(ge=0)] = 0
     limit: Annotated[int, Field(ge=1, le=1_000)] = 1_000
     step: str | None = None
+    person: str | None = None
     incidents: Annotated[int, Field(ge=0)] = Field(default=0, description="open incidents to pass over")
 
 

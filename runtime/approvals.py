@@ -25,13 +25,12 @@ async def waiting_for(client: Client, who: str, names: Iterable[str]) -> tuple[l
     `names`: under which they can be asked: their own, their groups, those for whom they act.
     """
     listed = ", ".join(f"'{quoted(name)}'" for name in names)
-    found = await views(client, f"{WAITS_FOR_ATTRIBUTE.name} IN ({listed})")
+    found = await views(client, f"{WAITS_FOR_ATTRIBUTE.name} IN ({listed})", who)
     waiting = [
         OpenApproval(run=run, process=view.process, waiting=each)
         for run, view in found.items()
         if view is not None
         for each in view.waiting
-        if who in each.people
     ]
     waiting.sort(key=lambda each: each.waiting.since)
     return waiting, [run for run, view in found.items() if view is None]

@@ -13,8 +13,9 @@ AT_ONCE = 8
 """Runs that are asked, or told something, at a time. A run takes ten updates at a time."""
 
 
-async def views(client: Client, condition: str) -> dict[str, RunView | None]:
+async def views(client: Client, condition: str, person: str | None = None) -> dict[str, RunView | None]:
     """The view of every running run of which this holds in Temporal's index; None of one that does not answer.
+    `person`: whose approvals they are to show.
 
     The index is a moment behind the runs, so that each is asked itself.
     """
@@ -25,16 +26,16 @@ async def views(client: Client, condition: str) -> dict[str, RunView | None]:
     async def ask(run: str) -> RunView | None:
         async with gate:
             try:
-                return await _whole(client, run)
+                return await _whole(client, run, person)
             except (WorkflowQueryFailedError, RPCError):
                 return None
 
     return dict(zip(runs, await asyncio.gather(*map(ask, runs)), strict=True))
 
 
-async def _whole(client: Client, run: str) -> RunView:
+async def _whole(client: Client, run: str, person: str | None) -> RunView:
     """A view with one step and all incidents, however many."""
-    page = view = await _view(client, run, Page(limit=1))
+    page = view = await _view(client, run, Page(limit=1, person=person))
     incidents = {incident.step: incident for incident in page.incidents}
     told = len(page.incidents)
     while page.incidents and told < view.incidents_in_all:

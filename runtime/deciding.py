@@ -20,6 +20,7 @@ from contracts.decisions import Cancel, Decision, Receipt, Repair
 from contracts.errors import CallerError, Refused, ServerUnreachable
 from contracts.migration import Migration
 from contracts.names import CANCEL, DECIDE, MIGRATE, RECEIPT_QUERY, REPAIR
+from contracts.plain import some
 from contracts.run import ENDED, Page, RunView, Waiting
 from runtime.runs import describe, stopped_from_outside
 from runtime.watch import NoAnswerError, Watch, query_run, query_view
@@ -107,10 +108,7 @@ async def decision_on(
         CallerError: no step is named, and not exactly one approval is open.
         ServerUnreachable: no worker answers, so that what would be decided on is not known.
     """
-    seen = await Watch(client, run).look()
-    if seen.silent and not seen.ended:
-        raise ServerUnreachable(f"nothing was decided about {run}: {seen.silent}")
-    waiting = open_approval(seen.view, step)
+    _, waiting = await asked_now(client, run, step)
     return Decision.model_validate(
         {
             "step": waiting.step if waiting else step,
@@ -123,6 +121,24 @@ async def decision_on(
             "to": to,
         }
     )
+
+
+async def asked_now(client: Client, run: str, step: str | None) -> tuple[RunView, Waiting | None]:
+    """The run, and its open approval: of this step, None when it has none, or the only one.
+
+    Raises:
+        UnknownRun: there is no such run.
+        CallerError: no step is named, and not exactly one approval is open.
+        ServerUnreachable: no worker answers.
+    """
+    seen = await Watch(client, run).look()
+    if seen.silent and not seen.ended:
+        raise ServerUnreachable(f"it is not known what is asked in {run}, so nothing was done: {seen.silent}")
+    waiting = _open_approval(seen.view, step)
+    if waiting is None and step is not None and not seen.ended:
+        # A view has the first waits of many.
+        waiting = _open_approval(await look_at_step(client, run, step), step)
+    return seen.view, waiting
 
 
 async def look_at_step(client: Client, run: str, step: str) -> RunView:
@@ -156,12 +172,7 @@ async def receipt_of(client: Client, run: str, message: str) -> Receipt | None:
     return found
 
 
-def open_approval(view: RunView, step: str | None) -> Waiting | None:
-    """The open approval of a step, or the only open one; None when the step has none, which the run itself explains.
-
-    Raises:
-        CallerError: no step is named, and not exactly one approval is open.
-    """
+def _open_approval(view: RunView, step: str | None) -> Waiting | None:
     approvals = [waiting for waiting in view.waiting if waiting.kind == "approval"]
     if step is not None:
         return next((waiting for waiting in approvals if waiting.step == step), None)
@@ -169,7 +180,7 @@ def open_approval(view: RunView, step: str | None) -> Waiting | None:
         return approvals[0]
     if not approvals:
         raise CallerError(f"nothing in run {view.run} waits for a decision; its status is {view.status}")
-    names = ", ".join(waiting.step for waiting in approvals)
+    names = some([waiting.step for waiting in approvals])
     raise CallerError(f"several steps of {view.run} wait for a decision: {names}; name the one you decide")
 
 

@@ -87,6 +87,10 @@ class Trial:
         """Every attempt of a call so far, in order."""
         return [call for call in self._recorder.calls if fnmatchcase(call.tool, tools)]
 
+    def effects(self, tools: str = "*") -> list[Called]:
+        """Every call so far that changed something, once each, in order."""
+        return [call for call in self._recorder.effects.values() if fnmatchcase(call.tool, tools)]
+
     # What happens outside
 
     async def skip(self, duration: str | timedelta) -> None:
@@ -122,15 +126,17 @@ class TrialRun:
         seen: RunView = await self.handle.query(VIEW_QUERY, result_type=RunView)
         return seen
 
-    async def until(self, holds: Callable[[RunView], bool], what: str = "what the test waits for") -> RunView:
-        """The first view of which this holds.
+    async def until(
+        self, holds: Callable[[RunView], bool], what: str = "what the test waits for", patience: float | None = None
+    ) -> RunView:
+        """The first view of which this holds, within `patience` seconds of real time.
 
         Raises:
             AssertionError: it does not come to that; with where the run stands.
         """
         seen: RunView | None = None
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(patience or PATIENCE):
                 while seen is None or not holds(seen):
                     seen = await self._view_when_loaded()
                     await asyncio.sleep(0.02)

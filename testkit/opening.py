@@ -1,34 +1,58 @@
 """Putting a process on trial: server, catalog and worker."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
+import httpx2
 from temporalio.testing import WorkflowEnvironment
 
 from contracts.errors import SettingsInvalid
 from contracts.faults import Faults
+from contracts.settings import ModelAlias
+from contracts.stores import ConversationSettings, RecordSettings
 from runtime.catalog import Catalog
 from runtime.client import Connection, data_converter, ensure_search_attributes
 from runtime.server import time_skipping_binary
-from runtime.settings import PROJECT, Settings
+from runtime.settings import PROJECT, EncryptionSettings, Settings, StorageSettings
 from testkit.desk import Trial
 from testkit.recording import Recorder
 from testkit.scripts import ScriptedCatalog
 from worker import running_worker
 
 PEOPLE = "people.yaml"
+APART: dict[str, Any] = {
+    "notices": (),
+    "records": RecordSettings(),
+    "conversations": ConversationSettings(),
+    "storage": StorageSettings(),
+    "encryption": EncryptionSettings(),
+    "deployment": None,
+}
+"""Whatever a project sets up: nobody is told, and nothing is kept, of what is only tried."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models that answer for agents, instead of a script, and what carries requests to them."""
+
+    aliases: dict[str, ModelAlias]
+    transport: Callable[[], httpx2.AsyncBaseTransport]
 
 
 @asynccontextmanager
-async def open_trial(folder: Path, home: Path, people: Path | None, faults: Faults | None) -> AsyncIterator[Trial]:
+async def open_trial(
+    folder: Path, home: Path, people: Path | None, faults: Faults | None, models: Models | None = None
+) -> AsyncIterator[Trial]:
     """Raises:
     SettingsInvalid: there is no process in the folder.
     DefinitionInvalid: its files, or those beside it, have mistakes.
     """
     folder = _found(folder)
-    settings = Settings(home=home, people=people or _people(folder), faults=faults)
+    chosen: dict[str, Any] = {"models": models.aliases} if models else {}
+    settings = Settings(home=home, people=people or _people(folder), faults=faults, **APART, **chosen)
     loaded = Catalog.load([folder.parent])
     process = next((name for name, file in loaded.files.items() if file.parent == folder), None)
     if process is None:
@@ -40,7 +64,7 @@ async def open_trial(folder: Path, home: Path, people: Path | None, faults: Faul
     ) as environment:
         await ensure_search_attributes(environment.client)
         connection = Connection(environment.client, address="", ui=None, embedded=True)
-        async with running_worker(settings, connection, catalog):
+        async with running_worker(settings, connection, catalog, transport=models.transport if models else None):
             yield Trial(process, environment, settings, catalog, recorder)
 
 

@@ -45,9 +45,11 @@ class Fake:
 
 @dataclass
 class Recorder:
-    """`calls`: every attempt, in order. `fakes`: by tool, those that stand in now."""
+    """`calls`: every attempt, in order. `effects`: by key, those that changed something. `fakes`: by tool, those that
+    stand in now."""
 
     calls: list[Called] = field(default_factory=list)
+    effects: dict[str, Called] = field(default_factory=dict)
     fakes: dict[str, Fake] = field(default_factory=dict)
 
     def fake(self, spec: ToolSpec, returns: Json | Callable[..., Json] = None, fails: Sequence[str] = ()) -> None:
@@ -59,11 +61,16 @@ class Recorder:
 
         async def recorded(ctx: ToolContext, **arguments: Any) -> Any:
             args = to_jsonable_python(arguments["args"] if tool.arguments is None else arguments)
-            self.calls.append(Called(tool.spec.name, ctx.step, ctx.idempotency_key, ctx.attempt, args))
+            called = Called(tool.spec.name, ctx.step, ctx.idempotency_key, ctx.attempt, args)
+            self.calls.append(called)
             if (fake := self.fakes.get(tool.spec.name)) is not None:
-                return fake.answer(args)
-            call = functools.partial(inner, *((ctx,) if tool.wants_context else ()), **arguments)
-            return await (call() if inspect.iscoroutinefunction(inner) else asyncio.to_thread(call))
+                result = fake.answer(args)
+            else:
+                call = functools.partial(inner, *((ctx,) if tool.wants_context else ()), **arguments)
+                result = await (call() if inspect.iscoroutinefunction(inner) else asyncio.to_thread(call))
+            if tool.spec.effect == "write":
+                self.effects.setdefault(called.key, called)
+            return result
 
         return replace(tool, function=recorded, wants_context=True)
 

@@ -41,6 +41,9 @@ MAX_SUMMARY = 200
 A = TypeVar("A", bound=Contract)
 R = TypeVar("R", bound=Contract)
 
+NOT_REGISTERED = "NotFoundError"
+"""The type with which the SDK's worker refuses an activity that it does not have, naming all those that it has."""
+
 _STEP_ERRORS: dict[str, type[StepError]] = {
     error.type_name(): error
     for error in (
@@ -240,13 +243,17 @@ def failure(error: ActivityError, name: str, allowed: int = 1) -> Failure:
     detail: Mapping[str, Any] = next((item for item in cause.details if isinstance(item, Mapping)), {})
     return Failure(
         _STEP_ERRORS.get(cause.type or "", ToolFailed),
-        cause.message,
+        _unknown(name) if cause.type == NOT_REGISTERED else cause.message,
         may_pass=not cause.non_retryable,
         uncertain=detail.get("applied", "unknown") == "unknown",
         attempts=int(detail.get("attempts", 1)),
         type=cause.type,
         after=detail.get("after"),
     )
+
+
+def _unknown(name: str) -> str:
+    return f"{name}: the worker does not know it; start it anew, with the folder of its process in SUREFOOT_PROCESSES"
 
 
 def _timed_out(timeout: exceptions.TimeoutError, name: str) -> str:

@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.differences import difference
     from contracts.errors import Refused, StepError
     from contracts.people import ResolvePeople
+    from contracts.plain import some
     from contracts.process import AgentStep, ApprovalStep, ToolStep
     from contracts.record import ENGINE as BY_ITSELF
     from contracts.record import EventKind
@@ -137,10 +138,10 @@ def _answer(decision: Decision, before: ApprovalState, after: ApprovalState) -> 
     match decision.decision:
         case _ if after.outcome is not None:
             return f"{step} is {after.outcome} by {by}"
-        case "approve" if not after.votes and by not in after.barred:
-            return f"edited; {_waits(step, after)}, and in its turn for {by}"
         case "approve" if not after.votes:
-            return f"edited; {by} cannot approve what they changed themselves, so {_waits(step, after)}"
+            waits = _waits(step, after)
+            barred = f"{by} cannot approve what they changed themselves, so {waits}"
+            return f"edited; {barred if by in after.barred else f'{waits}, and in its turn for {by}'}"
         case "approve":
             return f"counted; {_waits(step, after)}"
         case "withdraw":
@@ -162,7 +163,7 @@ def _waits(step: str, state: ApprovalState) -> str:
 
 def _not_waiting(engine: Engine, step: str) -> str:
     open_ones = [node.id for node in engine.waiting.values() if node.record.approval]
-    instead = f"; waiting for a decision: {', '.join(open_ones)}" if open_ones else "; nothing waits for a decision now"
+    instead = f"; waiting for a decision: {some(open_ones)}" if open_ones else "; nothing waits for a decision now"
     node = engine.plan.nodes.get(step)
     if node is None:
         return f"there is no step {step!r} to decide{instead}"

@@ -339,9 +339,15 @@ class Plan:
             yield from node.all_inside()
 
     def records(self) -> Iterator[StepRecord]:
-        """All that a fresh start would not make, also of a rerun's steps inside of what has not begun again."""
+        """All that a fresh start would not make."""
         yield from (node.record for node in self.walk() if not node.is_untouched)
-        yield from (record for name, record in self._records.items() if record.redone and name not in self.nodes)
+        yield from self.unopened()
+
+    def unopened(self) -> Iterator[StepRecord]:
+        """Of a rerun's steps inside of what has not begun again: by what keys, and with which sub-process, they do."""
+        for name, record in self._records.items():
+            if name not in self.nodes and (record.redone or record.resumes):
+                yield record
 
     def first(self, count: int) -> list[Node]:
         """The first so many of `walk`, of which a page is made at every step."""

@@ -10,12 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from contracts.errors import Refused
+from contracts.plain import some
 from contracts.process import AgentStep, EmitStep, ProcessStep, StateStep, ToolStep
 from contracts.run import IDLE, Definition, Snapshot, StepRecord
 from contracts.tools import PROCESS_PREFIX, granted
 from workflows.plan import Node, Plan
-
-MAX_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def restart(definition: Definition, snapshot: Snapshot, from_: str | None, *, re
     nodes = [node for node in plan.walk() if node.role != "ask"]
     if stuck := [node.id for node in nodes if _is_half_undone(node)]:
         raise Refused(
-            f"the run was stopped while it took back {_named(stuck)}, so that it is not known what holds; have it "
+            f"the run was stopped while it took back {some(stuck)}, so that it is not known what holds; have it "
             "finish with `temporal workflow reset --type LastWorkflowTask`, then start it again"
         )
     reset = _Reset(plan)
@@ -55,13 +54,13 @@ def restart(definition: Definition, snapshot: Snapshot, from_: str | None, *, re
     if redone and not redo:
         later = ", or start from a later step" if from_ is not None else ""
         raise Refused(
-            f"{_named([node.id for node in redone])} completed, and what was done stands: it would be done once more, "
+            f"{some([node.id for node in redone])} completed, and what was done stands: it would be done once more, "
             f"since it comes after what starts again; say so with --redo (`redo`){later}"
         )
     anew = {*taken_back, *redone}
     records = (_record(node, reset, is_anew=node in anew) for node in plan.walk())
     return Restart(
-        records=tuple(record for record in records if record is not None),
+        records=(*(record for record in records if record is not None), *plan.unopened()),
         kept=tuple(node.id for node in nodes if node.is_leaf and _is_done(node) and node not in reset.again),
         again=tuple(node.id for node in nodes if node in reset.again and node.inner is None and not node.is_untouched),
         redone=tuple(node.id for node in redone),
@@ -203,7 +202,7 @@ def _can_write(definition: Definition, name: str, seen: set[str]) -> bool:
 def _from(plan: Plan, name: str) -> Node:
     node = plan.nodes.get(name)
     if node is None or node.role == "ask":
-        there = _named([each.id for each in plan.walk() if each.role != "ask"])
+        there = some([each.id for each in plan.walk() if each.role != "ask"])
         raise Refused(f"there is no step {name!r} to start again from, or what holds it had not begun; steps: {there}")
     return node
 
@@ -257,8 +256,3 @@ def _rounds(node: Node, reset: _Reset) -> int:
     inside = node.inner.nodes.values() if node.has_rounds and node.inner is not None else ()
     again = [int(each.id.rpartition("#")[2]) for each in inside if each in reset.again or each in reset.open]
     return min(again, default=node.record.rounds)
-
-
-def _named(names: list[str]) -> str:
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return ", ".join(names[:MAX_NAMED]) + more

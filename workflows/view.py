@@ -147,8 +147,9 @@ def _waits(engine: Engine, page: Page, room: _Room) -> Iterator[Waiting]:
         state = node.record.approval
         yield _waiting(node).model_copy(update={"subject": state.subject if state is not None else None})
     elif page.step is None:
-        for node in islice(engine.waiting.values(), MAX_OPEN):
-            made = _waiting(node)
+        waits = map(_waiting, engine.waiting.values())
+        asked = waits if page.person is None else (made for made in waits if page.person in made.people)
+        for made in islice(asked, MAX_OPEN):
             yield made.model_copy(update={"show": room.bounded(made.show), "edits": room.bounded(made.edits)})
 
 

@@ -13,6 +13,7 @@ import pytest
 from temporalio.client import Client
 
 from api.pages import HEADERS
+from contracts.people import Deputy
 from tests.api.conftest import Desk
 from tests.api.processes import INVOICE, STAGED, TRANSFER
 from tests.workflows.office import Run, open_office
@@ -220,6 +221,12 @@ async def test_who_is_not_asked_now_sees_for_whom_it_waits_and_cannot_decide(des
     await run.decide("sign_off", "approve", "user:carol")
     assert "You decide as user:cfo" in text(await desk.get(link))
     assert "approved by user:cfo" in text(await desk.post(link, "approve"))
+
+
+async def test_who_acts_for_whom_is_said(desk: Desk) -> None:
+    desk.office.deputies = {"user:carol": (Deputy(user="user:dan"),)}
+    run = await desk.office.start(STAGED)
+    assert "Deputy user:dan for user:carol" in text(await desk.get(await desk.link(run, "sign_off", "dan")))
 
 
 async def test_a_second_link_of_somebody_who_has_voted_says_so(desk: Desk) -> None:

@@ -5,7 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("contracts", "language", "workflows", "activities", "runtime", "api", "cli", "testkit", "processes")
+PACKAGES = (
+    "contracts",
+    "language",
+    "workflows",
+    "activities",
+    "runtime",
+    "api",
+    "cli",
+    "testkit",
+    "evals",
+    "processes",
+)
 ENTRY_POINTS = ("worker.py", "starter.py")
 
 

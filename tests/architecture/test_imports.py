@@ -30,7 +30,7 @@ def test_every_import_contract_of_pyproject_holds() -> None:
 
 
 def test_an_import_upwards_breaks_a_contract(tmp_path: Path) -> None:
-    for package in ("contracts", "language", "workflows", "activities", "runtime", "api", "cli", "testkit"):
+    for package in ("contracts", "language", "workflows", "activities", "runtime", "api", "cli", "testkit", "evals"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())

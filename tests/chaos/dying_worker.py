@@ -1,4 +1,7 @@
-"""`worker.py`, killed with -9 by its own write of a record: before it, or after it and before that is reported."""
+"""`worker.py`, killed with -9 by its own write of a record: before it, or after it and before that is reported.
+
+`DIES`: `before` or `after`; `DIES_OF`: the kind of event of whose write it dies, others are written.
+"""
 
 import asyncio
 import os
@@ -16,9 +19,11 @@ write = Records.write
 
 
 async def dies(self: Records, request: WriteRecord) -> None:
-    if os.environ["DIES"] == "after":
+    is_it = any(event.kind == os.environ["DIES_OF"] for event in request.events)
+    if not is_it or os.environ["DIES"] == "after":
         await write(self, request)
-    os.kill(os.getpid(), signal.SIGKILL)
+    if is_it:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

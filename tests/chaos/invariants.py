@@ -233,5 +233,12 @@ def _no_task_failed(evidence: Evidence) -> list[str]:
 
 
 async def _replays(evidence: Evidence) -> list[str]:
-    found = [await replayed(history, history.workflow_id, evidence.converter) for history in evidence.histories]
-    return [f"{each.workflow} does not replay: {each.problem}" for each in found if each.problem is not None]
+    wrong: list[str] = []
+    for history in evidence.histories:
+        found = await replayed(history, history.workflow_id, evidence.converter)
+        if found.problem is not None and not found.diverges:
+            # The SDK gives a task two seconds, which a busy machine may need: a history at fault fails again.
+            found = await replayed(history, history.workflow_id, evidence.converter)
+        if found.problem is not None:
+            wrong.append(f"{found.workflow} does not replay: {found.problem}")
+    return wrong

@@ -81,14 +81,14 @@ async def play(
         await _end(shocks)
         if not attending.done():
             await world.replace_workers(stage.environment(schedule, None))
-        if not await within(HEALED_WITHIN, attending):
-            played.broken += await _stuck(client, people)
+        stuck = [] if await within(HEALED_WITHIN, attending) else await _stuck(client, people)
         played.faults = world.faults()
         played.struck |= {run for run in played.runs for _, place in played.faults if place.startswith(f"{run}/")}
-        played.broken += people.broken
-        evidence = await gather(client, home, people, stage.catalog)
-        played.completed, played.views = evidence.completed, evidence.views
-        played.broken += await violations(evidence)
+        played.broken += [*stuck, *people.broken]
+        if not stuck:  # else what goes on meanwhile is in the histories, and not yet in the ledger that was read
+            evidence = await gather(client, home, people, stage.catalog)
+            played.completed, played.views = evidence.completed, evidence.views
+            played.broken += await violations(evidence)
     played.seconds = time.monotonic() - began
     return played
 
@@ -138,7 +138,8 @@ async def _stuck(client: Client, people: People) -> list[str]:
             for each in described.raw_description.pending_activities
         ]
         waits = await people.look(run.id)
-        found.append(f"{run.id} has not ended {HEALED_WITHIN:.0f} s after all was mended; {waits}; pending: {pending}")
+        late = f"{run.id} has not ended {HEALED_WITHIN:.0f} s after all was mended"
+        found.append(f"{late}; {waits}; pending: {pending}; the machine's load is {os.getloadavg()[0]:.0f}")
     return found or [f"not all runs were seen to end, which did: {sorted(people.ended)}"]
 
 

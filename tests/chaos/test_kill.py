@@ -3,6 +3,7 @@
 Real processes, the real server, the real sample database.
 """
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.business import PROJECT, Business, eventually
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
 SAMPLE = yaml.safe_load((PROJECT / "processes/employee-onboarding/sample.yaml").read_text())
+ANSWERS_WITHIN = timedelta(seconds=5)
 EFFECTS = 11
 """Of the sample: a record, three courses, four accounts, a meeting, a machine, a mail."""
 
@@ -41,7 +43,8 @@ async def approve(handle: WorkflowHandle[Any, RunResult]) -> None:
 
     async def view() -> RunView | None:
         try:
-            seen: RunView = await handle.query(VIEW_QUERY, result_type=RunView)
+            # One that was given to a worker which died is asked again, and not waited for.
+            seen: RunView = await handle.query(VIEW_QUERY, result_type=RunView, rpc_timeout=ANSWERS_WITHIN)
         except (RPCError, WorkflowQueryFailedError):
             return None
         return seen

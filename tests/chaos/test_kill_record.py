@@ -69,14 +69,12 @@ async def died(business: Business) -> None:
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_worker_that_dies_of_a_write_leaves_a_whole_record(home: Business, moment: str) -> None:
-    """Once when it waits for people, and once more at its end."""
-    home.start_worker(DYING, {"DIES": moment})
+    """Once when it asks people, and once more at its end."""
+    home.start_worker(DYING, {"DIES": moment, "DIES_OF": "approval.opened"})
     handle = await start(home)
     await died(home)
-    home.start_worker()
+    home.start_worker(DYING, {"DIES": moment, "DIES_OF": "run.completed"})
     await approve(handle)
-    home.kill_worker()
-    home.start_worker(DYING, {"DIES": moment})
     await died(home)
     home.start_worker()
     assert (await result(handle)).status == "completed"

@@ -28,7 +28,7 @@ async def asking(starter: Starter, process_file: Path) -> str:
 @asynccontextmanager
 async def served(settings: Settings, *options: str, **variables: str) -> AsyncIterator[str]:
     """`starter.py serve` as a process; its address."""
-    process = await serve(*options, **variables)
+    process = await serve(*options, stdout=asyncio.subprocess.DEVNULL, **variables)
     assert process.stderr is not None
     said = await asyncio.wait_for(process.stderr.readline(), 60)
     found = re.search(rb"http://\S+:\d+", said)
@@ -118,7 +118,7 @@ async def test_a_link_is_for_one_whose_decision_would_count(
 async def test_it_does_not_start_where_links_would_not_lead_or_could_not_be_read(
     settings: Settings, options: tuple[str, ...], variables: dict[str, str], status: int, said: bytes
 ) -> None:
-    process = await serve("--port", "0", *options, **variables)
+    process = await serve("--port", "0", *options, stdout=asyncio.subprocess.DEVNULL, **variables)
     _, error = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == status
     assert said in error

@@ -17,7 +17,7 @@ import pytest
 
 from tests.docs.pages import PAGES, ROOT, Block, blocks, not_printed
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ELSEWHERE = (
     "make setup",
@@ -45,7 +45,7 @@ class Workspace:
     running: list["subprocess.Popen[str]"] = field(default_factory=list)
     logs: list[TextIO] = field(default_factory=list)
 
-    def run(self, command: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
+    def run(self, command: str, timeout: float = 180) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             ["bash", "-c", command],
             cwd=self.folder,
@@ -72,7 +72,7 @@ class Workspace:
         self.running.append(process)
         self.until("temporal task-queue describe --task-queue surefoot --output json", '"pollers"')
 
-    def until(self, command: str, *texts: str, seconds: float = 90) -> None:
+    def until(self, command: str, *texts: str, seconds: float = 240) -> None:
         """Wait until a command's output holds one of these texts."""
         end = time.monotonic() + seconds
         while True:
@@ -81,7 +81,7 @@ class Workspace:
                 return
             assert time.monotonic() < end, f"{command} never said {texts}: {last.stdout}{last.stderr}"
 
-    def until_quiet(self, seconds: float = 90) -> None:
+    def until_quiet(self, seconds: float = 240) -> None:
         """Wait until every run has ended, or waits for people or events. What an event starts may come a moment later,
         so that two looks must agree."""
         end = time.monotonic() + seconds

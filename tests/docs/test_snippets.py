@@ -13,6 +13,7 @@ from activities.records.tables import metadata
 from contracts.channels import Channel
 from contracts.connections import ToolsFile
 from contracts.directory import Directory
+from contracts.evals import Evals
 from contracts.faults import Faults
 from contracts.people_settings import PeopleSettings
 from contracts.process import AgentSpec, Step
@@ -36,6 +37,9 @@ def test_yaml_is_of_the_format(block: Block) -> None:
     data = yaml.safe_load(block.text)
     if "process" in data:
         return  # a whole file: `validate` runs on it where the page says so
+    if "cases" in data:
+        Evals.model_validate(data, strict=False)
+        return
     if data.keys() <= ToolsFile.model_fields.keys():
         ToolsFile.model_validate(data)
         return

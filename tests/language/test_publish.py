@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from contracts.base import Json
-from language.publish import FILE, process_schema
+from language.publish import EVALS, FILE, evals_schema, process_schema
 from language.schema import schema_error, violations
 from language.source import load_yaml
 
@@ -16,6 +16,7 @@ SAMPLES = sorted((Path(__file__).parents[2] / "processes").glob("*/process.yaml"
 
 def test_the_committed_schema_is_current() -> None:
     assert FILE.read_text() == process_schema(), "run `python -m language.publish`"
+    assert EVALS.read_text() == evals_schema(), "run `python -m language.publish`"
 
 
 def test_it_is_a_json_schema() -> None:

@@ -68,6 +68,8 @@ class Performance:
     _timers: set[int] = field(default_factory=set)
     _deciding: bool = True
     _closed: bool = False
+    _own: set[int] = field(default_factory=set)
+    """Calls of the engine's own activities: who is an operator, what is written down."""
     _scheduled: int = 0
     _said: int = 0
     _answered: int = 0
@@ -122,15 +124,17 @@ class Performance:
 
     def _is_called(self, event: HistoryEvent) -> None:
         scheduled = event.activity_task_scheduled_event_attributes
-        if scheduled.activity_type.name == RESOLVE_PEOPLE.name:
+        if not scheduled.activity_type.name.startswith("do."):
+            self._own.add(event.event_id)
             return
         kind = scheduled.activity_type.name.removeprefix("do.").replace("work", "do")
         self._scheduled += 1
         self._under_way[event.event_id] = (kind, json.loads(scheduled.input.payloads[0].data)["step"])
 
     def _ended(self, scheduled: int) -> None:
-        if scheduled not in self._under_way:
-            return  # who is an operator
+        if scheduled in self._own:
+            self._own.discard(scheduled)
+            return
         kind, step = self._under_way.pop(scheduled)
         self.events.append(Event("ended" if kind == "do" else "undone", step))
 
@@ -152,7 +156,7 @@ class Performance:
             self._changed.clear()
             if self._closed:
                 return
-            if self._deciding or self._timers or not self._is_known():
+            if self._deciding or self._timers or self._own or not self._is_known():
                 continue
             if not await self._choose(handle):
                 self.stuck = True

@@ -121,7 +121,10 @@ async def test_warnings_more_and_the_end_of_a_budget_are_in_the_record(office: O
         process: budgeted
         limits: {turns: 6}
         agents:
-          a: {instructions: You are a., tools: [do.fetch], limits: {turns: 5, at_limit: {ask: {from: [any_of: [user:ada]]}}}}
+          a:
+            instructions: You are a.
+            tools: [do.fetch]
+            limits: {turns: 5, at_limit: {ask: {from: [any_of: [user:ada]]}}}
         steps:
           a: {agent: a, task: Read}
     """)

@@ -7,10 +7,13 @@ from uuid_utils import uuid7
 
 from contracts.decisions import Decision, Receipt
 from contracts.names import DECIDE
-from runtime.deciding import send
+from runtime.approvals import waiting_for
+from runtime.deciding import asked_now, send
 from tests.workflows.office import Office
+from workflows.view import MAX_OPEN
 
 MANY = 100
+MANY_ITEMS = MAX_OPEN + 5
 CROWD = tuple(f"user:p{number}" for number in range(MANY))
 
 
@@ -66,3 +69,30 @@ async def test_a_repeat_after_the_run_continued_as_new_has_the_same_answer(offic
         await asyncio.gather(*(run.decide("ok", "comment", "p2", comment="busy") for _ in range(8)))
     assert await run.decide("ok", "approve", "p1", id="d1") == first
     assert len((await run.view()).waiting[0].votes) == 1
+
+
+async def test_whoever_is_asked_one_thing_among_hundreds_finds_it_and_decides_on_what_it_is(office: Office) -> None:
+    run = await office.start(
+        f"""
+        process: batch
+        steps:
+          pay:
+            for_each: "${{ input }}"
+            parallel: {MANY_ITEMS}
+            tool: do.work
+            with: {{what: "${{ item }}"}}
+            approve: {{from: [{{when: "${{ item == 'last' }}", any_of: [user:rare]}}, {{any_of: [user:often]}}]}}
+        """,
+        [*["one"] * (MANY_ITEMS - 1), "last"],
+    )
+    last = f"pay[{MANY_ITEMS - 1}]"
+    await run.until(lambda view: len(view.waiting) == MAX_OPEN)
+    async with asyncio.timeout(60):
+        while not (found := (await waiting_for(office.client, "user:rare", ["user:rare"]))[0]):
+            await asyncio.sleep(0.1)
+    assert [each.waiting.step for each in found] == [last]
+    _, asked = await asked_now(office.client, run.id, last)
+    assert asked is not None
+    assert asked.hash == found[0].waiting.hash
+    assert (await run.refused("nothing", "approve", "often")).endswith(" more")
+    await run.cancel()

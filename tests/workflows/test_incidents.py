@@ -4,6 +4,7 @@ import pytest
 from temporalio.client import WorkflowFailureError
 
 from contracts.incidents import Incident
+from contracts.run import Definition
 from tests.workflows.office import UNDO, Office
 
 
@@ -149,3 +150,14 @@ async def test_many_incidents_stay_a_small_view(office: Office) -> None:
     assert alone.incidents[0].actions
     assert len(view.model_dump_json()) < 400_000
     await run.handle.terminate()
+
+
+async def test_a_tool_that_came_after_the_worker_started_says_so(office: Office) -> None:
+    known = office.definition("""
+        process: newer
+        steps: {a: {tool: do.look, retry: {attempts: 1}}}
+    """)
+    run = await office.start(Definition.model_validate_json(known.model_dump_json().replace("do.look", "do.newer")))
+    error = (await run.parked("a")).incidents[0].error
+    assert error.message.startswith("do.newer: the worker does not know it; start it anew")
+    assert "do.work" not in error.message

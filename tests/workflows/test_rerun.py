@@ -195,6 +195,29 @@ async def test_rounds_go_on_in_the_one_that_failed(office: Office) -> None:
     assert effects(office) == ["r#1", "r#2", "r#3"]
 
 
+async def test_what_a_rerun_did_not_come_to_keeps_its_next_key_for_the_one_after(office: Office) -> None:
+    """Under a key whose effect was taken back nothing would be done any more."""
+    text = f"""
+        process: twice-again
+        steps:
+          first: {{tool: do.work, {UNDO}}}
+          r: {{tool: do.work, needs: [first], repeat: {{until: "${{ output.id == 'r#2' }}", max: 5}}, {UNDO}}}
+          g: {{needs: [first], steps: {{x: {{tool: do.work, {UNDO}}}}}}}
+          stop: {{tool: do.work, needs: [r, g]}}
+    """
+    office.broken.add("stop")
+    run = await aborted(office, text, "stop", undo=True)
+    office.broken.add("first")
+    second = await run.again()
+    await second.parked("first")
+    await second.repair("first", "abort", value={"undo": False})
+    await second.failed()
+    office.broken.clear()
+    await (await second.again(number=3)).handle.result()
+    assert sorted(keys(office)[-5:]) == ["first^1", "g.x^1", "r#1^1", "r#2^1", "stop"]
+    assert len(set(office.keys)) == len(office.keys)
+
+
 async def test_another_input_holds_for_what_starts_again(office: Office) -> None:
     text = """
         process: other-input
