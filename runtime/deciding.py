@@ -31,6 +31,9 @@ CROWDED_FOR = timedelta(minutes=2)
 LONGEST_PAUSE = 2.0
 """Seconds between two tries."""
 
+_GIVEN_UP = ("workflow update was aborted", "unexpected workflow task failure")
+"""What the server says of an update that it does not know the outcome of; it answers the same id again."""
+
 _UPDATES: dict[type[Contract], str] = {
     Decision: DECIDE,
     Repair: REPAIR,
@@ -52,16 +55,24 @@ async def send(client: Client, run: str, message: Decision | Repair | Cancel | M
         try:
             return await _say(client, run, message)
         except RPCError as error:
-            if error.status is not RPCStatusCode.RESOURCE_EXHAUSTED:
+            if not _passes(error, message):
                 raise
             if time.monotonic() > end:
                 raise ServerUnreachable(
                     f"too many speak to {run} at once, and this did not come through in {CROWDED_FOR.seconds // 60} "
-                    "minutes, so it does not count; say it again later"
+                    f"minutes; look with `status {run}` whether it counts before saying it again"
                 ) from error
         # The same id again is the same message, so that nothing counts twice.
         await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 -- for jitter
         pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _passes(error: RPCError, message: Decision | Repair | Cancel | Migration) -> bool:
+    """Whether it can be said again: too many speak at once, or the server gave up an update on its way, as it does
+    when a run continues as new or a worker dies of a task."""
+    if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
+        return True
+    return message.id is not None and any(said in error.message for said in _GIVEN_UP)
 
 
 async def _say(client: Client, run: str, message: Decision | Repair | Cancel | Migration) -> Receipt:

@@ -42,7 +42,7 @@ async def test_a_history_that_diverges_is_told_with_the_place_and_status_1(start
     ("words", "said"),
     [
         ((), "say what to replay: files, folders with histories, runs by id, or --last N"),
-        (("processes",), "there is no history (*.json) in this folder"),
+        (("language/tools",), "there is no history (*.json) in this folder"),
         (("nothing-of-this-name",), "there is no file and no workflow 'nothing-of-this-name'"),
         (("package.json",), "package.json: this is no history in JSON"),
     ],

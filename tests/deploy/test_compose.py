@@ -78,7 +78,7 @@ def test_the_image_copies_what_is_there_and_all_that_the_worker_imports() -> Non
     assert {name for name in copied if not (ROOT / name).exists()} == set()
     allowed = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[0] == "!"}
     assert copied == allowed
-    folders = {path.name for path in ROOT.iterdir() if (path / "__init__.py").exists()} - {"tests", "testkit"}
+    folders = {path.name for path in ROOT.iterdir() if (path / "__init__.py").exists()} - {"tests", "testkit", "evals"}
     assert folders | {"processes", "worker.py", "starter.py"} <= copied
 
 

@@ -13,7 +13,8 @@ def set_file(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> Path:
     return file
 
 
-def test_everything_has_a_default() -> None:
+def test_everything_has_a_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SUREFOOT_HOME", raising=False)  # a worker of another test leaves its own there, for its tools
     settings = load_settings()
     assert settings.home == PROJECT / ".surefoot"
     assert settings.folders == (PROJECT / "processes",)

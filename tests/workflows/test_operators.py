@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.service import RPCError
 
 from contracts.decisions import PARENT
 from contracts.names import CANCEL, REPAIR
@@ -101,6 +102,18 @@ async def test_a_parent_stops_its_sub_process_whoever_is_operator(office: Office
     assert (await child.view()).status == "cancelled"
 
 
+async def started(run: Run) -> None:
+    """Until a sub-process is there: its id is known a moment before."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await run.handle.describe()
+            except RPCError:
+                await asyncio.sleep(0.02)
+            else:
+                return
+
+
 async def test_in_a_parents_name_nobody_does_more_than_a_parent_does(office: Office) -> None:
     """Anyone who can signal a sub-process can claim to be its parent."""
     office.operators = ("user:tom",)
@@ -108,7 +121,7 @@ async def test_in_a_parents_name_nobody_does_more_than_a_parent_does(office: Off
     office.children["broken-child"] = office.definition("process: broken-child\nsteps: {x: {tool: do.work}}")
     run = await office.start("process: its-parent\nsteps: {sub: {process: broken-child}}")
     child = Run(office, office.client.get_workflow_handle(f"{run.id}/sub"))
-    await run.until(lambda view: view.steps[0].child is not None)
+    await started(child)
     await child.parked("x")
     for said in ({"step": "x", "action": "skip"}, {"action": "note", "reason": "hello"}):
         await child.handle.signal(REPAIR, {**said, "by": PARENT})
