@@ -34,7 +34,7 @@ def _eval(
     accept: Annotated[bool, typer.Option("--accept", help="What comes out is what later ones are held to.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Try a process on its cases; exit status 1 when it is worse than accepted."""
+    """Try a process on its cases; status 1 when worse than accepted."""
     output, parts = Output.standard(as_json=as_json), cast("Parts", context.obj)
     return carry_out(evaluate(output, parts.evaluate, processes or [], runs, record=record, accept=accept))
 
