@@ -12,7 +12,8 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 from uuid_utils import uuid7
 
-from activities.people import resolve_people_activity
+from activities.people.file import DirectoryFile
+from activities.people.resolving import resolve_people_activity
 from activities.records.writing import write_record_activity
 from bench.measure import RECORDS, be_quiet
 from contracts.names import PROCESS_WORKFLOW, STATUS_ATTRIBUTE
@@ -80,7 +81,7 @@ async def main(address: str, people: str) -> None:
         client,
         task_queue=QUEUE,
         workflows=[ProcessWorkflow, AgentWorkflow],
-        activities=[resolve_people_activity(Path(people)), write_record_activity(RECORDS)],
+        activities=[resolve_people_activity(DirectoryFile(Path(people))), write_record_activity(RECORDS)],
         workflow_runner=workflow_runner(),
         max_cached_workflows=CACHED,
         max_concurrent_workflow_tasks=AT_ONCE,

@@ -207,7 +207,7 @@ async def test_without_a_worker_a_run_is_started_with_a_warning_and_shown_as_the
     assert "only what the server knows: no worker answers for it" in shown.out
     decided = await starter("approve", run, "--by", "alice", "--json")
     assert decided.status == 3
-    assert "nothing was decided" in decided.json["error"]["message"]
+    assert "nothing was done" in decided.json["error"]["message"]
 
 
 async def test_an_unknown_run_is_answered_with_close_ones(starter: Starter, client: Client) -> None:

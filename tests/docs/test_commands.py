@@ -123,6 +123,7 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, target)
     (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
+    (folder / ".surefoot").mkdir()  # as it is where something has run
     home = tmp_path / "home"
     home.mkdir()
     made = Workspace(

@@ -414,7 +414,7 @@ class TestProcessesThatWakeEachOther:
         await watch.decide("agree", "user:paul", "reject", "too dear")
         assert (await watch.ended())["status"] == "failed"
         assert (await desk.view())["status"] == "waiting"
-        await firm.client.get_workflow_handle(desk.id).execute_update("cancel", {"by": "user:hanna", "undo": True})
+        await firm.client.get_workflow_handle(desk.id).execute_update("cancel", {"by": "user:tom", "undo": True})
         assert (await desk.ended())["status"] == "cancelled"
         assert firm.effects(desk.id)[0] == ("warehouse.reserve", True)
         assert firm.rows("SELECT available FROM stock WHERE sku = 'TB-2'") == [(5,)]

@@ -191,7 +191,7 @@ async def test_who_decides_cannot_be_found_is_an_incident_of_the_question(office
     run = await office.start(process(**nobody))
     view = await run.parked("pay/ask-1")
     assert "no row" in view.incidents[0].error.message
-    await run.repair("pay/ask-1", "skip")
+    await run.repair("pay/ask-1", "skip", reason="nobody to ask")
     await run.handle.result()
     assert office.ledger == []
     assert "was not approved" in told(endpoint, 1)
