@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from base64 import b64encode
 from pathlib import Path
 from uuid import uuid4
 
@@ -117,4 +118,5 @@ async def test_the_worker_of_the_manifests(client: Client, tmp_path: Path) -> No
     given = {name: value for name, value in kubernetes_environment().items() if not name.startswith(ELSEWHERE)}
     given["SUREFOOT_DEPLOYMENT"] = f"deploy-{uuid4().hex}"
     assert given["SUREFOOT_BUILD_ID"] == BUILD_ID
+    given["LINKS_KEY"] = b64encode(bytes(32)).decode()  # of the secret
     await serves(client, tmp_path, worker_container()["command"], given)
