@@ -14,8 +14,8 @@ from tests.chaos.schedule import Schedule
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(6 * 3600)]
 
 FAILED_ONCE = Path(__file__).with_name("seeds.txt")
-SIDE_BY_SIDE = 3 * (os.cpu_count() or 2)
-"""Worlds at a time. Most of a world's time is spent waiting for a lost worker to be noticed."""
+SIDE_BY_SIDE = os.cpu_count() or 2
+"""Worlds at a time. More of them starve each other, and then what is slow looks like what is lost."""
 LEAST_STRUCK = 0.95
 
 
@@ -47,4 +47,5 @@ async def test_every_promise_holds_under_every_seed(stage: Stage, tmp_path: Path
     assert not failed, "\n\n".join(map(report, failed))
     runs = sum(len(played.runs) for played in results)
     struck = sum(len(played.struck) for played in results)
-    assert struck >= LEAST_STRUCK * runs, f"only {struck} of {runs} runs saw a fault"
+    # Of a few seeds one run more or less is chance.
+    assert runs - struck <= max(1, (1 - LEAST_STRUCK) * runs), f"only {struck} of {runs} runs saw a fault"
