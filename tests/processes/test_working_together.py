@@ -6,12 +6,11 @@ company's ledger.
 
 import asyncio
 import json
-import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from temporalio.exceptions import ApplicationError
 
 from contracts.names import DECIDE, PROCESS_WORKFLOW, REPAIR, TASK_QUEUE, VIEW_QUERY
 from language.schema import violations
+from processes import business
 from runtime.catalog import Catalog
 from tests.business import PROJECT, Business, eventually
 from tests.docs.pages import blocks
@@ -156,9 +156,10 @@ class Firm:
         return run
 
     def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        file = self._business.home / "business.db"
-        with closing(sqlite3.connect(file, timeout=20)) as connection:
-            return connection.execute(sql, values).fetchall()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SUREFOOT_HOME", str(self._business.home))
+            with business.read() as connection:  # which makes what no tool has made yet
+                return [tuple(row) for row in connection.execute(sql, values)]
 
     def effects(self, run: str) -> list[tuple[str, bool]]:
         """The tools whose effects a run had, in order, and whether each was taken back."""
