@@ -47,5 +47,4 @@ async def test_every_promise_holds_under_every_seed(stage: Stage, tmp_path: Path
     assert not failed, "\n\n".join(map(report, failed))
     runs = sum(len(played.runs) for played in results)
     struck = sum(len(played.struck) for played in results)
-    # Of a few seeds one run more or less is chance.
-    assert runs - struck <= max(1, (1 - LEAST_STRUCK) * runs), f"only {struck} of {runs} runs saw a fault"
+    assert struck >= LEAST_STRUCK * runs, f"only {struck} of {runs} runs saw a fault"
