@@ -7,7 +7,7 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from contracts.activities import NOTIFY
@@ -96,11 +96,9 @@ class Notices:
             await handle
             del self._open[_key(notice)]
         except ActivityError as error:
-            if self._paused and isinstance(error.cause, CancelledError):
-                return
             if isinstance(error.cause, ApplicationError) and error.cause.non_retryable:
                 self._give_up(notice, error)
-            else:
+            elif not self._paused:  # Else it was kept from trying on, and goes on elsewhere.
                 await self._last(notice)
         finally:
             del self._handles[_key(notice)]

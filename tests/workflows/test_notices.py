@@ -1,6 +1,7 @@
 """A run tells people what it wants of them: once, whatever happens to it meanwhile."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import yaml
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.testing import WorkflowEnvironment
 
@@ -144,34 +146,73 @@ async def test_a_run_that_ends_tries_once_more_and_leaves_a_dead_letter(
 SUGGESTED_AFTER_EVENTS = 40
 
 
-async def test_what_is_not_delivered_goes_on_through_continue_as_new_once(
-    tmp_path: Path, desk: Desk, service: Service
-) -> None:
+CHAIN = "\n".join(f"  s{n}: {{tool: do.work, needs: [s{n - 1}]}}" for n in range(1, 40))
+
+
+@asynccontextmanager
+async def hasty_office(home: Path, desk: Desk, service: Service) -> AsyncIterator[Office]:
+    """On a server that suggests to continue as new soon."""
     options = ["--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={SUGGESTED_AFTER_EVENTS}"]
-    is_up = asyncio.Event()
-    service.answer = lambda request: Answer(b"", status=204 if is_up.is_set() else 503, headers={"retry-after": "1"})
-    chain = "\n".join(f"  s{n}: {{tool: do.work, needs: [s{n - 1}]}}" for n in range(1, 40))
     async with (
         await WorkflowEnvironment.start_local(
             dev_server_existing_path=str(temporal_binary()),
             dev_server_extra_args=options,
             search_attributes=SEARCH_ATTRIBUTES,
-            data_converter=data_converter(Settings(home=tmp_path / "home")),
+            data_converter=data_converter(Settings(home=home)),
         ) as server,
-        office_of(server.client, desk, hook(service)) as office,
+        office_of(server.client, desk, hook(service)) as opened,
     ):
-        run = await office.start(f"{INCIDENT}  s0: {{tool: do.work}}\n{chain}")
+        yield opened
+
+
+async def continued(run: Run) -> None:
+    async with asyncio.timeout(60):
+        while (await run.handle.describe()).run_id == run.handle.first_execution_run_id:
+            await asyncio.sleep(0.05)
+
+
+async def delivered(desk: Desk) -> None:
+    async with asyncio.timeout(60):
+        while await desk.states() != {"hook:": "delivered"}:
+            await asyncio.sleep(0.05)
+
+
+async def test_what_is_not_delivered_goes_on_through_continue_as_new_once(
+    tmp_path: Path, desk: Desk, service: Service
+) -> None:
+    is_up = asyncio.Event()
+    service.answer = lambda request: Answer(b"", status=204 if is_up.is_set() else 503, headers={"retry-after": "1"})
+    async with hasty_office(tmp_path / "home", desk, service) as office:
+        run = await office.start(f"{INCIDENT}  s0: {{tool: do.work}}\n{CHAIN}")
         await run.parked("broken")
         await until(lambda: service.requests)
-        async with asyncio.timeout(60):
-            while (await run.handle.describe()).run_id == run.handle.first_execution_run_id:
-                await asyncio.sleep(0.05)
+        await continued(run)
         is_up.set()
-        async with asyncio.timeout(60):
-            while await desk.states() != {"hook:": "delivered"}:
-                await asyncio.sleep(0.05)
+        await delivered(desk)
         await abort(run)
     assert len({request.headers["webhook-id"] for request in service.requests}) == 1
+    assert not any("notice.undelivered" in text for text in await kinds(desk, run))
+
+
+async def test_an_attempt_that_fails_while_the_run_continues_as_new_is_not_the_last(
+    tmp_path: Path, desk: Desk, service: Service
+) -> None:
+    is_up, answers = asyncio.Event(), threading.Event()
+    service.answer = lambda request: Answer(
+        b"", status=204 if is_up.is_set() else 503, headers={"retry-after": "1"}, until=answers
+    )
+    async with hasty_office(tmp_path / "home", desk, service) as office:
+        run = await office.start(f"{INCIDENT}  s0: {{tool: do.work}}\n{CHAIN}")
+        first = office.client.get_workflow_handle(run.id, run_id=run.handle.first_execution_run_id)
+        await until(lambda: service.requests)
+        async for event in first.fetch_history_events(wait_new_event=True):
+            if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED:
+                break
+        answers.set()
+        await continued(run)
+        is_up.set()
+        await delivered(desk)
+        await abort(run)
     assert not any("notice.undelivered" in text for text in await kinds(desk, run))
 
 
