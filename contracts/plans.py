@@ -37,7 +37,7 @@ class PlanRecord(Contract):
     """A goal's plan as it stands: every step of it, also those that a change left behind as they had ended.
 
     `proposal`: what its planner gave last, until it is known to hold. `draft`: a checked plan, or change of one, that
-    waits for its review.
+    waits for its review. `failed`: the step whose failure a change that is under way answers.
     """
 
     objective: str = ""
@@ -48,6 +48,11 @@ class PlanRecord(Contract):
     draft: "Draft | None" = None
     replans: int = Field(default=0, description="changes made for failures, of those the goal allows")
     tainted: bool = Field(default=False, description="whether its planner had read text from outside")
+    failed: str | None = None
+
+    def unchanged(self) -> "PlanRecord":
+        """Without the change that was under way."""
+        return self.model_copy(update={"proposal": None, "draft": None, "failed": None})
 
 
 class Proposal(Contract):

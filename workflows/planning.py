@@ -122,12 +122,11 @@ def revised(record: PlanRecord, draft: Draft, kept: Iterable[str], at: datetime,
         difference=_difference(old, new),
         approved_by=approved_by,
     )
-    return record.model_copy(
+    return record.unchanged().model_copy(
         update={
             "steps": {**{name: record.steps[name] for name in kept_names}, **draft.steps},
             "output": draft.output if draft.output is not None else record.output,
             "revisions": (*record.revisions, revision),
-            "draft": None,
         }
     )
 

@@ -239,7 +239,7 @@ def _record(node: Node, reset: _Reset, *, is_anew: bool) -> StepRecord | None:
             "until": None,
             "approval": None,
             "rounds": _rounds(node, reset),
-            "plan": record.plan and record.plan.model_copy(update={"proposal": None, "draft": None}),
+            "plan": record.plan and record.plan.unchanged(),
         }
     )
 

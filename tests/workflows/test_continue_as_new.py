@@ -331,3 +331,45 @@ async def test_a_plan_that_is_being_checked_is_not_asked_for_again(hasty_client:
         first, second = (asked.messages[1]["content"] for asked in endpoint.requests)
     assert "mistakes" not in first
     assert "do.nothing" in second
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "b"), ("b", "a")])
+async def test_a_step_that_fails_during_a_change_of_the_plan_is_not_done_again_and_has_a_change_of_its_own(
+    hasty_client: Client, tmp_path: Path, first: str, second: str
+) -> None:
+    check = Holds(CHECK_PLAN.name)
+    check.gate.set()
+    missed = {"tool": "do.held", "success": "${ output.id == '' }"}
+    with open_endpoint() as endpoint:
+        models = {"default": ModelAlias(model="test-model", base_url=endpoint.url)}
+        endpoint.say(json.dumps({"steps": {"a": missed, "b": missed}}))
+        for number in (1, 2):
+            endpoint.say(json.dumps({"steps": {f"instead_{number}": {"tool": "do.work"}}}))
+        async with open_office(hasty_client, home=tmp_path, models=models, interceptors=[check]) as office:
+            run = await office.start("""
+                process: both-fail
+                steps:
+                  reach: {goal: Get there., tools: [do.work, do.held], replans: 2}
+                  go: {tool: do.held}
+                  each: {tool: do.work, for_each: "${ [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15] }", needs: [go]}
+                  last: {tool: do.work, needs: [each]}
+            """)
+            for step in ("a", "b"):
+                await office.started[f"reach.{step}"].wait()
+            check.gate.clear()
+            check.begun.clear()
+            office.gates[f"reach.{first}"].set()
+            await check.begun.wait()
+            office.gates[f"reach.{second}"].set()
+            async with asyncio.timeout(20):
+                while ("do", f"reach.{second}", "held") not in office.ledger:
+                    await asyncio.sleep(0.05)
+            office.gates["go"].set()
+            await filled(run)
+            check.gate.set()
+            await run.handle.result()
+        told = [asked.messages[1]["content"] for asked in endpoint.requests]
+    assert sorted(step for _, step, what in office.ledger if what == "held") == ["go", "reach.a", "reach.b"]
+    assert [step for _, step, _ in office.ledger if "instead" in step] == ["reach.instead_1", "reach.instead_2"]
+    for step, said in zip((first, second), told[1:], strict=True):
+        assert f'"failed":{{"step":"{step}"' in said

@@ -40,7 +40,7 @@ async def run_goal(engine: Engine, node: Node) -> Json:
         try:
             _keep_draft(node, await _draft(engine, node, {}, reason="the objective"))
         except StepError:
-            _keep_draft(node, None)
+            _drop_change(node)
             raise
     # A change that a step of the plan asked for is that step's to finish.
     if not record.revisions or node.record.error is not None:
@@ -73,8 +73,13 @@ async def replan(
         node.start_afresh(plan=None)
         return None
     scope = goal.inner
-    while scope in engine.replanning:
-        await workflow.wait_condition(lambda: scope not in engine.replanning)
+    if _is_changed_for_another(engine, goal, node):
+        # Should the run continue as new meanwhile, it is this failure that goes on.
+        node.update(status="attention", error=error)
+        while _is_changed_for_another(engine, goal, node):
+            await workflow.wait_condition(lambda: not _is_changed_for_another(engine, goal, node))
+    if _plan_of(goal).failed not in (None, node.id):
+        _drop_change(goal)
     record = _plan_of(goal)
     if ordered is None and record.draft is None and record.replans >= goal.step.replans:
         bound = f"its plan was changed {record.replans} times already, which is all that `replans` allows"
@@ -93,9 +98,19 @@ def misses_itself(node: Node, error: ErrorInfo) -> bool:
     return node.is_goal and node.inner is not None and missed
 
 
+def _is_changed_for_another(engine: Engine, goal: Node, node: Node) -> bool:
+    """Whether a change of the plan is under way for another failure, or was when the run continued as new and is still
+    to go on."""
+    if goal.inner in engine.replanning:
+        return True
+    other = engine.plan.nodes.get(_plan_of(goal).failed or node.id)
+    return other is not None and other is not node and other.record.status == "attention"
+
+
 async def _replan(engine: Engine, goal: Node, node: Node, error: ErrorInfo, ordered: str | None) -> ErrorInfo | None:
-    # Should the run continue as new meanwhile, it is this failure that goes on.
+    # Should the run continue as new meanwhile, it is this failure that goes on, and this change.
     node.update(status="attention", error=error)
+    goal.update(plan=_plan_of(goal).model_copy(update={"failed": node.id}))
     if any(each.record.tainted for each in (node, *node.all_inside())):
         goal.update(tainted=True)  # The planner is told what failed, and how.
     name = node.id if node is goal else node.id.removeprefix(f"{goal.id}.")
@@ -109,7 +124,7 @@ async def _replan(engine: Engine, goal: Node, node: Node, error: ErrorInfo, orde
             _keep_draft(goal, draft, replans=record.replans + (ordered is None))
         is_agreed = await _is_agreed(engine, goal)
     except StepError as failed:
-        _keep_draft(goal, None)
+        _drop_change(goal)
         return error.model_copy(update={"message": f"{error.message}; the plan could not be changed: {failed}"})
     if not is_agreed:
         return _refused_change(engine, goal, node, error)
@@ -241,7 +256,7 @@ def _refused(engine: Engine, node: Node) -> None:
 def _refused_change(engine: Engine, goal: Node, node: Node, error: ErrorInfo) -> ErrorInfo | None:
     """What becomes of a failure after people refused the change of the plan that was to answer it."""
     step = cast(GoalStep, goal.step)
-    _keep_draft(goal, None)
+    _drop_change(goal)
     if step.review is not None and step.review.on_reject == "continue":
         goal.update(status="running")
         by = f" by {goal.record.by}" if goal.record.by else ""
@@ -291,8 +306,12 @@ def _status(node: Node) -> str:
     return _status(node.stands_in_for) if node.stands_in_for is not None else "pending"
 
 
-def _keep_draft(node: Node, draft: Draft | None, **changes: Json) -> None:
+def _keep_draft(node: Node, draft: Draft, **changes: Json) -> None:
     node.update(plan=_plan_of(node).model_copy(update={"proposal": None, "draft": draft, **changes}))
+
+
+def _drop_change(node: Node) -> None:
+    node.update(plan=_plan_of(node).unchanged())
 
 
 def _plan_of(node: Node) -> PlanRecord:
