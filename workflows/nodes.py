@@ -105,8 +105,14 @@ class Node:
     @property
     def record(self) -> StepRecord:
         if self.saved is None:
-            self.saved = StepRecord(id=self.id, kind=self.step.kind)
+            self.saved = StepRecord(id=self.id, kind=self.step.kind, redone=self.inherited)
         return self.saved
+
+    @property
+    def inherited(self) -> int:
+        """How often a rerun made anew what it is inside of, and with that also what nobody knows of any more."""
+        owner = self.scope.owner
+        return owner.saved.redone if owner is not None and owner.saved is not None and self.role != "ask" else 0
 
     @cached_property
     def done(self) -> asyncio.Event:
@@ -131,7 +137,7 @@ class Node:
         if record is None:
             return True
         changed = record.amended or record.tries or record.called or record.asked or record.ask or record.repaired
-        is_of_rerun = record.redone > 0 or record.resumes is not None
+        is_of_rerun = record.redone != self.inherited or record.resumes is not None
         return record.status == "pending" and not changed and not is_of_rerun
 
     @property

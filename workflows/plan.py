@@ -25,7 +25,7 @@ class Plan:
     ) -> None:
         self.nodes: dict[str, Node] = {}
         self._on_change = on_change
-        self._records = records
+        self._records = dict(records)
         self._first: tuple[int, list[Node]] = (0, [])
         self.root = Scope(prefix="")
         self.add_steps(self.root, steps)
@@ -67,16 +67,28 @@ class Plan:
         return asked
 
     def forget(self, node: Node) -> None:
-        """A node that nobody will ask for again: a step of a plan that changed, a round that left no effect."""
-        for inner in node.all_inside():
-            self.nodes.pop(inner.id, None)
-        self.nodes.pop(node.id, None)
+        """A node that nobody will ask for again, with all that is known of it: a round that left no effect."""
+        for each in (node, *node.all_inside()):
+            self.nodes.pop(each.id, None)
+            self._records.pop(each.id, None)
         held = node.holder.nodes
         for name in [name for name, other in held.items() if other is node]:
             del held[name]
         for need in node.needs:
             if node in need.dependents:
                 need.dependents.remove(node)
+        self._first = (0, [])
+
+    def plan_away(self, node: Node) -> None:
+        """Forget a step that had not begun. Another may be given its name: what people changed of this one is none of
+        that one's, but under a key whose effect was taken back nothing would be done any more."""
+        inside = tuple(f"{node.id}{mark}" for mark in ".[#")
+        known = [record for name, record in self._records.items() if name == node.id or name.startswith(inside)]
+        self.forget(node)
+        for record in known:
+            self._records.pop(record.id, None)
+            if record.redone:
+                self._records[record.id] = StepRecord(id=record.id, kind=record.kind, redone=record.redone)
 
     def add_steps(self, scope: Scope, steps: Mapping[str, Step]) -> None:
         """More steps for a scope, linked with each other and with those that are there."""
@@ -110,10 +122,8 @@ class Plan:
         yield from self.unopened()
 
     def unopened(self) -> Iterator[StepRecord]:
-        """Of a rerun's steps inside of what has not begun again: by what keys, and with which sub-process, they do."""
-        for name, record in self._records.items():
-            if name not in self.nodes and (record.redone or record.resumes):
-                yield record
+        """Of a rerun's steps inside of what has not begun again: with what they do."""
+        yield from (record for name, record in self._records.items() if name not in self.nodes)
 
     def first(self, count: int) -> list[Node]:
         """The first so many of `walk`, of which a page is made at every step."""
@@ -164,4 +174,6 @@ def stand_in(node: Node, other: Node) -> None:
 
 
 def _was_opened(node: Node) -> bool:
-    return node.record.status not in ("pending", "skipped") or node.record.asked > 0
+    """Whether there is something inside; of a group that had begun, also when an operator had it skipped."""
+    record = node.record
+    return record.status not in ("pending", "skipped") or record.started is not None or record.asked > 0

@@ -6,12 +6,14 @@ that effect was taken back, or is ordered anew.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from contracts.errors import Refused
+from contracts.grants import Grant
 from contracts.plain import some
-from contracts.process import AgentStep, EmitStep, ProcessStep, StateStep, ToolStep
+from contracts.process import AgentStep, EmitStep, GoalStep, GroupStep, ProcessStep, StateStep, Step, ToolStep
 from contracts.run import IDLE, Definition, Snapshot, StepRecord
 from contracts.tools import PROCESS_PREFIX, granted
 from workflows.nodes import Node
@@ -59,7 +61,7 @@ def restart(definition: Definition, snapshot: Snapshot, from_: str | None, *, re
             f"since it comes after what starts again; say so with --redo (`redo`){later}"
         )
     anew = {*taken_back, *redone}
-    records = (_record(node, reset, is_anew=node in anew) for node in plan.walk())
+    records = (_record(node, reset, anew) for node in plan.walk())
     return Restart(
         records=(*(record for record in records if record is not None), *plan.unopened()),
         kept=tuple(node.id for node in nodes if node.is_leaf and _is_done(node) and node not in reset.again),
@@ -99,8 +101,9 @@ class _Reset:
 
     def is_cut_off(self, node: Node) -> bool:
         """Whether it was stopped since something that did not wait for it had begun, which stays."""
-        others = (other for other in self._dependents[node] if other.step.cancel_rest and not other.is_untouched)
-        return node.record.status == "cancelled" and any(other.record.status not in IDLE for other in others)
+        others = (other for other in self._dependents[node] if other.step.cancel_rest)
+        has_begun = (other.record.status not in ("pending", *IDLE) for other in others)
+        return node.record.status == "cancelled" and any(has_begun)
 
     def _after(self, node: Node) -> Iterator[Node]:
         yield from (other for other in self._dependents[node] if not self._can_do_without(other))
@@ -174,30 +177,47 @@ def _is_half_undone(node: Node) -> bool:
 
 def _stands(definition: Definition, node: Node) -> bool:
     """Whether it had an effect, on the world or on the run's state, that was not taken back."""
-    if not (_is_done(node) and node.is_leaf):
-        return False
-    match node.step:
+    return ((_is_done(node) and node.is_leaf) or _has_forgotten_rounds(node)) and _changes(definition, node.step)
+
+
+def _has_forgotten_rounds(node: Node) -> bool:
+    """Whether there were rounds before its last that completed, and of which nothing could be taken back."""
+    known = node.inner.nodes if node.inner is not None else {}
+    return node.has_rounds and any(f"{node.id}#{number}" not in known for number in range(1, node.record.rounds))
+
+
+def _changes(definition: Definition, step: Step) -> bool:
+    match step:
         case ToolStep(tool=tool):
             return definition.tools[tool].effect == "write"
         case AgentStep(agent=agent):
-            return _can_write(definition, agent, set())
+            return _can_write(definition, [agent], set())
         case ProcessStep() | EmitStep() | StateStep():
+            return True
+        case GroupStep(steps=steps):
+            return any(_changes(definition, inner) for inner in steps.values())
+        case GoalStep(tools=tools, agents=agents):
+            return _is_one_a_write(definition, tools) or _can_write(definition, agents, set())
+    return False
+
+
+def _can_write(definition: Definition, names: Iterable[str], seen: set[str]) -> bool:
+    """Whether one of these agents, or one that may work for it, may call a tool that changes something, or a
+    process."""
+    for name in names:
+        spec = definition.process.agents.get(name)
+        if spec is None or name in seen:
+            continue
+        seen.add(name)
+        others = (*spec.agents, *spec.peers, *spec.hand_over, *(spec.debate.among if spec.debate else ()))
+        if _is_one_a_write(definition, spec.tools) or _can_write(definition, others, seen):
             return True
     return False
 
 
-def _can_write(definition: Definition, name: str, seen: set[str]) -> bool:
-    """Whether an agent, or one that may work for it, may call a tool that changes something, or a process."""
-    spec = definition.process.agents.get(name)
-    if spec is None or name in seen:
-        return False
-    seen.add(name)
-    tools: Mapping[str, object] = definition.tools
-    own = granted(spec.tools, tools)
-    if any(tool.startswith(PROCESS_PREFIX) or definition.tools[tool].effect == "write" for tool in own):
-        return True
-    others = (*spec.agents, *spec.peers, *spec.hand_over, *(spec.debate.among if spec.debate else ()))
-    return any(_can_write(definition, other, seen) for other in others)
+def _is_one_a_write(definition: Definition, grants: Iterable[Grant]) -> bool:
+    own = granted(grants, definition.tools)
+    return any(tool.startswith(PROCESS_PREFIX) or definition.tools[tool].effect == "write" for tool in own)
 
 
 def _from(plan: Plan, name: str) -> Node:
@@ -208,24 +228,17 @@ def _from(plan: Plan, name: str) -> Node:
     return node
 
 
-def _record(node: Node, reset: _Reset, *, is_anew: bool) -> StepRecord | None:
+def _record(node: Node, reset: _Reset, anew: set[Node]) -> StepRecord | None:
     """A node's record as the rerun begins with it; None where that is a fresh one."""
     record = node.record
     if node.role == "ask" and node.holder.owner in reset.again:
         return None
     if node in reset.again:
-        fresh = StepRecord(
-            id=record.id,
-            kind=record.kind,
-            redone=record.redone + is_anew,
-            amended=record.amended if record.input is not None else 0,
-            input=record.input if record.amended else None,
-            agent=record.agent,
-            fallback=record.fallback,
-            called=record.called and node.stands_in_for not in reset.again,
-            resumes=_resumed(node, is_anew=is_anew),
-        )
-        return None if fresh == StepRecord(id=record.id, kind=record.kind) else fresh
+        owner = node.scope.owner
+        untouched = StepRecord(id=record.id, kind=record.kind, redone=node.inherited + (owner in anew))
+        carried = _carried(node, reset, is_anew=node in anew)
+        fresh = untouched.model_copy(update={"redone": record.redone + (node in anew), **carried})
+        return None if fresh == untouched and not fresh.redone else fresh
     if node not in reset.open:
         return None if node.is_untouched else record
     return record.model_copy(
@@ -242,6 +255,23 @@ def _record(node: Node, reset: _Reset, *, is_anew: bool) -> StepRecord | None:
             "plan": record.plan and record.plan.unchanged(),
         }
     )
+
+
+def _carried(node: Node, reset: _Reset, *, is_anew: bool) -> dict[str, Any]:
+    """What a step that starts again keeps of what people changed of it; nothing where a plan is made anew, in which
+    another step may have its name."""
+    if node.goal() in reset.again:
+        return {}
+    record = node.record
+    return {
+        "amended": record.amended if record.input is not None else 0,
+        "input": record.input if record.amended else None,
+        "amended_by": record.amended_by,
+        "agent": record.agent,
+        "fallback": record.fallback,
+        "called": record.called and node.stands_in_for not in reset.again,
+        "resumes": _resumed(node, is_anew=is_anew),
+    }
 
 
 def _resumed(node: Node, *, is_anew: bool) -> str | None:

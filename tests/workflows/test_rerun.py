@@ -218,6 +218,54 @@ async def test_what_a_rerun_did_not_come_to_keeps_its_next_key_for_the_one_after
     assert len(set(office.keys)) == len(office.keys)
 
 
+async def test_what_was_amended_and_not_come_to_is_done_as_amended_by_the_rerun_that_does(office: Office) -> None:
+    text = f"""
+        process: amended-later
+        steps:
+          first: {{tool: do.work, {UNDO}}}
+          g: {{needs: [first], steps: {{x: {{tool: do.work, with: {{what: old}}}}, y: {{tool: do.work, needs: [x]}}}}}}
+    """
+    office.broken.add("g.x")
+    run = await office.start(text)
+    await run.parked("g.x")
+    await run.repair("g.x", "amend", value={"what": "new"})
+    await run.until(lambda view: office.calls["g.x"] == 2 and bool(view.incidents))
+    await run.repair("g.x", "abort")
+    await run.failed()
+    office.broken = {"first"}
+    second = await run.again()
+    await second.parked("first")
+    await second.repair("first", "abort")
+    await second.failed()
+    office.broken.clear()
+    await (await second.again(number=3)).handle.result()
+    assert ("do", "g.x", "new") in office.ledger
+    assert keys(office)[-3:] == ["first^1", "g.x~1", "g.y"]
+
+
+async def test_what_was_done_inside_of_a_group_that_an_operator_skipped_is_taken_back_by_a_rerun(
+    office: Office,
+) -> None:
+    text = f"""
+        process: skipped-group
+        steps:
+          g: {{success: "${{ 1 > 2 }}", steps: {{x: {{tool: do.work, {UNDO}}}}}}}
+          stop: {{tool: do.work, needs: [w]}}
+          w: {{wait: 0s}}
+    """
+    office.broken.add("stop")
+    run = await office.start(text)
+    await run.parked("g", "stop")
+    await run.repair("g", "skip")
+    await run.repair("stop", "abort", value={"undo": False})
+    await run.failed()
+    rerun = await run.again()
+    await rerun.parked("stop")
+    await rerun.repair("stop", "abort")
+    await rerun.failed()
+    assert keys(office) == ["g.x", "g.x/undo"]
+
+
 async def test_another_input_holds_for_what_starts_again(office: Office) -> None:
     text = """
         process: other-input

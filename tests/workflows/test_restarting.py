@@ -34,6 +34,10 @@ def other(step: str, status: Any, kind: str = "tool", **more: Any) -> StepRecord
     return StepRecord(id=step, kind=kind, status=status, started=AT, **more)
 
 
+def plan_of(text: str, *records: StepRecord) -> Plan:
+    return Plan(definition(text).process.steps, {record.id: record for record in records})
+
+
 def restarted(text: str, *records: StepRecord, from_: str | None = None, redo: bool = False) -> Restart:
     snapshot = Snapshot(started=AT, records=records, completions=len(records))
     return restart(definition(text), snapshot, from_, redo=redo)
@@ -183,11 +187,11 @@ def test_an_agent_without_a_tool_that_changes_anything_may_answer_again() -> Non
 
 
 def test_arguments_that_an_operator_gave_stay_with_the_step() -> None:
-    made = restarted(
-        "process: amended\nsteps: {a: {tool: do.work}}", other("a", "failed", amended=2, input={"what": "mine"})
-    )
+    amended = other("a", "failed", amended=2, input={"what": "mine"}, amended_by="user:op")
+    made = restarted("process: amended\nsteps: {a: {tool: do.work}}", amended)
     assert (by_id(made)["a"].amended, by_id(made)["a"].input) == (2, {"what": "mine"})
     assert by_id(made)["a"].key("run") == "run/a~2"
+    assert by_id(made)["a"].amended_by == "user:op"  # who may not be the one that agrees to them
 
 
 def test_what_was_taken_back_inside_of_what_has_not_begun_again_is_not_forgotten() -> None:
@@ -200,3 +204,102 @@ def test_what_was_taken_back_inside_of_what_has_not_begun_again_is_not_forgotten
     assert list(plan.records()) == [taken_back]
     assert plan.nodes["g.x"].record.effect("run") == "run/g.x^1"
     assert not plan.nodes["g.x"].is_untouched
+
+
+def test_what_a_rerun_did_not_come_to_is_as_people_left_it_in_the_next_one() -> None:
+    text = """
+        process: twice
+        steps:
+          first: {tool: do.work}
+          g: {needs: [first], steps: {x: {tool: do.work}}}
+    """
+    amended = other("g.x", "failed", amended=1, input={"what": "mine"})
+    second = restarted(text, other("first", "undone", order=1), other("g", "cancelled", "steps"), amended)
+    third = restarted(text, *(record for record in second.records if record.id != "first"), other("first", "failed"))
+    assert by_id(third)["g.x"] == by_id(second)["g.x"]
+    assert (by_id(third)["g.x"].amended, by_id(third)["g.x"].input) == (1, {"what": "mine"})
+
+
+PLANNED = """
+    process: planned
+    agents: {planner: {instructions: Plan.}}
+    steps:
+      first: {tool: do.look}
+      goal: {goal: Reach it, tools: [do.work], needs: [first]}
+"""
+
+
+def planned(**more: Any) -> tuple[StepRecord, ...]:
+    """A plan of one step that is still to start."""
+    steps = definition("process: p\nsteps: {x: {tool: do.work}}").process.steps
+    goal = other("goal", "running", "goal", plan=PlanRecord(objective="Reach it", steps=steps))
+    return done("first", 1, "tool"), goal, StepRecord(id="goal.x", kind="tool", **more)
+
+
+def test_of_a_step_that_is_planned_away_only_the_number_of_its_key_is_known_to_another_of_its_name() -> None:
+    plan = plan_of(PLANNED, *planned(amended=1, input={"what": "mine"}, redone=1))
+    scope = plan.nodes["goal"].inner
+    assert scope is not None
+    shown = [node.id for node in plan.first(10)]
+    steps = definition("process: p\nsteps: {y: {tool: do.look}, x: {tool: do.look}}").process.steps
+    plan.plan_away(plan.nodes["goal.x"])
+    plan.add_steps(scope, {"y": steps["y"]})
+    assert shown == ["first", "goal", "goal.x"]
+    assert [node.id for node in plan.first(10)] == ["first", "goal", "goal.y"]
+    plan.add_steps(scope, {"x": steps["x"]})
+    assert plan.nodes["goal.x"].record == StepRecord(id="goal.x", kind="tool", redone=1)
+
+
+def test_what_people_changed_of_a_step_is_none_of_one_with_its_name_in_a_plan_that_is_made_anew() -> None:
+    records = planned(amended=1, input={"what": "mine"}, redone=1)
+    made = restarted(PLANNED, *records, from_="first", redo=True)
+    assert by_id(made)["goal.x"] == StepRecord(id="goal.x", kind="tool", redone=1)
+
+
+def test_a_round_that_was_forgotten_does_not_come_back() -> None:
+    text = "process: p\nsteps: {r: {tool: do.work, repeat: {until: '${ output == 3 }'}}}"
+    plan = plan_of(text, StepRecord(id="r#1", kind="tool", redone=1))
+    node = plan.nodes["r"]
+    node.update(status="running", rounds=2)
+    plan.forget(plan.open_round(node, 1))
+    plan.open_round(node, 2).update(status="running")
+    assert [record.id for record in plan.records()] == ["r", "r#2"]
+    reopened = plan_of(text, *plan.records()).nodes["r"].inner
+    assert reopened is not None
+    assert list(reopened.nodes) == ["r#2"]
+
+
+def test_rounds_of_which_nothing_is_known_any_more_are_not_done_once_more_by_the_way() -> None:
+    text = """
+        process: forgotten
+        steps:
+          look: {tool: do.look}
+          r: {tool: do.work, needs: [look], repeat: {until: "${ output == 3 }"}}
+    """
+    records = (done("look", 1), other("r", "cancelled", rounds=3), other("r#3", "failed"))
+    with pytest.raises(Refused, match=r"^r completed, and what was done stands"):
+        restarted(text, *records, from_="look")
+    made = restarted(text, *records, from_="look", redo=True)
+    plan = plan_of(text, *made.records)
+    keys = [plan.open_round(plan.nodes["r"], number).record.key("run") for number in (1, 2, 3)]
+    assert keys == ["run/r#1^1", "run/r#2^1", "run/r#3"]
+
+
+def test_a_race_that_was_to_be_run_anew_and_was_not_come_to_is_still_to_run() -> None:
+    text = """
+        process: race
+        steps:
+          a: {tool: do.work}
+          b: {tool: do.work}
+          first: {tool: do.work, needs: [a, b], join: any, cancel_rest: true}
+    """
+    made = restarted(
+        text, other("a", "cancelled"), other("b", "cancelled"), StepRecord(id="first", kind="tool", redone=1)
+    )
+    assert set(made.again) >= {"a", "b"}
+
+
+def test_what_was_done_inside_of_a_group_that_an_operator_skipped_is_known_after_the_run_continued() -> None:
+    text = "process: p\nsteps: {g: {steps: {x: {tool: do.work, undo: {tool: do.undo}}}}}"
+    plan = plan_of(text, other("g", "skipped", "steps"), done("g.x", 1))
+    assert plan.nodes["g.x"].record.order == 1

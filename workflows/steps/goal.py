@@ -279,7 +279,7 @@ def _adopt(engine: Engine, node: Node) -> None:
     if node.inner is not None:
         for name, inner in list(_steps(node).items()):
             if name not in kept:
-                engine.plan.forget(inner)
+                engine.plan.plan_away(inner)
         engine.plan.add_steps(node.inner, record.draft.steps)
     node.update(plan=revised)
     engine.record.plan_changed(node.id, revised.revisions[-1])
