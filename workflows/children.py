@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, CancelledError, ChildWorkflowError
@@ -9,11 +10,23 @@ from temporalio.exceptions import ApplicationError, CancelledError, ChildWorkflo
 with workflow.unsafe.imports_passed_through():
     from contracts.agent import AgentFailure
     from contracts.base import Json
+    from contracts.decisions import Cancel
     from contracts.errors import Cancelled, ChildFailed, StepError
     from contracts.model import Usage
+    from contracts.names import CANCEL
     from workflows.calls import step_error
 
 ADOPTED_RUN_TIMEOUT = timedelta(days=365)
+
+
+async def stop(
+    child: "workflow.ExternalWorkflowHandle[Any] | workflow.ChildWorkflowHandle[Any, Any]", said: Cancel
+) -> None:
+    """Tell a sub-process to stop. One that has just ended cannot be told, nor has to."""
+    try:
+        await child.signal(CANCEL, said)
+    except ApplicationError:
+        workflow.logger.warning("%s has ended before it was told to stop", child.id)
 
 
 def usage_of(error: ChildWorkflowError) -> Usage:

@@ -223,7 +223,8 @@ class Node:
             yield from node.all_inside()
 
     def predecessors(self) -> "Iterator[Node]":
-        """What must have been before this: its needs and its group's, what is inside it, the round before."""
+        """What must have been before this: its needs and its group's, what is inside it, the round before, what a plan
+        had come to when it was changed to have this in it."""
         yield from self.inside()
         if self.fallback is not None:
             yield self.fallback
@@ -232,7 +233,21 @@ class Node:
         node: Node | None = self
         while node is not None:
             yield from (need for need in node.needs if not node._started_before(need))
+            yield from node._planned_after()
             node = node.scope.owner
+
+    def _planned_after(self) -> "Iterator[Node]":
+        """Of a step that a change of its plan brought: those that had ended by then, whose outputs the planner saw."""
+        goal = self.scope.owner
+        if goal is None or not goal.is_goal or goal.record.plan is None:
+            return
+        name = self.id.removeprefix(f"{goal.id}.")
+        revisions = reversed(goal.record.plan.revisions)
+        brought = next((change for change in revisions if name in (*change.added, *change.changed)), None)
+        for kept in brought.kept if brought is not None else ():
+            other = self.scope.nodes[kept]
+            if brought is not None and other.record.ended is not None and other.record.ended <= brought.at:
+                yield other
 
     def _started_before(self, need: "Node") -> bool:
         """Whether it did not wait for one of its needs, which its `join` allows."""

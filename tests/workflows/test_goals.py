@@ -272,6 +272,32 @@ async def test_planned_steps_are_undone_in_reverse_with_those_around_them(office
     assert effects(office, "undo") == ["last", "reach.b", "reach.a"]
 
 
+async def test_what_changed_plans_and_goals_inside_them_did_is_undone_in_the_reverse_of_the_order_in_which_it_was_done(
+    office: Office, endpoint: Endpoint
+) -> None:
+    undone = {**WORK, "undo": {"tool": "do.undo", "with": {"of": "${ output.id }"}}}
+    plans(endpoint, {"a": undone, "part": {"goal": "Half.", "needs": ["a"]}, "b": {**undone, "needs": ["part"]}})
+    plans(endpoint, {"x": undone, "y": {**undone, "needs": ["x"]}})
+    plans(endpoint, {"y2": undone})
+    plans(endpoint, {"c": undone, "d": {**undone, "needs": ["c"]}})
+    plans(endpoint, {"e": {"steps": {"z": undone}}})
+    office.broken = {"reach.part.y", "reach.b", "reach.d", "undo reach.e.z", "undo reach.part.y2"}
+    run = await office.start(
+        process().replace(
+            "        output: $",
+            "          end: {tool: do.work, needs: [reach], with: {fails: true}, on_failure: fail}\n        output: $",
+        )
+    )
+    for step, done in (("reach.e.z", []), ("reach.part.y2", ["reach.e.z", "reach.c"])):
+        await run.parked(step)
+        assert effects(office, "undo") == done
+        office.broken.discard(f"undo {step}")
+        await run.repair(step, "retry")
+    await run.until(lambda view: view.status == "undone")
+    assert effects(office) == ["order", "reach.a", "reach.part.x", "reach.part.y2", "reach.c", "reach.e.z"]
+    assert effects(office, "undo") == ["reach.e.z", "reach.c", "reach.part.y2", "reach.part.x", "reach.a"]
+
+
 async def test_a_planned_agent_sees_the_objective_and_what_it_needs_not_the_whole_world(
     office: Office, endpoint: Endpoint
 ) -> None:

@@ -1,11 +1,18 @@
 """Ends and second tries that are easy to get half right: cancels during an undo, sub-processes, odd messages."""
 
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
 import pytest
-from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.api.common.v1 import Payload
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.converter import PayloadCodec
 from temporalio.exceptions import ApplicationError
 
-from contracts.names import DECIDE
-from tests.workflows.office import UNDO, Office, effects
+from contracts.names import CANCEL, DECIDE
+from tests.workflows.office import UNDO, Office, effects, open_office, statuses
 
 
 async def test_a_cancel_through_temporal_during_an_undo_does_not_cut_it_short(office: Office) -> None:
@@ -148,3 +155,57 @@ async def test_a_for_each_that_failed_as_a_whole_is_completed_with_a_list(office
             await run.repair("each", action, value=value)
     await run.repair("each", "complete", value=[{"id": "x"}])
     assert (await run.handle.result()).output == [{"id": "x"}]
+
+
+LATE = "user:late"
+
+
+class Reading(PayloadCodec):
+    """Whoever is sent this name reads it when the gate opens."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.gate = asyncio.Event()
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        return list(payloads)
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        if any(LATE.encode() in payload.data for payload in payloads):
+            self.begun.set()
+            await self.gate.wait()
+        return list(payloads)
+
+
+@pytest.mark.parametrize("ends", ["completes", "fails"])
+@pytest.mark.parametrize("is_of_rerun", [False, True])
+async def test_a_sub_process_that_ends_just_before_it_is_told_to_stop_is_taken_back(
+    client: Client, ends: str, is_of_rerun: bool
+) -> None:
+    reading = Reading()
+    converter = replace(client.data_converter, payload_codec=reading)
+    async with open_office(Client(**{**client.config(), "data_converter": converter})) as office:
+        fails = "" if ends == "completes" else ", success: '${ 1 > 2 }', on_failure: fail"
+        office.children["quick"] = office.definition(f"""
+            process: quick
+            steps: {{x: {{tool: do.work, {UNDO}}}, y: {{tool: do.held, needs: [x]{fails}}}}}
+        """)
+        run = await office.start(f"""
+            process: slow
+            steps: {{first: {{tool: do.work, {UNDO}}}, sub: {{process: quick, needs: [first]}}}}
+        """)
+        child = client.get_workflow_handle(f"{run.id}/sub")
+        await office.started["y"].wait()
+        if is_of_rerun:
+            await run.handle.terminate()
+            run = await run.again()
+            await run.until(lambda view: statuses(view)["sub"] == "running")
+        office.operators = ("user:op", LATE)  # Who may cancel is asked for, and read late.
+        await run.handle.signal(CANCEL, {"by": "user:op"})
+        await reading.begun.wait()
+        office.gates["y"].set()
+        with suppress(WorkflowFailureError):
+            await child.result()
+        reading.gate.set()
+        assert "cancelled by user:op" in await run.failed()
+    assert effects(office, "undo") == (["sub", "first"] if ends == "completes" else ["x", "first"])

@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import PARENT, Cancel
     from contracts.errors import LimitReached, StepError
     from contracts.model import Usage
-    from contracts.names import CANCEL, PROCESS_WORKFLOW
+    from contracts.names import PROCESS_WORKFLOW
     from contracts.process import Budget
     from contracts.run import RunRequest, RunResult
     from contracts.tools import ToolCall
@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.agent.limits import count
     from workflows.agent.shares import shared
     from workflows.calls import Call, call_engine, summary
-    from workflows.children import ADOPTED_RUN_TIMEOUT, is_stopped, meaning, usage_of, was_tainted
+    from workflows.children import ADOPTED_RUN_TIMEOUT, is_stopped, meaning, stop, usage_of, was_tainted
 
 
 async def outcome_of(agent: Agent, process: str, call: ToolCall) -> Json:
@@ -92,7 +92,7 @@ async def _run(agent: Agent, request: RunRequest, child: str) -> RunResult:
         result: RunResult = await asyncio.shield(handle)
     except asyncio.CancelledError:
         reason = f"{agent.request.agent} of {agent.request.run} does not go on with it"
-        await handle.signal(CANCEL, Cancel(by=PARENT, reason=reason))
+        await stop(handle, Cancel(by=PARENT, reason=reason))
         try:
             _take_down(agent, child, await handle)  # It had come to its end: the run is to know how to undo it.
         except ChildWorkflowError as error:

@@ -1,7 +1,6 @@
 """A process step: another process, as a run of its own."""
 
 import asyncio
-import contextlib
 from typing import cast
 
 from temporalio import workflow
@@ -13,11 +12,11 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
     from contracts.decisions import PARENT, Cancel
     from contracts.errors import StepError
-    from contracts.names import CANCEL, PROCESS_WORKFLOW
+    from contracts.names import PROCESS_WORKFLOW
     from contracts.process import ProcessStep
     from contracts.run import Rerun, RunRequest, RunResult
     from workflows.calls import Call, call_engine, summary
-    from workflows.children import ADOPTED_RUN_TIMEOUT, taken, usage_of, was_tainted
+    from workflows.children import ADOPTED_RUN_TIMEOUT, stop, taken, usage_of, was_tainted
     from workflows.engine import Engine
     from workflows.nodes import Node
     from workflows.steps.common import add_usage, arguments, child_error, deadline_of
@@ -64,10 +63,11 @@ async def _run_child(engine: Engine, node: Node, process: str, request: RunReque
         try:
             result: RunResult = await asyncio.shield(handle)
         except asyncio.CancelledError:
-            await handle.signal(CANCEL, _cancel_of(engine))
-            with contextlib.suppress(ChildWorkflowError):
-                await handle
-            raise
+            await stop(handle, _cancel_of(engine))
+            try:
+                result = await handle  # It had come to its end: the run is to know how to undo it.
+            except ChildWorkflowError as error:
+                raise asyncio.CancelledError from error
     except ChildWorkflowError as error:
         add_usage(engine, node, usage_of(error))
         node.update(tainted=was_tainted(error))
@@ -84,11 +84,12 @@ async def _adopt(engine: Engine, node: Node, child: str) -> RunResult:
         call = Call(node.id, f"{node.id}: wait for {child}", timeout=ADOPTED_RUN_TIMEOUT)
         return await call_engine(AWAIT_PROCESS, awaited, call)
     except asyncio.CancelledError:
-        await workflow.get_external_workflow_handle(child).signal(CANCEL, _cancel_of(engine))
+        await stop(workflow.get_external_workflow_handle(child), _cancel_of(engine))
         ended = Call(f"{node.id}:cancelled", f"{node.id}: wait until {child} has ended", timeout=ADOPTED_RUN_TIMEOUT)
-        with contextlib.suppress(StepError):
-            await call_engine(AWAIT_PROCESS, awaited, ended)
-        raise
+        try:
+            return await call_engine(AWAIT_PROCESS, awaited, ended)
+        except StepError as error:
+            raise asyncio.CancelledError from error
 
 
 def _cancel_of(engine: Engine) -> Cancel:
