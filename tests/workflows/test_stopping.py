@@ -1,9 +1,12 @@
 """Ends and second tries that are easy to get half right: cancels during an undo, sub-processes, odd messages."""
 
 import asyncio
+import json
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from temporalio.api.common.v1 import Payload
@@ -12,6 +15,8 @@ from temporalio.converter import PayloadCodec
 from temporalio.exceptions import ApplicationError
 
 from contracts.names import CANCEL, DECIDE
+from contracts.settings import ModelAlias
+from tests.endpoint import Answered, completion, open_endpoint
 from tests.workflows.office import UNDO, Office, effects, open_office, statuses
 
 
@@ -209,3 +214,27 @@ async def test_a_sub_process_that_ends_just_before_it_is_told_to_stop_is_taken_b
         reading.gate.set()
         assert "cancelled by user:op" in await run.failed()
     assert effects(office, "undo") == (["sub", "first"] if ends == "completes" else ["x", "first"])
+
+
+async def test_a_planner_that_ends_as_it_is_told_to_stop_does_not_keep_the_run(client: Client, tmp_path: Path) -> None:
+    reading, answers = Reading(), threading.Event()
+    converter = replace(client.data_converter, payload_codec=reading)
+    plan = json.dumps({"steps": {"a": {"tool": "do.work"}}})
+    with open_endpoint() as endpoint:
+        endpoint.add(lambda asked: Answered(body=json.dumps(completion(asked, plan)), until=answers))
+        models = {"default": ModelAlias(model="test-model", base_url=endpoint.url)}
+        slow = Client(**{**client.config(), "data_converter": converter})
+        async with open_office(slow, home=tmp_path, models=models) as office:
+            run = await office.start("process: planning\nsteps: {reach: {goal: Get there., tools: [do.work]}}")
+            async with asyncio.timeout(20):
+                while not endpoint.requests:
+                    await asyncio.sleep(0.02)
+            office.operators = ("user:op", LATE)
+            await run.handle.signal(CANCEL, {"by": "user:op"})
+            await reading.begun.wait()
+            answers.set()
+            await client.get_workflow_handle(f"{run.id}/reach/plan-1.1").result()
+            reading.gate.set()
+            async with asyncio.timeout(20):
+                assert "cancelled by user:op" in await run.failed()
+        assert office.ledger == []

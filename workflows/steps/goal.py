@@ -1,5 +1,6 @@
 """A goal: a planner writes its steps, people may review them, and the plan changes when a step of it fails."""
 
+import asyncio
 from typing import cast
 
 from temporalio import workflow
@@ -23,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.tools import granted
     from language.expressions import as_text
     from workflows.calls import Call, call_engine
+    from workflows.children import is_stopped
     from workflows.engine import Engine
     from workflows.nodes import Node
     from workflows.steps.agent import ask_agent
@@ -180,6 +182,8 @@ async def _proposed(engine: Engine, node: Node, attempt: int, request: dict[str,
         context=request,
         output=PLAN_SCHEMA,
     )
+    if is_stopped():  # It came to its end as it was told to stop.
+        raise asyncio.CancelledError
     # Nothing waits for its check before a run continues as new.
     node.update(plan=_plan_of(node).model_copy(update={"proposal": Proposal(attempt=attempt, plan=plan)}))
     return plan
