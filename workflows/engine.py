@@ -252,7 +252,8 @@ class Engine(Evaluating, Pausing):
             self._try_launch(dependent)
         if node.fallback is not None and not node.fallback.record.called and not node.fallback.is_settled:
             self.settle(node.fallback, "skipped")
-        node.holder.unsettled -= 1
+        if self.ending is None or status != "failed":  # What holds one that ended the run has not come to its end.
+            node.holder.unsettled -= 1
         if node.holder.unsettled == 0:
             node.holder.settled.set()
         self.touch()

@@ -132,6 +132,28 @@ async def test_groups_items_and_what_waits_for_them_go_on_where_they_stood(offic
     assert sorted(effects(office)) == ["each[0]", "each[1]", "each[2]", "g.x", "g.y", "last"]
 
 
+@pytest.mark.parametrize("on_failure", ["ask", "fail"])
+async def test_what_failed_last_inside_of_something_is_done_by_the_rerun(office: Office, on_failure: str) -> None:
+    office.broken.update(("g.x", "each[1]"))
+    run = await office.start(f"""
+        process: last-inside
+        steps:
+          g: {{steps: {{x: {{tool: do.work}}}}}}
+          each: {{tool: do.work, for_each: [1, 2], parallel: 1, needs: [g], on_failure: {on_failure}}}
+        output: ${{ [steps.g.output.x.id, steps.each.output.map(o, o.id)] }}
+    """)
+    await run.parked("g.x")
+    office.broken.discard("g.x")
+    await run.repair("g.x", "retry")
+    if on_failure == "ask":
+        await run.until(lambda view: bool(view.incidents) and statuses(view).get("each[0]") == "completed")
+        await run.repair("each[1]", "abort", value={"undo": False})
+    await run.failed()
+    assert statuses(await run.view())["each"] == "cancelled"
+    office.broken.clear()
+    assert (await (await run.again()).handle.result()).output == ["g.x", ["each[0]", "each[1]"]]
+
+
 async def test_taken_back_inside_of_a_group_is_done_anew_even_after_it_waited(office: Office) -> None:
     run = await office.start(f"""
         process: inside
