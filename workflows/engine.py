@@ -252,11 +252,16 @@ class Engine(Evaluating, Pausing):
             self._try_launch(dependent)
         if node.fallback is not None and not node.fallback.record.called and not node.fallback.is_settled:
             self.settle(node.fallback, "skipped")
-        if self.ending is None or status != "failed":  # What holds one that ended the run has not come to its end.
-            node.holder.unsettled -= 1
+        self._count_off(node)
+        self.touch()
+
+    def _count_off(self, node: Node) -> None:
+        """One part less for its holder to wait for. What holds a part that ended the run does not come to its end."""
+        if self.ending is not None and node.record.status == "failed":
+            return
+        node.holder.unsettled -= 1
         if node.holder.unsettled == 0:
             node.holder.settled.set()
-        self.touch()
 
     async def inside(self, scope: Scope) -> None:
         """Wait until everything in a scope has settled.
