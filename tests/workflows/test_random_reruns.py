@@ -107,29 +107,29 @@ class Chain:
         return {step for step in BREAKABLE if self.random.random() < 0.2}
 
     async def ended(self, run: Run, *, is_last: bool) -> RunView:
-        acts = 1_000 if is_last else self.random.randrange(8)
-        began = len(self.office.ledger)
-        for _ in range(ENOUGH):
-            view = await run.until(lambda view: bool(view.incidents) or view.status in ENDED)
-            if view.status in ENDED:
-                with suppress(WorkflowFailureError):
-                    await run.handle.result()
-                break
-            acts -= 1
-            incident = self.random.choice(view.incidents)
-            if incident.of == "undo":
-                self.office.broken.clear()
-                await run.repair(incident.step, self.random.choice(("retry", "retry", "skip")))
-            elif is_last:
-                await run.repair(incident.step, "retry")
-            elif acts > 0:
-                await self.repair(run, incident.step, [step.id for step in view.steps])
-            elif not await self.goes_on(run, view, incident.step):
-                break
-        else:
-            raise AssertionError(f"{run.id} is {view.status}: {[(each.step, each.error) for each in view.incidents]}")
+        bound = ENOUGH if is_last else self.random.randrange(8)
+        began, acts = len(self.office.ledger), 0
+        while (view := await rested(run)).status not in ENDED and await self.acts(
+            run, view, repairs=acts < bound, is_last=is_last
+        ):
+            acts += 1
+            assert acts < ENOUGH, f"{run.id} is {view.status}: {[(each.step, each.error) for each in view.incidents]}"
         self.taken_back.append([step for effect, step, _ in self.office.ledger[began:] if effect == "undo"])
         return view
+
+    async def acts(self, run: Run, view: RunView, *, repairs: bool, is_last: bool) -> bool:
+        """Do something about an incident; whether the run goes on."""
+        incident = self.random.choice(view.incidents)
+        if incident.of == "undo":
+            self.office.broken.clear()
+            await run.repair(incident.step, self.random.choice(("retry", "retry", "skip")))
+        elif is_last:
+            await run.repair(incident.step, "retry")
+        elif repairs:
+            await self.repair(run, incident.step, [step.id for step in view.steps])
+        else:
+            return await self.goes_on(run, view, incident.step)
+        return True
 
     async def repair(self, run: Run, step: str, steps: list[str]) -> None:
         """Do something about an incident, whether or not it holds; or about a step that is still to start."""
@@ -176,6 +176,15 @@ class Chain:
             self.redos += 1
             rerun = await run.again(number=number, from_=from_, redo=True)
         return rerun
+
+
+async def rested(run: Run) -> RunView:
+    """The run once it waits for an operator, or has ended."""
+    view = await run.until(lambda view: bool(view.incidents) or view.status in ENDED)
+    if view.status in ENDED:
+        with suppress(WorkflowFailureError):
+            await run.handle.result()
+    return view
 
 
 async def refusal(rerun: Run) -> str | None:
@@ -277,7 +286,7 @@ async def problems(client: Client, home: Path, seed: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("first", "count"), [(0, 3), pytest.param(100, 40, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
+    ("first", "count"), [(0, 3), pytest.param(100, 60, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
 )
 async def test_no_effect_is_lost_or_doubled_however_often_a_run_is_started_again(
     client: Client, tmp_path_factory: pytest.TempPathFactory, first: int, count: int

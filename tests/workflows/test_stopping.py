@@ -182,14 +182,19 @@ class Reading(PayloadCodec):
         return list(payloads)
 
 
+def with_codec(client: Client, codec: PayloadCodec) -> Client:
+    config = client.config()
+    config["data_converter"] = replace(client.data_converter, payload_codec=codec)
+    return Client(**config)
+
+
 @pytest.mark.parametrize("ends", ["completes", "fails"])
 @pytest.mark.parametrize("is_of_rerun", [False, True])
 async def test_a_sub_process_that_ends_just_before_it_is_told_to_stop_is_taken_back(
     client: Client, ends: str, is_of_rerun: bool
 ) -> None:
     reading = Reading()
-    converter = replace(client.data_converter, payload_codec=reading)
-    async with open_office(Client(**{**client.config(), "data_converter": converter})) as office:
+    async with open_office(with_codec(client, reading)) as office:
         fails = "" if ends == "completes" else ", success: '${ 1 > 2 }', on_failure: fail"
         office.children["quick"] = office.definition(f"""
             process: quick
@@ -218,13 +223,11 @@ async def test_a_sub_process_that_ends_just_before_it_is_told_to_stop_is_taken_b
 
 async def test_a_planner_that_ends_as_it_is_told_to_stop_does_not_keep_the_run(client: Client, tmp_path: Path) -> None:
     reading, answers = Reading(), threading.Event()
-    converter = replace(client.data_converter, payload_codec=reading)
     plan = json.dumps({"steps": {"a": {"tool": "do.work"}}})
     with open_endpoint() as endpoint:
         endpoint.add(lambda asked: Answered(body=json.dumps(completion(asked, plan)), until=answers))
         models = {"default": ModelAlias(model="test-model", base_url=endpoint.url)}
-        slow = Client(**{**client.config(), "data_converter": converter})
-        async with open_office(slow, home=tmp_path, models=models) as office:
+        async with open_office(with_codec(client, reading), home=tmp_path, models=models) as office:
             run = await office.start("process: planning\nsteps: {reach: {goal: Get there., tools: [do.work]}}")
             async with asyncio.timeout(20):
                 while not endpoint.requests:
