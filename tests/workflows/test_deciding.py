@@ -248,6 +248,37 @@ async def test_a_claim_keeps_the_decision_and_comments_are_seen(office: Office) 
     await run.handle.result()
 
 
+async def test_a_claim_is_lifted_with_a_reason_by_an_operator_and_by_whoever_it_escalates_to(office: Office) -> None:
+    office.operators = ("user:op",)
+    run = await ask(office, rows=[{"any_of": ["group:finance"]}], escalate={"after": "1d", "to": ["user:cfo"]})
+    await run.decide("ok", "claim", "alice")
+    assert "user:op has not claimed it; it is claimed by user:alice" in await run.refused("ok", "release", "op")
+    refused = await run.refused("ok", "release", "bob", comment="me now")
+    assert "user:bob may not lift the claims of others in this run: that is for role:operator (user:op)" in refused
+    assert (await waiting(run)).people == ("user:alice",)
+    said = await run.decide("ok", "release", "op", comment="she is ill")
+    assert said.outcome == "the claim of user:alice is lifted; ok waits for 1 more of group:finance"
+    assert (await waiting(run)).people == ("user:alice", "user:bob")
+    await run.decide("ok", "claim", "bob")
+    await run.decide("ok", "release", "cfo", comment="too slow")
+    await run.decide("ok", "approve", "alice")
+    await run.handle.result()
+    lifted = [(event.by, event.reason, event.data["lifted"]) for event in await run.events("approval.release")]
+    assert lifted == [("user:op", "she is ill", ["user:alice"]), ("user:cfo", "too slow", ["user:bob"])]
+
+
+async def test_a_process_can_want_each_vote_to_name_what_it_is_about(office: Office) -> None:
+    run = await ask(office, hash="required", rows=[{"any_of": ["group:finance"]}])
+    seen = (await waiting(run)).hash or ""
+    for decision in ("approve", "reject"):
+        refused = await run.refused("ok", decision, "alice", comment="as I recall it")
+        assert "the process wants the hash of what you decide on; look at it, and send the `hash`" in refused
+        assert seen in refused
+    await run.decide("ok", "comment", "alice", comment="looking")
+    await run.decide("ok", "approve", "alice", hash=seen)
+    await run.handle.result()
+
+
 async def test_a_say_is_handed_only_to_whom_the_directory_knows(office: Office) -> None:
     office.strangers.add("user:nobody")
     run = await ask(office, rows=[{"any_of": ["user:alice"]}])
