@@ -70,7 +70,7 @@ def _release(
     comment: Annotated[str, typer.Option("--comment", help="Why; needed to lift a claim of somebody else.")] = "",
     as_json: AsJson = False,
 ) -> int:
-    """Give back what you claimed; as an operator, lift what others claimed."""
+    """Give back what you claimed, or lift what others claimed."""
     return _say("release", run, step, by, comment, as_json=as_json)
 
 
