@@ -31,6 +31,16 @@ PAY = """
     output: ${ steps.pay.output.what }
 """
 
+PAY_WITH_APPROVAL = """
+    process: paying
+    steps:
+      pay:
+        tool: do.work
+        with: {what: much}
+        approve: {from: [{any_of: [group:finance]}], not_by: [editor]}
+    output: ${ steps.pay.output.what }
+"""
+
 
 async def ask(
     office: Office, amount: int = 500, *, started_by: str = "user:sam", rows: Any = None, **approval: Any
@@ -316,15 +326,7 @@ async def test_edits_of_an_approval_must_fit_what_it_says_may_be_edited(office: 
 
 
 async def test_whoever_edits_cannot_approve_where_not_by_says_editor(office: Office) -> None:
-    run = await office.start("""
-        process: paying
-        steps:
-          pay:
-            tool: do.work
-            with: {what: much}
-            approve: {from: [{any_of: [group:finance]}], not_by: [editor]}
-        output: ${ steps.pay.output.what }
-    """)
+    run = await office.start(PAY_WITH_APPROVAL)
     await run.waiting("pay")
     said = await run.decide("pay", "approve", "alice", edits={"what": "little"})
     assert said.outcome.startswith("edited; user:alice cannot approve what they changed themselves")
@@ -335,14 +337,7 @@ async def test_whoever_edits_cannot_approve_where_not_by_says_editor(office: Off
 
 async def test_an_operator_who_amended_the_arguments_is_their_editor(office: Office) -> None:
     office.broken.add("pay")
-    run = await office.start("""
-        process: paying
-        steps:
-          pay:
-            tool: do.work
-            with: {what: much}
-            approve: {from: [{any_of: [group:finance]}], not_by: [editor]}
-    """)
+    run = await office.start(PAY_WITH_APPROVAL)
     await run.waiting("pay")
     await run.decide("pay", "approve", "bob")
     await run.parked("pay")

@@ -5,21 +5,11 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, Wor
 from temporalio.exceptions import ApplicationError
 
 from contracts.names import DECIDE
-from tests.workflows.office import UNDO, Office, effects
+from tests.workflows.office import UNDO, Office, effects, stuck_in_undo
 
 
 async def test_a_cancel_through_temporal_during_an_undo_does_not_cut_it_short(office: Office) -> None:
-    office.broken.add("undo b")
-    run = await office.start(f"""
-        process: undoing
-        steps:
-          a: {{tool: do.work, {UNDO}}}
-          b: {{tool: do.work, needs: [a], {UNDO}}}
-          w: {{wait: 1d, needs: [b]}}
-    """)
-    await run.waiting("w")
-    await run.cancel()
-    await run.parked("b")
+    run = await stuck_in_undo(office)
     await run.handle.cancel()
     office.broken.clear()
     await run.repair("b", "retry")
