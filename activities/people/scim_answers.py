@@ -7,8 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from activities.answers import short
 
-ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
-
 
 class _Read(BaseModel):
     """An attribute that is null, or left out, has no value (RFC 7643, 2.5)."""
@@ -42,7 +40,9 @@ class ScimUser(Resource):
     active: bool | None = None
     emails: tuple[_Value, ...] | None = None
     roles: tuple[_Value, ...] | None = None
-    enterprise: _Enterprise | None = Field(default=None, alias=ENTERPRISE)
+    enterprise: _Enterprise | None = Field(
+        default=None, alias="urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+    )
 
     def named(self, attribute: str) -> str | None:
         """By the attribute that the settings say."""
