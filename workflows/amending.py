@@ -25,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.steps.event import awaited
     from workflows.steps.wait import due
 
-_AWAITED = 'any of {"key": "A-7", "match": "${ event.order == \'A-7\' }", "within": "2h"}; null takes one away'
+_AWAITED = 'any of {"key": "A-7", "match": "${ event.order == \'A-7\' }", "within": "2h"}'
 MATCH_NAMES = frozenset({"event", "input", "steps", "state", "run", "item", "index"})
 """What the match of an event sees."""
 _WAIT: TypeAdapter[Any] = TypeAdapter(Duration | Until)

@@ -34,10 +34,7 @@ def refusal(state: ApprovalState, decision: Decision, at: datetime) -> str | Non
             f"it is now {state.hash[:12]}; look at it again and decide anew"
         )
     if decision.hash is None and state.needs_hash and decision.decision in ("approve", "reject"):
-        return (
-            "the process wants the hash of what you decide on; look at it, and send the `hash` that the view shows: "
-            f"it is now {state.hash}"
-        )
+        return "the process wants each vote to name the hash of what it is about; look at it, and send its `hash` along"
     if decision.edits is not None and decision.decision != "approve":
         return f"edits go with approve, not with {decision.decision}"
     if (decision.to is not None) != (decision.decision == "delegate"):

@@ -282,8 +282,7 @@ async def test_a_process_can_want_each_vote_to_name_what_it_is_about(office: Off
     seen = (await waiting(run)).hash or ""
     for decision in ("approve", "reject"):
         refused = await run.refused("ok", decision, "alice", comment="as I recall it")
-        assert "the process wants the hash of what you decide on; look at it, and send the `hash`" in refused
-        assert seen in refused
+        assert "wants each vote to name the hash of what it is about; look at it, and send its `hash`" in refused
     await run.decide("ok", "comment", "alice", comment="looking")
     await run.decide("ok", "approve", "alice", hash=seen)
     await run.handle.result()
