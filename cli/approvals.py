@@ -60,7 +60,7 @@ def _rows(waiting: Waiting, marks: Marks, now: datetime) -> Iterator[tuple[str, 
     if waiting.edits is not None:
         yield "edited to", value_text(waiting.edits)
     yield from _people(waiting, marks)
-    yield from _said(waiting, now)
+    yield from said_so_far(waiting, now)
     yield "since", Text(since_and_until(waiting, now))
     if due := _due(waiting):
         yield "due", Text(due, style="faint")
@@ -81,7 +81,8 @@ def _people(waiting: Waiting, marks: Marks) -> Iterator[tuple[str, Text]]:
         yield "in place", Text("\n".join(places))
 
 
-def _said(waiting: Waiting, now: datetime) -> Iterator[tuple[str, Text]]:
+def said_so_far(waiting: Waiting, now: datetime) -> Iterator[tuple[str, Text]]:
+    """Votes, claims and comments, as far as there are any."""
     if waiting.votes:
         yield "votes", Text("\n".join(map(_vote, waiting.votes)))
     if claims := [claim for claim in waiting.claims if now < claim.until]:

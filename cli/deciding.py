@@ -6,7 +6,7 @@ from typing import Annotated, Any, cast
 import typer
 from rich.text import Text
 
-from cli.approvals import deciding, in_whose_place, since_and_until
+from cli.approvals import deciding, in_whose_place, said_so_far, since_and_until
 from cli.connection import connected
 from cli.follow import marks_of
 from cli.marks import Marks
@@ -63,9 +63,15 @@ def _claim(run: Run, step: Step = None, by: By = None, as_json: AsJson = False) 
 
 
 @app.command("release")
-def _release(run: Run, step: Step = None, by: By = None, as_json: AsJson = False) -> int:
-    """Give back what you claimed."""
-    return _say("release", run, step, by, "", as_json=as_json)
+def _release(
+    run: Run,
+    step: Step = None,
+    by: By = None,
+    comment: Annotated[str, typer.Option("--comment", help="Why; needed to lift a claim of somebody else.")] = "",
+    as_json: AsJson = False,
+) -> int:
+    """Give back what you claimed, or lift what others claimed."""
+    return _say("release", run, step, by, comment, as_json=as_json)
 
 
 @app.command("delegate")
@@ -148,6 +154,9 @@ def _block(found: OpenApproval, person: str, marks: Marks, now: datetime) -> Tex
     text.append(f"\n  {found.run}  {waiting.step}  {since_and_until(waiting, now)}", style="faint")
     if place := in_whose_place(waiting, person):
         text.append(f"\n  {place}")
+    for name, said in said_so_far(waiting, now):
+        for line in said.plain.splitlines():
+            text.append(f"\n  {name}: {line}", style=said.style)
     for line in deciding(found.run, waiting, person):
         text.append(f"\n  {line}", style="command")
     return text

@@ -71,7 +71,8 @@ class Approve(Contract):
     """An approval of what a step is about to do. Without a `title` the question is the call or the plan itself.
 
     `claim`: how long somebody keeps the decision for themselves who claims it. `delegate`: to whom those who are asked
-    may hand it over; `false`: to nobody; left out: to anyone whom the directory knows.
+    may hand it over; `false`: to nobody; left out: to anyone whom the directory knows. `hash: required`: a vote that
+    does not name the hash of what it is about does not count.
     """
 
     title: Annotated[str, Field(min_length=1)] | None = None
@@ -85,6 +86,7 @@ class Approve(Contract):
     expires: Duration | None = None
     on_expiry: Literal["reject", "approve"] = "reject"
     on_reject: Literal["stop", "continue"] = "stop"
+    hash: Literal["optional", "required"] = "optional"
 
 
 class CallApproval(Approve):

@@ -77,12 +77,13 @@ class ApprovalState(Contract):
 
     `not_by`: users who may not decide, nor anybody in their place; with `bars_editor` neither may the `editor`, who
     last changed what is decided on. `deputies`: for each user who is asked. `delegates`: to whom the say may be handed
-    over, None: to anyone.
+    over, None: to anyone. `needs_hash`: a vote has to name the `hash`.
     """
 
     title: str
     show: dict[str, Json]
     hash: str
+    needs_hash: bool = False
     stages: tuple[OpenStage, ...]
     stage: int = 0
     side_by_side: bool = False

@@ -12,6 +12,7 @@ from contracts.secrets import SecretRef
 NoticeKind = Literal[
     "approval.opened",
     "approval.edited",
+    "approval.reopened",
     "approval.delegate",
     "approval.reminded",
     "approval.escalated",
@@ -19,11 +20,13 @@ NoticeKind = Literal[
     "approval.decided",
     "step.attention",
 ]
-"""Events of a run's record that people can be told of. `step.attention` is an incident."""
+"""What people can be told of, as events of a run's record are called. `step.attention` is an incident,
+`approval.reopened` a vote that was withdrawn or a claim that somebody else lifted."""
 
 USUAL: Final[tuple[NoticeKind, ...]] = (
     "approval.opened",
     "approval.edited",
+    "approval.reopened",
     "approval.delegate",
     "approval.reminded",
     "approval.escalated",
@@ -35,8 +38,10 @@ USUAL: Final[tuple[NoticeKind, ...]] = (
 _AS: Final[Mapping[str, NoticeKind]] = {
     **{kind: kind for kind in get_args(NoticeKind)},
     "approval.approve": "approval.opened",
+    "approval.withdraw": "approval.reopened",
+    "approval.release": "approval.reopened",
 }
-"""An approval that opens the next stage asks people too."""
+"""An approval that opens the next stage asks people too, and so does what opens it again."""
 
 
 def notice_of(event: str) -> NoticeKind | None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from contracts.base import Contract, Json, Topic
+from contracts.base import Contract, Duration, Expression, Json, Topic
 from contracts.triggers import WEBHOOK_TOPICS
 
 SHARDS = 4
@@ -55,6 +55,15 @@ class Subscription(Contract):
     queue: str | None = Field(default=None, description="the task queue that runs of the process go to")
     name: str = Field(default="", description="what the ids of runs begin with, before the event's id")
     with_: Annotated[Json, Field(alias="with")] = None
+
+
+class Awaited(Contract):
+    """Which event of its topic a step waits for, and how long from when it begins to, or from when that was amended;
+    what is None does not narrow it. An operator's amend gives those that change."""
+
+    key: str | None = None
+    match: Expression | None = None
+    within: Duration | None = None
 
 
 class Delivery(Contract):

@@ -4,20 +4,23 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-from contracts.ballot import Vote
+from contracts.ballot import Comment, Vote
 from contracts.base import Contract, Json
 from contracts.channels import NoticeKind
 from contracts.incidents import Incident
 
 
 class Question(Contract):
-    """What people are asked, as it stood then. `who`: as written; `people`: whose decision would count."""
+    """What people are asked, as it stood then. `who`: as written; `people`: whose decision would count. `edits`: what
+    it is about instead of what is shown, since somebody edited it. `comments`: the last ones."""
 
     show: dict[str, Json] = {}
+    edits: Json = None
     hash: str
     who: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
     votes: tuple[Vote, ...] = ()
+    comments: tuple[Comment, ...] = ()
     since: datetime
     until: datetime | None = None
 

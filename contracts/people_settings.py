@@ -22,7 +22,8 @@ class PeopleSettings(Contract):
         default="userName", description="of scim: the attribute that NAME in user:NAME is"
     )
     roles: dict[str, tuple[str, ...]] = Field(
-        default={}, description="of scim: user:NAME, group:NAME, starter or anyone by role"
+        default={},
+        description="of scim: user:NAME, group:NAME, starter or anyone by role; other roles are whose the server says",
     )
     managers_decide: bool = Field(
         default=False, description="of scim: everybody's manager may decide in their place at any time"

@@ -99,6 +99,7 @@ class StepRecord(Contract):
     rounds: int = Field(default=0, description="of a repeat that have begun")
     called: bool = Field(default=False, description="a fallback that stands in for a step that failed")
     event: Event | None = Field(default=None, description="what an event step waited for")
+    subscribed: int = Field(default=0, description="the amendment of what it waits for that its topic knows of")
     plan: PlanRecord | None = Field(default=None, description="of a goal")
     asked: int = Field(default=0, description="how often its agents asked people")
     tainted: bool = Field(default=False, description="whether its output may hold text from outside")

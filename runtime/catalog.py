@@ -299,7 +299,7 @@ def _process_tool(name: str, path: Path) -> ToolSpec:
 def _raw(path: Path) -> dict[str, Any]:
     """What a process file holds, unchecked; nothing when it cannot be read."""
     try:
-        data = yaml.safe_load(path.read_text("utf-8"))
+        data = yaml.load(path.read_text("utf-8"), Loader=yaml.CSafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError):
         return {}
     return data if isinstance(data, dict) else {}

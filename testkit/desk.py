@@ -160,13 +160,16 @@ class TrialRun:
         return next(found for found in (await self.view()).steps if found.id == step)
 
     async def approve(self, step: str, by: str, **more: Json) -> Receipt:
-        """As soon as it is asked. `more`: `comment`, `edits`, `hash`, `id`."""
-        await self.waits_for(step)
-        return await self.say(DECIDE, {"step": step, "decision": "approve", "by": by, **more})
+        """As soon as it is asked, of what is asked then. `more`: `comment`, `edits`, `hash`, `id`."""
+        return await self._vote(step, {"decision": "approve", "by": by, **more})
 
     async def reject(self, step: str, by: str, comment: str, **more: Json) -> Receipt:
-        await self.waits_for(step)
-        return await self.say(DECIDE, {"step": step, "decision": "reject", "by": by, "comment": comment, **more})
+        return await self._vote(step, {"decision": "reject", "by": by, "comment": comment, **more})
+
+    async def _vote(self, step: str, said: Mapping[str, Json]) -> Receipt:
+        seen = await self.waits_for(step)
+        asked = next(wait for wait in seen.waiting if wait.step == step)
+        return await self.say(DECIDE, {"step": step, "hash": asked.hash, **said})
 
     async def repair(self, step: str, action: str, by: str, **more: Json) -> Receipt:
         """`retry`, `amend`, `skip`, `complete`, `abort`, once the step is parked; `more`: `value`, `reason`."""

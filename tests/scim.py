@@ -13,7 +13,7 @@ from tests.service import Answer, Request, Service, open_service
 
 TOKEN = "scim-canary-7311"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
-FILTER = re.compile(r'(\w+) eq ("(?:[^"\\]|\\.)*")')
+FILTER = re.compile(r'([\w.]+) eq ("(?:[^"\\]|\\.)*")')
 
 
 @dataclass
@@ -63,12 +63,18 @@ class Idp:
             if said is None:
                 return Answer({"scimType": "invalidFilter"}, status=400)
             attribute, value = said[1], json.loads(said[2])
-            resources = [each for each in resources if str(each.get(attribute)).lower() == value.lower()]
+            resources = [each for each in resources if value.lower() in map(str.lower, _values(each, attribute))]
         start = int(query["startIndex"]) - 1
         page = resources[start : start + min(self.page, int(query["count"]))]
         return Answer(
             {"totalResults": len(resources), "Resources": page}, headers={"content-type": "application/scim+json"}
         )
+
+
+def _values(resource: dict[str, Any], attribute: str) -> list[str]:
+    """Of `userName`, of `roles.value`."""
+    name, _, inner = attribute.partition(".")
+    return [str(each[inner]) for each in resource.get(name, ())] if inner else [str(resource.get(name))]
 
 
 @contextmanager

@@ -3,15 +3,17 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 from uuid_utils import uuid7
 
+import worker
 from contracts.names import PROCESS_WORKFLOW
 from contracts.run import RunRequest, RunResult
 from runtime.client import connect
@@ -76,12 +78,12 @@ async def start_worker(environment: Mapping[str, str]) -> asyncio.subprocess.Pro
     )
 
 
-async def says(worker: asyncio.subprocess.Process, text: bytes) -> None:
+async def says(program: asyncio.subprocess.Process, text: bytes) -> None:
     """Until it shows this on its screen."""
-    assert worker.stderr is not None
+    assert program.stderr is not None
     seen = b""
     while text not in seen:
-        line = await asyncio.wait_for(worker.stderr.readline(), 60)
+        line = await asyncio.wait_for(program.stderr.readline(), 60)
         assert line, seen.decode()
         seen += line
 
@@ -96,21 +98,21 @@ def rewrite(file: Path, content: str) -> None:
     file.write_text(content)
 
 
-@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("told", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 async def test_told_to_stop_it_finishes_what_is_running(
     client: Client, environment: dict[str, str], folder: Path, told: signal.Signals
 ) -> None:
-    worker = await start_worker({**environment, "TEMPORAL_ADDRESS": client.service_client.config.target_host})
-    await says(worker, b"is ready")
+    started = await start_worker({**environment, "TEMPORAL_ADDRESS": client.service_client.config.target_host})
+    await says(started, b"is ready")
     run = await start_run(client, environment["SUREFOOT_TASK_QUEUE"])
     await until((folder / "held").exists, "the tool is called")
-    worker.send_signal(told)
-    await says(worker, b"stopping")
-    assert worker.returncode is None
+    started.send_signal(told)
+    await says(started, b"stopping")
+    assert started.returncode is None
     rewrite(folder / "open", "")
-    _, rest = await asyncio.wait_for(worker.communicate(), 40)
+    _, rest = await asyncio.wait_for(started.communicate(), 40)
     assert b"Traceback" not in rest
-    assert await worker.wait() == 0
+    assert await started.wait() == 0
     events = [event.event_type for event in (await run.fetch_history()).events]
     assert EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED in events
     assert EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT not in events
@@ -123,13 +125,13 @@ async def test_without_an_address_it_brings_its_server_and_takes_it_along(
 ) -> None:
     rewrite(folder / "open", "")
     settings = Settings(home=Path(environment["SUREFOOT_HOME"]))
-    worker = await start_worker(environment)
-    await says(worker, b"is ready")
+    started = await start_worker(environment)
+    await says(started, b"is ready")
     run = await start_run((await connect(settings)).client, environment["SUREFOOT_TASK_QUEUE"])
     assert (await asyncio.wait_for(run.result(), 30)).output == "through"
-    worker.terminate()
-    await asyncio.wait_for(worker.communicate(), 40)
-    assert worker.returncode == 0
+    started.terminate()
+    await asyncio.wait_for(started.communicate(), 40)
+    assert started.returncode == 0
     assert find_server(settings) is None
 
 
@@ -153,15 +155,22 @@ async def test_a_run_goes_on_when_the_worker_that_owns_the_server_is_killed(
     assert find_server(settings) is None
 
 
-async def refused(environment: Mapping[str, str]) -> tuple[int | None, str]:
-    """The exit status of a worker that does not start, and what it says."""
-    worker = await start_worker(environment)
-    _, said = await asyncio.wait_for(worker.communicate(), 60)
-    return worker.returncode, said.decode()
+@pytest.fixture
+def here(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """The worker's environment is this process's; it can be run by `worker.run`."""
+    monkeypatch.setattr(sys, "argv", ["worker.py"])
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    logging = structlog.get_config()
+    yield monkeypatch
+    structlog.configure(**logging)
 
 
-async def test_a_setting_that_is_wrong_is_one_message_and_status_2(environment: dict[str, str]) -> None:
-    status, said = await refused({**environment, "SUREFOOT_LOG_LEVEL": "loud"})
+def test_a_setting_that_is_wrong_is_one_message_and_status_2(
+    here: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    here.setenv("SUREFOOT_LOG_LEVEL", "loud")
+    status, said = worker.run(), capfd.readouterr().err
     assert status == 2
     assert said.startswith("SUREFOOT_LOG_LEVEL: 'loud'")
     assert said.count("\n") == 1
@@ -171,10 +180,11 @@ async def test_a_server_that_cannot_be_reached_is_one_message_and_status_3(envir
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         nowhere = f"127.0.0.1:{unused.getsockname()[1]}"
-    status, said = await refused({**environment, "TEMPORAL_ADDRESS": nowhere})
-    assert status == 3
-    assert nowhere in said
-    assert "Traceback" not in said
+    started = await start_worker({**environment, "TEMPORAL_ADDRESS": nowhere})
+    _, said = await asyncio.wait_for(started.communicate(), 60)
+    assert started.returncode == 3
+    assert nowhere in said.decode()
+    assert b"Traceback" not in said
 
 
 @pytest.mark.parametrize(
@@ -184,11 +194,12 @@ async def test_a_server_that_cannot_be_reached_is_one_message_and_status_3(envir
         ("tools.py", TOOLS + "\n1 / 0\n", "tools.py:18"),
     ],
 )
-async def test_a_mistake_in_a_process_is_said_with_its_place_and_status_2(
-    environment: dict[str, str], folder: Path, name: str, content: str, place: str
+@pytest.mark.usefixtures("here")
+def test_a_mistake_in_a_process_is_said_with_its_place_and_status_2(
+    folder: Path, capfd: pytest.CaptureFixture[str], name: str, content: str, place: str
 ) -> None:
     rewrite(folder / name, content)
-    status, said = await refused(environment)
+    status, said = worker.run(), capfd.readouterr().err
     assert status == 2
     assert place in said
     assert "Traceback" not in said

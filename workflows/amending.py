@@ -14,15 +14,20 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Duration, Json
     from contracts.decisions import AgentChange, Repair
     from contracts.errors import ExpressionFailed, Refused, StepError
-    from contracts.process import AgentSpec, AgentStep, EmitStep, ProcessStep, ToolStep, Until, WaitStep
-    from language.expressions import as_text
+    from contracts.events import Awaited
+    from contracts.process import AgentSpec, AgentStep, EmitStep, EventStep, ProcessStep, ToolStep, Until, WaitStep
+    from language.expressions import as_text, expressions_in, names_used, syntax_error
     from language.schema import violations
     from workflows.calls import Call, call_engine
     from workflows.engine import Engine
     from workflows.nodes import Node
     from workflows.planning import BUILT_IN_PLANNER
+    from workflows.steps.event import awaited
     from workflows.steps.wait import due
 
+_AWAITED = 'any of {"key": "A-7", "match": "${ event.order == \'A-7\' }", "within": "2h"}'
+MATCH_NAMES = frozenset({"event", "input", "steps", "state", "run", "item", "index"})
+"""What the match of an event sees."""
 _WAIT: TypeAdapter[Any] = TypeAdapter(Duration | Until)
 
 
@@ -47,6 +52,8 @@ def amendment(engine: Engine, node: Node, said: Repair) -> Amendment:
         return _of_wait(engine, node, said)
     if node.id in engine.waiting and isinstance(node.step, ToolStep | AgentStep):
         return _of_asked(engine, node, said)
+    if isinstance(node.step, EventStep) and node.is_leaf:
+        return _of_event(engine, node, said)
     return _of_step(engine, node, said)
 
 
@@ -167,6 +174,48 @@ def _of_wait(engine: Engine, node: Node, said: Repair) -> Amendment:
         wanted = 'a duration from now such as "2h", or {"until": "2026-12-01T09:00:00Z"}'
         raise Refused(f"{node.id} waits; give it {wanted}, not {said.value!r}") from error
     return Amendment({"until": moment}, {"until": _shown(node.record.until)}, {"until": _shown(moment)})
+
+
+def _of_event(engine: Engine, node: Node, said: Repair) -> Amendment:
+    """Another key, another match, other time: what is left out stays as it is."""
+    if said.agent is not None:
+        _changeable(engine, node, said.agent)
+    try:
+        change = Awaited.model_validate(said.value)
+    except ValidationError as error:
+        raise Refused(f"{node.id} waits for an event; give it {_AWAITED}, not {said.value!r}") from error
+    if node.record.event is not None:
+        raise Refused(f"{node.id} has its event already")
+    if not change.model_fields_set:
+        raise Refused(f"{node.id} waits for an event; give it {_AWAITED}")
+    if change.match is not None and (wrong := _wrong_match(change.match)):
+        raise Refused(f"{node.id}: match: {wrong}")
+    before = awaited_as_told(engine, node)
+    after = change.model_dump(mode="json", exclude_unset=True)
+    earlier = cast(dict[str, Json], node.record.input) if node.record.amended else {}
+    changes = {"input": {**earlier, **after}, "amended": node.record.amended + 1, "amended_by": said.by}
+    return Amendment(changes, before, {**before, **after})
+
+
+def awaited_as_told(engine: Engine, node: Node) -> dict[str, Json]:
+    """What a step waits for, or would; as the process says it where that cannot be told yet."""
+    try:
+        return awaited(engine, node).model_dump(mode="json")
+    except ExpressionFailed:
+        step = cast(EventStep, node.step)
+        return Awaited(key=step.key, match=step.match, within=step.within).model_dump(mode="json")
+
+
+def _wrong_match(match: str) -> str | None:
+    found = expressions_in(match)
+    if not found:
+        return f"{match!r} is no expression; write ${{ event.order == 'A-7' }}"
+    for expression in found:
+        if wrong := syntax_error(expression):
+            return wrong[0]
+        if unknown := sorted(names_used(expression) - MATCH_NAMES):
+            return f"uses {', '.join(unknown)}; there are {', '.join(sorted(MATCH_NAMES))}"
+    return None
 
 
 def _of_asked(engine: Engine, node: Node, said: Repair) -> Amendment:

@@ -33,6 +33,8 @@ def refusal(state: ApprovalState, decision: Decision, at: datetime) -> str | Non
             f"what is decided on has changed since you looked: you decided on {decision.hash[:12]}, "
             f"it is now {state.hash[:12]}; look at it again and decide anew"
         )
+    if decision.hash is None and state.needs_hash and decision.decision in ("approve", "reject"):
+        return "the process wants each vote to name the hash of what it is about; look at it, and send its `hash` along"
     if decision.edits is not None and decision.decision != "approve":
         return f"edits go with approve, not with {decision.decision}"
     if (decision.to is not None) != (decision.decision == "delegate"):
@@ -97,10 +99,20 @@ def _refuse_claim(state: ApprovalState, decision: Decision, at: datetime) -> str
 
 
 def _refuse_release(state: ApprovalState, decision: Decision, at: datetime) -> str | None:
+    if not live_claims(state, at):
+        return f"{decision.by} has not claimed it, nor has anybody else"
+    if lifted(state, decision, at) and not decision.comment.strip():
+        return (
+            f"{decision.by} has not claimed it; {_claimed(state, at)}; an operator, and whoever it escalates to, can "
+            "lift that with a reason, as the comment"
+        )
+    return None
+
+
+def lifted(state: ApprovalState, decision: Decision, at: datetime) -> tuple[Claim, ...]:
+    """The claims of others that a release lifts: all of them, when it is by somebody who has none."""
     claims = live_claims(state, at)
-    if any(claim.by == decision.by for claim in claims):
-        return None
-    return f"{decision.by} has not claimed it" + (f"; {_claimed(state, at)}" if claims else "")
+    return () if any(claim.by == decision.by for claim in claims) else claims
 
 
 def _refuse_delegation(state: ApprovalState, decision: Decision, at: datetime) -> str | None:
@@ -245,7 +257,8 @@ def _claim(state: ApprovalState, decision: Decision, at: datetime) -> ApprovalSt
 
 
 def _release(state: ApprovalState, decision: Decision, at: datetime) -> ApprovalState:
-    return state.model_copy(update={"claims": tuple(claim for claim in state.claims if claim.by != decision.by)})
+    gone = {decision.by, *(claim.by for claim in lifted(state, decision, at))}
+    return state.model_copy(update={"claims": tuple(claim for claim in state.claims if claim.by not in gone)})
 
 
 def _delegate(state: ApprovalState, decision: Decision, at: datetime) -> ApprovalState:

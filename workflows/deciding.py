@@ -23,9 +23,10 @@ with workflow.unsafe.imports_passed_through():
     from language.schema import violations
     from workflows.amending import check_arguments
     from workflows.calls import Call, call_engine
-    from workflows.electorate import live_claims
+    from workflows.electorate import candidates, live_claims
     from workflows.engine import Engine
     from workflows.nodes import Node
+    from workflows.operators import check_operator
     from workflows.seats import Seating
 
 
@@ -47,14 +48,25 @@ def check_decision(engine: Engine, decision: Decision) -> None:
 
 
 async def check_person(engine: Engine, decision: Decision) -> None:
-    """Raises:
-    Refused: the decision is handed to somebody whom the directory does not know.
+    """What only the directory can tell of a decision.
+
+    Raises:
+        Refused: it is handed to somebody who is not known; or lifts a claim of others, and is not by an operator nor
+            by whoever the approval escalates to.
     """
-    if decision.decision != "delegate" or decision.to is None:
-        return
+    if decision.decision == "delegate" and decision.to is not None:
+        await _check_known(decision)
+    if decision.decision == "release":
+        state = engine.waiting[decision.step].approval
+        trusted = {user for users in state.escalate_to.values() for user in users}
+        if decision.by not in trusted and approvals.lifted(state, decision, workflow.now()):
+            await check_operator(engine.request, decision.by, "lift the claims of others in")
+
+
+async def _check_known(decision: Decision) -> None:
     call = Call(f"{decision.step}:person-{workflow.uuid4().hex[:8]}", f"{decision.step}: who is {decision.to}")
     try:
-        await call_engine(RESOLVE_PEOPLE, ResolvePeople(names=(decision.to,)), call)
+        await call_engine(RESOLVE_PEOPLE, ResolvePeople(names=(cast(str, decision.to),)), call)
     except StepError as error:
         raise Refused(f"{decision.step}: the decision cannot be handed to {decision.to}: {error}") from error
 
@@ -127,9 +139,24 @@ def _put_on_record(
             engine.record.add(kind, **about, **data, stage=vote.stage, **place)
     else:
         to = {"to": decision.to} if decision.to else {}
-        engine.record.add(kind, **about, **data, **to)
+        engine.record.add(kind, **about, **data, **to, **_reopened(decision, before, after))
     if after.outcome is not None:
         record_outcome(engine, node, by=decision.by)
+
+
+def _reopened(decision: Decision, before: ApprovalState, after: ApprovalState) -> dict[str, Json]:
+    """Whose claims a release lifted, and whose decision counts again by it, or by a withdrawal: they are told."""
+    if decision.decision not in ("withdraw", "release"):
+        return {}
+    now = workflow.now()
+    gone = [claim.by for claim in approvals.lifted(before, decision, now)] if decision.decision == "release" else []
+    if decision.decision == "release" and not gone:
+        return {}
+    counted = {decision.by, *candidates(before, now)}.difference(gone)
+    asked = [user for user in candidates(after, now) if user not in counted]
+    if decision.decision == "withdraw" and not (asked and workflow.patched("reopening-is-told")):
+        return {}
+    return {"asked": asked, **({"lifted": gone} if gone else {})}
 
 
 def _answer(decision: Decision, before: ApprovalState, after: ApprovalState) -> str:
@@ -150,7 +177,8 @@ def _answer(decision: Decision, before: ApprovalState, after: ApprovalState) -> 
             claim = next(claim for claim in live_claims(after, workflow.now()) if claim.by == by)
             return f"{step} is kept for {by} until {claim.until:%Y-%m-%d %H:%M} UTC"
         case "release":
-            return f"{step} is given back; {_waits(step, after)}"
+            gone = ", ".join(claim.by for claim in approvals.lifted(before, decision, workflow.now()))
+            return f"{f'the claim of {gone} is lifted' if gone else f'{step} is given back'}; {_waits(step, after)}"
         case "delegate":
             return f"{decision.to} decides {step} in the place of {by}"
         case _:

@@ -14,8 +14,9 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import RepairAction
     from contracts.errors import ErrorInfo
     from contracts.incidents import Choice, Incident, Kept
-    from contracts.process import AgentStep, EmitStep, ProcessStep, Saved, ToolStep
+    from contracts.process import AgentStep, EmitStep, EventStep, ProcessStep, Saved, ToolStep
     from language.expressions import as_text
+    from workflows.amending import awaited_as_told
     from workflows.engine import Engine
     from workflows.nodes import Node
     from workflows.repairing import output_schemas, possible
@@ -99,6 +100,9 @@ def _command(engine: Engine, node: Node, action: RepairAction) -> str:
     match action:
         case "amend" if isinstance(node.step, AgentStep) and not node.is_taken_back:
             words += ["--task", "TEXT"]
+        case "amend" if isinstance(node.step, EventStep):
+            told = {name: value for name, value in awaited_as_told(engine, node).items() if value is not None}
+            words += ["--value", _typed(told, "JSON")]
         case "amend":
             given = node.undoing.args if node.undoing is not None else node.record.input
             words += ["--value", _typed(given, "JSON")]

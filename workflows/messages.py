@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.deciding import check_decision, decide
     from workflows.engine import Engine
     from workflows.migrating import check_migration, migrate
+    from workflows.steps.event import subscription_id
 
 Message = Decision | Repair | Cancel | Migration | PutState
 M = TypeVar("M", Decision, Repair, Cancel, Migration, PutState)
@@ -129,8 +130,10 @@ def _digest(message: Message) -> str:
 
 
 def deliver(engine: Engine, delivery: Delivery) -> None:
-    """Hand an event to the step that waits for it; one that waits no more has no use for it."""
+    """Hand an event to the step that waits for it; one that waits no more, or for another one, has no use for it."""
     node = engine.plan.nodes.get(delivery.step)
-    if node is not None and not node.is_settled and node.record.event is None:
+    if node is None or (node.record.amended and delivery.subscription != subscription_id(engine, node)):
+        return
+    if not node.is_settled and node.record.event is None:
         node.update(event=delivery.event, tainted=delivery.event.tainted)
         engine.touch()

@@ -12,6 +12,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 with workflow.unsafe.imports_passed_through():
     from contracts.activities import NOTIFY
     from contracts.ballot import ApprovalState
+    from contracts.base import Json
     from contracts.channels import notice_of
     from contracts.incidents import Incident
     from contracts.notices import Question, SendNotice
@@ -28,6 +29,8 @@ TRIED_FOR = timedelta(days=1)
 """After the event. What is not delivered by then is a dead letter."""
 PATIENCE = timedelta(minutes=1)
 """How long a run that ends waits for what is not delivered, before the last attempt."""
+MAX_COMMENTS = 5
+"""Of an approval, in one message: the last ones. Each may have 5,000 characters."""
 _ATTEMPT = timedelta(minutes=2)
 _RETRY = RetryPolicy(initial_interval=timedelta(seconds=10), backoff_coefficient=3, maximum_interval=timedelta(hours=4))
 """10 s, 30 s, 90 s and so on: about ten attempts in a day, unless the receiver says when."""
@@ -167,6 +170,8 @@ def _facts(engine: Engine, node: Node, event: Happening) -> dict[str, Any] | Non
     if kind in (None, "step.attention") or state is None or not _is_current(state, event):
         return None
     to = tuple(dict.fromkeys(_concerned(engine, state, event)))
+    if kind == "approval.reopened" and not to:
+        return None
     return {"kind": kind, "to": to, "title": state.title, "question": _question(node, state)}
 
 
@@ -189,8 +194,16 @@ def _concerned(engine: Engine, state: ApprovalState, event: Happening) -> tuple[
             return tuple(_brought_in(state))
         case "approval.delegate":
             return (event.data["to"],)
+        case "approval.withdraw" | "approval.release":
+            return _asked_again(state, event.data.get("asked", []))
         case _:
             return candidates(state, workflow.now())
+
+
+def _asked_again(state: ApprovalState, asked: Json) -> tuple[str, ...]:
+    """As far as their decision still counts. So many that the event does not name them are all whose decision does."""
+    counting = candidates(state, workflow.now())
+    return tuple(user for user in counting if user in asked) if isinstance(asked, list) else counting
 
 
 def _brought_in(state: ApprovalState) -> Iterator[str]:
@@ -215,10 +228,12 @@ def _brief(incident: Incident) -> Incident:
 def _question(node: Node, state: ApprovalState) -> Question:
     return Question(
         show={name: bounded(value) for name, value in state.show.items()},
+        edits=bounded(state.edits),
         hash=state.hash,
         who=tuple(state.asked_now),
         people=candidates(state, workflow.now()),
         votes=state.votes,
+        comments=state.comments[-MAX_COMMENTS:],
         since=state.since,
         until=node.record.until,
     )

@@ -153,6 +153,8 @@ def possible(engine: Engine, node: Node) -> dict[RepairAction, str]:
     }
     if node.is_leaf and node.record.kind in ("tool", "process", "emit"):
         found["amend"] = "try it again with other arguments, under a key of its own"
+    elif node.is_leaf and node.record.kind == "event":
+        found["amend"] = "wait once more, for another key or match, or longer"
     elif node.is_leaf and node.record.kind == "agent":
         found["amend"] = "try it again with another task, other instructions, another model or other arguments"
     found["complete"] = "it did happen, or was done by hand: go on with its output"

@@ -32,7 +32,14 @@ class Mention(str):
 
 
 _DECIDABLE: Final = frozenset(
-    {"approval.opened", "approval.edited", "approval.delegate", "approval.reminded", "approval.escalated"}
+    {
+        "approval.opened",
+        "approval.edited",
+        "approval.reopened",
+        "approval.delegate",
+        "approval.reminded",
+        "approval.escalated",
+    }
 )
 
 

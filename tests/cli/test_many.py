@@ -102,22 +102,19 @@ async def test_each_repair_that_is_refused_is_told_and_the_status_is_1(starter: 
     assert "user:bob may not repair this run" in stranger.json["refused"][0]["refused"]
 
 
-@pytest.mark.parametrize(
-    ("where", "says"),
-    [
+@pytest.mark.usefixtures("running")
+async def test_a_bad_expression_is_one_clear_error(starter: Starter, name: str) -> None:
+    await parked(starter, name, "closed", 1)
+    await listed(starter, name, 1)
+    for where, says in (
         ("eror.type == 'ToolFailed'", "uses eror, which an incident has not; it has attempts, error, input"),
         ("step ==", "is no CEL"),
         ("step", "a condition must give true or false"),
-    ],
-)
-@pytest.mark.usefixtures("running")
-async def test_a_bad_expression_is_one_clear_error(starter: Starter, name: str, where: str, says: str) -> None:
-    await parked(starter, name, "closed", 1)
-    await listed(starter, name, 1)
-    answer = await starter("repair", "--where", where, "retry", "--process", name, "--yes")
-    assert answer.status == 2
-    assert says in answer.err
-    assert not answer.out
+    ):
+        answer = await starter("repair", "--where", where, "retry", "--process", name, "--yes")
+        assert answer.status == 2, where
+        assert says in answer.err
+        assert not answer.out
 
 
 @pytest.mark.usefixtures("settings")

@@ -99,7 +99,7 @@ async def test_what_a_worker_finds_is_shown(starter: Starter, desk: Desk, endpoi
     await desk.ask()
     state = await until_told(starter, state="closed")
     assert (state["calls"], state["requests"], state["tokens"]) == (1, 1, 120)
-    for _ in range(3):
+    for _ in range(2):
         endpoint.fail(500, message="down")
         await desk.failure()
     state = await until_told(starter, state="open")

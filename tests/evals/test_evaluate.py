@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,7 +47,12 @@ cases:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path / "home"))
-    made = tmp_path / "letters"
+    return written(tmp_path)
+
+
+def written(home: Path) -> Path:
+    """The process's folder."""
+    made = home / "letters"
     made.mkdir()
     (made / "process.yaml").write_text(PROCESS)
     (made / "evals.yaml").write_text(EVALS)
@@ -57,34 +64,52 @@ async def evaluated(folder: Path, *, record: bool = False, runs: int | None = No
     return await evaluate(definition, folder, Settings(), runs, record=record)
 
 
-@pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+@dataclass(frozen=True)
+class Recorded:
+    """`file`: of the answers. `requests`: what the endpoint was asked for them, before anything is replayed."""
+
+    report: EvalReport
+    file: Path
+    requests: int
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[Endpoint]:
     with open_endpoint() as opened:
-        monkeypatch.setenv("OPENAI_BASE_URL", opened.url)
         opened.fail(429, headers={"retry-after": "0"}, message="busy")
         opened.say("Dear Ada, good day.")
         opened.say("Hi!")
         yield opened
 
 
-@pytest_asyncio.fixture
-async def recorded(folder: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> EvalReport:
-    """Of two tries, whose first passes. No model is set up any more."""
-    report = await evaluated(folder, record=True)
-    (folder / BASELINE_FILE).write_text(report.now.model_dump_json())
-    monkeypatch.delenv("OPENAI_BASE_URL")
-    return report
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def recording(endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """Of two tries, whose first passes."""
+    home = tmp_path_factory.mktemp("recording")
+    folder = written(home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SUREFOOT_HOME", str(home / "home"))
+        patch.setenv("OPENAI_BASE_URL", endpoint.url)
+        report = await evaluated(folder, record=True)
+    return Recorded(report, folder / RECORDED_FILE, len(endpoint.requests))
+
+
+@pytest.fixture
+def recorded(folder: Path, recording: Recorded) -> EvalReport:
+    """The answers are there, and accepted. No model is set up."""
+    shutil.copy(recording.file, folder)
+    (folder / BASELINE_FILE).write_text(recording.report.now.model_dump_json())
+    return recording.report
 
 
 async def test_what_was_recorded_comes_out_the_same_and_nobody_is_asked(
-    folder: Path, recorded: EvalReport, endpoint: Endpoint
+    folder: Path, recorded: EvalReport, recording: Recorded, endpoint: Endpoint
 ) -> None:
     assert [case.passed for case in recorded.cases] == [1]
     assert recorded.cases[0].tries[1].failed == ("${ output.letter.startsWith('Dear Ada') }",)
     assert (recorded.score.pass_1.value, recorded.score.pass_k.value) == (0.5, 0)
-    asked = len(endpoint.requests)
     replayed = await evaluated(folder)
-    assert len(endpoint.requests) == asked == 3
+    assert len(endpoint.requests) == recording.requests == 3
     assert replayed.cases == recorded.cases
     assert (replayed.accepted, replayed.regressions) == (recorded.now, ())
 

@@ -240,6 +240,32 @@ async def told(client: Client) -> list[str]:
     return ["told"]
 
 
+async def asked_again(client: Client) -> list[str]:
+    """A vote is withdrawn, an operator lifts a claim, and another event is waited for than the process says."""
+    payload = {"process": "asked-again", "input": {}}
+    handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id="asked-again", task_queue=TASK_QUEUE)
+    async with asyncio.timeout(60):
+        while len((seen := await view(handle)).waiting) < 2:
+            await asyncio.sleep(0.1)
+    asked = next(wait for wait in seen.waiting if wait.step == "ask")
+
+    async def say(decision: str, by: str, comment: str = "") -> None:
+        said = {"step": "ask", "decision": decision, "by": by, "comment": comment, "hash": asked.hash}
+        await handle.execute_update(DECIDE, said)
+
+    await say("approve", "user:alice")
+    await say("withdraw", "user:alice", "too early")
+    await say("claim", "user:bob")
+    await say("release", "user:tom", "bob is ill")
+    await say("approve", "user:alice")
+    await say("approve", "user:cfo")
+    change = {"step": "paid", "action": "amend", "by": "user:tom", "value": {"key": "A-2"}}
+    await handle.execute_update(REPAIR, change)
+    await Topics(client, TASK_QUEUE).publish(PublishEvent(id="paid-2", topic="bank.paid", key="A-2"))
+    await handle.result()
+    return ["asked-again"]
+
+
 async def failed(handle: Handle) -> None:
     try:
         await handle.result()
@@ -262,6 +288,7 @@ PATHS: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     recorded,
     repaired,
     told,
+    asked_again,
 )
 WITH_A_MODEL: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (within_limits,)
 """No script answers where an endpoint is set up, so these have a worker of their own."""
@@ -276,7 +303,11 @@ async def main() -> None:
         model = ModelAlias(model="recorded", base_url=endpoint.url, window=2_500)
         channels = tuple(
             WebhookChannel(
-                name=name, kind="webhook", url=f"{service.base}/{name}", secret="env:HOOK", processes=("told",)
+                name=name,
+                kind="webhook",
+                url=f"{service.base}/{name}",
+                secret="env:HOOK",
+                processes=("told", "asked-again"),
             )
             for name in ("taken", "refused")
         )

@@ -35,21 +35,17 @@ async def start_run(client: Client, run: str) -> None:
     await client.start_workflow("Nothing", id=run, task_queue="nobody")
 
 
-async def test_it_serves_for_the_length_of_the_block(settings: Settings) -> None:
+async def test_it_serves_for_the_length_of_the_block_with_its_search_attributes(settings: Settings) -> None:
     async with embedded_server(settings) as server:
         assert find_server(settings) == server
         connection = await connect(settings)
         await start_run(connection.client, "one")
         assert (await connection.client.get_workflow_handle("one").describe()).id == "one"
+        for key in SEARCH_ATTRIBUTES:
+            assert (await connection.client.count_workflows(f"{key.name} = 'x'")).count == 0
+        assert await codec_of(server) == ""
     assert find_server(settings) is None
     assert not is_running(server.pid)
-
-
-async def test_its_search_attributes_are_declared(settings: Settings) -> None:
-    async with embedded_server(settings):
-        client = (await connect(settings)).client
-        for key in SEARCH_ATTRIBUTES:
-            assert (await client.count_workflows(f"{key.name} = 'x'")).count == 0
 
 
 @pytest.mark.slow
@@ -165,14 +161,17 @@ async def test_a_home_that_cannot_be_made_is_said_with_the_variable(tmp_path: Pa
             pass
 
 
-@pytest.mark.parametrize("keys", [{}, {"k": "env:KEY"}], ids=["clear", "encrypted"])
-async def test_temporal_web_is_told_of_the_codec_endpoint_when_there_are_keys(
-    tmp_path: Path, keys: dict[str, str]
-) -> None:
-    settings = Settings(home=tmp_path, encryption=EncryptionSettings(keys=keys, codec_port=4321))
+async def test_temporal_web_is_told_of_the_codec_endpoint_when_there_are_keys(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, encryption=EncryptionSettings(keys={"k": "env:KEY"}, codec_port=4321))
     async with embedded_server(settings) as server:
-        told = json.loads(await asyncio.to_thread(_read, f"{server.ui}/api/v1/settings"))
-    assert told["Codec"]["Endpoint"] == ("http://127.0.0.1:4321" if keys else "")
+        assert await codec_of(server) == "http://127.0.0.1:4321"
+
+
+async def codec_of(server: Server) -> str:
+    """The endpoint that Temporal Web asks."""
+    told = json.loads(await asyncio.to_thread(_read, f"{server.ui}/api/v1/settings"))
+    endpoint: str = told["Codec"]["Endpoint"]
+    return endpoint
 
 
 def _read(url: str) -> bytes:

@@ -229,6 +229,12 @@ class Run:
     async def repair(self, step: str, action: str, **more: Any) -> Receipt:
         return await self._say(REPAIR, {"step": step, "action": action, "by": "user:op", **more})
 
+    async def unrepaired(self, step: str, action: str, **more: Any) -> str:
+        """Why a repair is refused."""
+        with pytest.raises(WorkflowUpdateFailedError) as caught:
+            await self.repair(step, action, **more)
+        return str(caught.value.cause)
+
     async def preview(self, step: str, action: str, **more: Any) -> Receipt:
         said = {"step": step, "action": action, "by": "user:op", **more}
         receipt: Receipt = await self.handle.query(PREVIEW_QUERY, said, result_type=Receipt)
@@ -324,6 +330,22 @@ async def open_office(
             )
         )
         yield office
+
+
+async def stuck_in_undo(office: Office) -> Run:
+    """A run that was cancelled, of whose steps `b` cannot be taken back, and `a` waits for that."""
+    office.broken.add("undo b")
+    run = await office.start(f"""
+        process: stuck-in-undo
+        steps:
+          a: {{tool: do.work, {UNDO}}}
+          b: {{tool: do.work, needs: [a], {UNDO}}}
+          w: {{wait: 1d, needs: [b]}}
+    """)
+    await run.waiting("w")
+    await run.cancel()
+    await run.parked("b")
+    return run
 
 
 def statuses(view: RunView) -> dict[str, str]:

@@ -31,6 +31,16 @@ PAY = """
     output: ${ steps.pay.output.what }
 """
 
+PAY_WITH_APPROVAL = """
+    process: paying
+    steps:
+      pay:
+        tool: do.work
+        with: {what: much}
+        approve: {from: [{any_of: [group:finance]}], not_by: [editor]}
+    output: ${ steps.pay.output.what }
+"""
+
 
 async def ask(
     office: Office, amount: int = 500, *, started_by: str = "user:sam", rows: Any = None, **approval: Any
@@ -248,6 +258,36 @@ async def test_a_claim_keeps_the_decision_and_comments_are_seen(office: Office) 
     await run.handle.result()
 
 
+async def test_a_claim_is_lifted_with_a_reason_by_an_operator_and_by_whoever_it_escalates_to(office: Office) -> None:
+    office.operators = ("user:op",)
+    run = await ask(office, rows=[{"any_of": ["group:finance"]}], escalate={"after": "1d", "to": ["user:cfo"]})
+    await run.decide("ok", "claim", "alice")
+    assert "user:op has not claimed it; it is claimed by user:alice" in await run.refused("ok", "release", "op")
+    refused = await run.refused("ok", "release", "bob", comment="me now")
+    assert "user:bob may not lift the claims of others in this run: that is for role:operator (user:op)" in refused
+    assert (await waiting(run)).people == ("user:alice",)
+    said = await run.decide("ok", "release", "op", comment="she is ill")
+    assert said.outcome == "the claim of user:alice is lifted; ok waits for 1 more of group:finance"
+    assert (await waiting(run)).people == ("user:alice", "user:bob")
+    await run.decide("ok", "claim", "bob")
+    await run.decide("ok", "release", "cfo", comment="too slow")
+    await run.decide("ok", "approve", "alice")
+    await run.handle.result()
+    lifted = [(event.by, event.reason, event.data["lifted"]) for event in await run.events("approval.release")]
+    assert lifted == [("user:op", "she is ill", ["user:alice"]), ("user:cfo", "too slow", ["user:bob"])]
+
+
+async def test_a_process_can_want_each_vote_to_name_what_it_is_about(office: Office) -> None:
+    run = await ask(office, hash="required", rows=[{"any_of": ["group:finance"]}])
+    seen = (await waiting(run)).hash or ""
+    for decision in ("approve", "reject"):
+        refused = await run.refused("ok", decision, "alice", comment="as I recall it")
+        assert "wants each vote to name the hash of what it is about; look at it, and send its `hash`" in refused
+    await run.decide("ok", "comment", "alice", comment="looking")
+    await run.decide("ok", "approve", "alice", hash=seen)
+    await run.handle.result()
+
+
 async def test_a_say_is_handed_only_to_whom_the_directory_knows(office: Office) -> None:
     office.strangers.add("user:nobody")
     run = await ask(office, rows=[{"any_of": ["user:alice"]}])
@@ -285,15 +325,7 @@ async def test_edits_of_an_approval_must_fit_what_it_says_may_be_edited(office: 
 
 
 async def test_whoever_edits_cannot_approve_where_not_by_says_editor(office: Office) -> None:
-    run = await office.start("""
-        process: paying
-        steps:
-          pay:
-            tool: do.work
-            with: {what: much}
-            approve: {from: [{any_of: [group:finance]}], not_by: [editor]}
-        output: ${ steps.pay.output.what }
-    """)
+    run = await office.start(PAY_WITH_APPROVAL)
     await run.waiting("pay")
     said = await run.decide("pay", "approve", "alice", edits={"what": "little"})
     assert said.outcome.startswith("edited; user:alice cannot approve what they changed themselves")
@@ -304,14 +336,7 @@ async def test_whoever_edits_cannot_approve_where_not_by_says_editor(office: Off
 
 async def test_an_operator_who_amended_the_arguments_is_their_editor(office: Office) -> None:
     office.broken.add("pay")
-    run = await office.start("""
-        process: paying
-        steps:
-          pay:
-            tool: do.work
-            with: {what: much}
-            approve: {from: [{any_of: [group:finance]}], not_by: [editor]}
-    """)
+    run = await office.start(PAY_WITH_APPROVAL)
     await run.waiting("pay")
     await run.decide("pay", "approve", "bob")
     await run.parked("pay")

@@ -1,7 +1,7 @@
 """Events between runs: who gets them, when, how often. On a real server."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -24,12 +24,14 @@ async def publish(office: Office, topic: str, data: object, *, event_id: str = "
     await office.topics.publish(PublishEvent(id=event_id or uuid4().hex, topic=topic, data=data, key=key))
 
 
-async def shards(office: Office, topic: str) -> list[TopicState]:
-    found = []
-    for number in range(SHARDS):
-        handle = office.client.get_workflow_handle(topic_workflow_id(topic, number))
-        found.append(await handle.query(VIEW_QUERY, result_type=TopicState))
+async def shard(office: Office, topic: str, number: int) -> TopicState:
+    handle = office.client.get_workflow_handle(topic_workflow_id(topic, number))
+    found: TopicState = await handle.query(VIEW_QUERY, result_type=TopicState)
     return found
+
+
+async def shards(office: Office, topic: str) -> list[TopicState]:
+    return [await shard(office, topic, number) for number in range(SHARDS)]
 
 
 async def awaited(run: Run, step: str = "arrival") -> RunView:
@@ -124,6 +126,78 @@ async def test_a_step_that_no_event_reaches_within_its_time_fails(office: Office
     assert step.error is not None
     assert step.error.type == EventMissed.type_name()
     assert all(not shard.subscriptions for shard in await shards(office, topic))
+
+
+async def test_what_a_waiting_step_waits_for_can_be_amended(office: Office, topic: str) -> None:
+    run = await office.start(f"""
+        process: renamed
+        steps: {{arrival: {{event: {topic}, key: A-1, match: "${{ event.n > 1 }}", within: 1h}}}}
+        output: "${{ steps.arrival.output }}"
+    """)
+    first = (await awaited(run)).waiting[0].until
+    said = await run.repair("arrival", "amend", value={"key": "A-2", "within": "1d"}, reason="they renamed it")
+    assert [(each.path, each.before, each.after) for each in said.difference] == [
+        ("key", "A-1", "A-2"),
+        ("within", "1h", "1d"),
+    ]
+    until = (await run.until(lambda view: view.waiting[:1] != () and view.waiting[0].until != first)).waiting[0].until
+    assert first is not None
+    assert until is not None
+    assert until > first + timedelta(hours=22)
+    await run.repair("arrival", "amend", value={"match": "${ event.n == input.n }"})
+    await publish(office, topic, {"n": 5}, key="A-1")
+    await publish(office, topic, {"n": 5}, key="A-2")
+    assert (await awaited(run)).status == "waiting"
+    await run.repair("arrival", "amend", value={"match": None})
+    assert (await run.handle.result()).output == {"n": 5}
+    for number in {shard_of("A-1"), shard_of("A-2")}:
+        assert not (await shard(office, topic, number)).subscriptions
+    amended = await run.events("step.amended")
+    assert (amended[0].by, amended[0].reason) == ("user:op", "they renamed it")
+
+
+async def test_an_event_that_did_not_come_is_waited_for_once_more_under_another_key(office: Office, topic: str) -> None:
+    run = await office.start(f"process: missed\nsteps: {{arrival: {{event: {topic}, key: A-1, within: 50ms}}}}")
+    incident = (await run.parked("arrival")).incidents[0]
+    (command,) = [choice.command for choice in incident.actions if choice.action == "amend"]
+    assert command.endswith("""amend --value '{"key":"A-1","within":"50ms"}'""")
+    await run.repair("arrival", "amend", value={"key": "A-2", "within": None})
+    await awaited(run)
+    await publish(office, topic, {}, key="A-2")
+    await run.handle.result()
+
+
+async def test_a_step_that_is_still_to_wait_waits_for_what_was_amended(office: Office, topic: str) -> None:
+    run = await office.start(f"""
+        process: ahead
+        steps: {{hold: {{tool: do.held}}, arrival: {{event: {topic}, key: "${{ steps.hold.output.id }}"}}}}
+    """)
+    await office.started["hold"].wait()
+    said = await run.preview("arrival", "amend", value={"key": "A-2"})
+    assert [(each.before, each.after) for each in said.difference] == [("${ steps.hold.output.id }", "A-2")]
+    await run.repair("arrival", "amend", value={"key": "A-2"})
+    office.gates["hold"].set()
+    await publish(office, topic, {}, key="A-2")
+    await run.handle.result()
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (None, "waits for an event; give it any of"),
+        ({}, "waits for an event; give it any of"),
+        ({"topic": "other"}, "waits for an event; give it any of"),
+        ({"within": "soon"}, "waits for an event; give it any of"),
+        ({"match": "event.n > 1"}, "is no expression; write ${"),
+        ({"match": "${ event.n > }"}, "match: "),
+        ({"match": "${ evnt.n > 1 }"}, "uses evnt; there are event"),
+    ],
+)
+async def test_what_no_event_step_can_wait_for_is_refused(office: Office, topic: str, value: object, why: str) -> None:
+    run = await office.start(f"process: refusing\nsteps: {{arrival: {{event: {topic}, key: A-1}}}}")
+    await awaited(run)
+    assert why in await run.unrepaired("arrival", "amend", value=value)
+    await run.cancel()
 
 
 async def test_events_with_a_key_reach_those_with_the_key_and_those_without(office: Office, topic: str) -> None:

@@ -5,7 +5,7 @@ from temporalio.client import WorkflowFailureError
 
 from contracts.incidents import Incident
 from contracts.run import Definition
-from tests.workflows.office import UNDO, Office
+from tests.workflows.office import UNDO, Office, stuck_in_undo
 
 
 def choices(incident: Incident) -> dict[str, str]:
@@ -99,17 +99,8 @@ async def test_steps_that_can_stand_in_are_named(office: Office) -> None:
 
 
 async def test_an_undo_that_parks_says_what_each_action_means_for_it(office: Office) -> None:
-    office.broken.add("undo b")
-    run = await office.start(f"""
-        process: stuck-taking-back
-        steps:
-          a: {{tool: do.work, {UNDO}}}
-          b: {{tool: do.work, needs: [a], {UNDO}}}
-          w: {{wait: 1d, needs: [b]}}
-    """)
-    await run.waiting("w")
-    await run.cancel()
-    incident = (await run.parked("b")).incidents[0]
+    run = await stuck_in_undo(office)
+    incident = (await run.view()).incidents[0]
     assert (incident.of, incident.input, incident.blocks) == ("undo", {"of": "b"}, ())
     assert incident.tried[0].times == 1
     assert choices(incident) == {

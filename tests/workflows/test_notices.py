@@ -2,13 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import yaml
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowFailureError
@@ -19,9 +18,9 @@ from contracts.people import Deputy
 from runtime.client import data_converter
 from runtime.server import temporal_binary
 from runtime.settings import Settings
-from tests.activities.notices.desk import Desk
-from tests.mailbox import Mailbox, open_mailbox, text_of
-from tests.service import Answer, Service, open_service
+from tests.activities.notices.desk import Desk, mail
+from tests.mailbox import Mailbox, text_of
+from tests.service import Answer, Service
 from tests.workflows.office import Office, Run, open_office
 
 INCIDENT = """
@@ -29,26 +28,6 @@ process: troubled
 steps:
   broken: {tool: do.work, with: {fails: true}}
 """
-
-
-@pytest_asyncio.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    opened = Desk(tmp_path)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with open_service() as opened:
-        opened.answer = lambda request: Answer(b"", status=204)
-        yield opened
-
-
-@pytest_asyncio.fixture
-async def mailbox() -> AsyncIterator[Mailbox]:
-    async with open_mailbox() as opened:
-        yield opened
 
 
 def hook(service: Service, **more: Any) -> dict[str, Any]:
@@ -82,11 +61,10 @@ async def abort(run: Run) -> None:
 async def test_an_incident_goes_out_by_every_channel_to_the_operators_once(
     client: Client, desk: Desk, service: Service, mailbox: Mailbox
 ) -> None:
-    mail = {"name": "mail", "kind": "mail", "host": "127.0.0.1", "port": mailbox.port, "security": "none"}
     slack = {"name": "chat", "kind": "slack", "url": f"{service.base}/chat"}
     quiet = hook(service, name="quiet", events=["approval.opened"])
     other = hook(service, name="other", processes=["invoice-*"])
-    channels = (hook(service), {**mail, "sender": "surefoot@example.com"}, slack, quiet, other)
+    channels = (hook(service), mail(mailbox), slack, quiet, other)
     async with office_of(client, desk, *channels) as office:
         run = await office.start(INCIDENT, started_by="user:alice")
         await run.parked("broken")
@@ -249,8 +227,7 @@ async def test_an_approval_is_told_when_it_opens_reminds_escalates_and_expires_t
 ) -> None:
     desk.file.write_text(STAFF)
     every = ["approval.opened", "approval.reminded", "approval.escalated", "approval.expired", "approval.decided"]
-    mail = {"name": "mail", "kind": "mail", "host": "127.0.0.1", "port": mailbox.port, "security": "none"}
-    channels = ({**mail, "sender": "surefoot@example.com"}, hook(service, events=every))
+    channels = (mail(mailbox), hook(service, events=every))
     async with office_of(time_skipping.client, desk, *channels) as office:
         run = await office.start(APPROVAL, {"amount": 1840}, started_by="user:alice")
         await run.waiting("ask")
@@ -277,12 +254,11 @@ async def test_escalation_tells_those_who_can_decide_then_and_who_acts_for_them(
 ) -> None:
     people = STAFF.replace("cfo: {email", "dora: {email: dora@example.com}\n  cfo: {proxies: [dora], email")
     desk.file.write_text(people)
-    mail = {"name": "mail", "kind": "mail", "host": "127.0.0.1", "port": mailbox.port, "security": "none"}
     process = yaml.safe_load(APPROVAL)
     rows = [{"any_of": ["group:finance"], "count": 2}]
     changes = {"from": rows, "not_by": ["starter"], "escalate": {"after": "1d", "to": ["user:cfo", "user:bob"]}}
     process["steps"]["ask"]["approval"].update(changes)
-    channel = {**mail, "sender": "surefoot@example.com", "events": ["approval.escalated"]}
+    channel = mail(mailbox, events=["approval.escalated"])
     async with office_of(time_skipping.client, desk, channel) as office:
         office.deputies = {"user:cfo": (Deputy(user="user:dora"),)}
         office.groups = {"group:finance": ("user:alice", "user:carol", "user:bob")}
@@ -291,3 +267,58 @@ async def test_escalation_tells_those_who_can_decide_then_and_who_acts_for_them(
         await time_skipping.sleep(4 * 24 * 3600)
         await run.handle.result()
     assert [len(subjects(mailbox, user)) for user in ("cfo", "dora", "bob", "alice")] == [1, 1, 0, 0]
+
+
+async def test_whoever_is_asked_again_by_a_withdrawal_is_told_at_once(
+    client: Client, desk: Desk, mailbox: Mailbox
+) -> None:
+    desk.file.write_text(STAFF)
+    async with office_of(client, desk, mail(mailbox)) as office:
+        run = await office.start(APPROVAL, {"amount": 1840})
+        await run.waiting("ask")
+        await until(lambda: len(mailbox.received) == 2)
+        await run.decide("ask", "approve", "alice")
+        await until(lambda: len(mailbox.received) == 3)
+        await run.decide("ask", "comment", "carol", comment="is it <due>?")
+        await run.decide("ask", "withdraw", "alice", comment="wrong supplier")
+        await until(lambda: len(mailbox.received) == 4)
+        again = mailbox.to("bob@example.com")[-1]
+        await run.decide("ask", "reject", "bob", comment="indeed")
+        await run.handle.result()
+    assert subjects(mailbox, "bob") == ["Please decide", "Asked again, since a vote was withdrawn"]
+    assert (subjects(mailbox, "alice"), subjects(mailbox, "carol")) == (["Please decide"], ["Please decide"])
+    assert "user:alice: wrong supplier" in text_of(again)
+    assert "UTC: is it <due>?" in text_of(again)
+
+
+async def test_a_withdrawal_that_asks_nobody_else_again_tells_nobody(
+    client: Client, desk: Desk, service: Service
+) -> None:
+    process = yaml.safe_load(APPROVAL)
+    process["steps"]["ask"]["approval"]["from"] = [{"any_of": ["group:finance"], "count": 2}]
+    channel = hook(service, events=["approval.reopened", "approval.decided"])
+    async with office_of(client, desk, channel) as office:
+        run = await office.start(yaml.safe_dump(process), {"amount": 5})
+        await run.waiting("ask")
+        for decision, by in (("claim", "bob"), ("release", "bob"), ("approve", "alice"), ("withdraw", "alice")):
+            await run.decide("ask", decision, by)
+        await run.decide("ask", "reject", "bob", comment="no")
+        await run.handle.result()
+    assert [request.body["type"] for request in service.requests] == ["approval.decided"]
+
+
+async def test_a_claim_that_an_operator_lifts_is_told_to_whoever_had_it_and_whoever_is_asked_again(
+    client: Client, desk: Desk, mailbox: Mailbox
+) -> None:
+    desk.file.write_text(STAFF)
+    async with office_of(client, desk, mail(mailbox, events=["approval.reopened"])) as office:
+        run = await office.start(APPROVAL, {"amount": 1840})
+        await run.waiting("ask")
+        await run.decide("ask", "claim", "alice")
+        await run.decide("ask", "release", "op", comment="alice is ill")
+        await until(lambda: len(mailbox.received) == 2)
+        await run.decide("ask", "reject", "bob", comment="no")
+        await run.handle.result()
+    for user in ("alice", "bob"):
+        assert subjects(mailbox, user) == ["Asked again, since a claim was lifted"]
+    assert "user:op: alice is ill" in text_of(mailbox.to("alice@example.com")[0])

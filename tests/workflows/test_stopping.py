@@ -17,21 +17,11 @@ from temporalio.exceptions import ApplicationError
 from contracts.names import CANCEL, DECIDE
 from contracts.settings import ModelAlias
 from tests.endpoint import Answered, completion, open_endpoint
-from tests.workflows.office import UNDO, Office, effects, open_office, statuses
+from tests.workflows.office import UNDO, Office, effects, open_office, statuses, stuck_in_undo
 
 
 async def test_a_cancel_through_temporal_during_an_undo_does_not_cut_it_short(office: Office) -> None:
-    office.broken.add("undo b")
-    run = await office.start(f"""
-        process: undoing
-        steps:
-          a: {{tool: do.work, {UNDO}}}
-          b: {{tool: do.work, needs: [a], {UNDO}}}
-          w: {{wait: 1d, needs: [b]}}
-    """)
-    await run.waiting("w")
-    await run.cancel()
-    await run.parked("b")
+    run = await stuck_in_undo(office)
     await run.handle.cancel()
     office.broken.clear()
     await run.repair("b", "retry")

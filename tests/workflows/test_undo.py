@@ -4,7 +4,7 @@ import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
-from tests.workflows.office import UNDO, Office, effects, statuses
+from tests.workflows.office import UNDO, Office, effects, statuses, stuck_in_undo
 
 
 async def test_abort_takes_effects_back_in_reverse_through_groups_and_items(office: Office) -> None:
@@ -117,17 +117,8 @@ async def test_cancelling_through_temporal_undoes_too(office: Office) -> None:
 
 
 async def test_an_undo_that_keeps_failing_is_parked_and_repaired(office: Office) -> None:
-    office.broken.add("undo b")
-    run = await office.start(f"""
-        process: stuck-undo
-        steps:
-          a: {{tool: do.work, {UNDO}}}
-          b: {{tool: do.work, needs: [a], {UNDO}}}
-          w: {{wait: 1d, needs: [b]}}
-    """)
-    await run.waiting("w")
-    await run.cancel()
-    view = await run.parked("b")
+    run = await stuck_in_undo(office)
+    view = await run.view()
     assert "undo failed: cannot be undone now" in view.incidents[0].error.message
     assert effects(office, "undo") == []
     office.broken.clear()

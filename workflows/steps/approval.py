@@ -156,6 +156,7 @@ async def _open(
         title=title,
         show=show,
         hash=asked,
+        needs_hash=approval.hash == "required",
         asked=asked,
         stages=resolved(stages, users),
         side_by_side=row.side_by_side,

@@ -1,7 +1,7 @@
 """Steps that wait for an event, and steps that publish one."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 from temporalio import workflow
@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Json, format_duration
     from contracts.errors import EventMissed, StepError
     from contracts.events import (
+        Awaited,
         PublishEvent,
         Subscription,
         Unsubscribe,
@@ -31,58 +32,80 @@ with workflow.unsafe.imports_passed_through():
 
 
 async def run_event(engine: Engine, node: Node) -> Json:
+    """Until the event has come that is waited for, which an operator may change meanwhile."""
     step = cast(EventStep, node.step)
-    key = None if step.key is None else as_text(engine.evaluate(node, step.key))
-    subscription = f"{engine.run}/{node.id}" + (f"~{node.record.tries}" if node.record.tries else "")
-    if node.record.status != "waiting":
-        until = workflow.now() + step.within if step.within else None
-        await _subscribe(
-            engine,
-            node,
-            step,
-            Subscription(
-                id=subscription,
-                topic=step.event,
-                key=key,
-                match=step.match,
-                names=_names_of(engine, node, step.match),
-                since=min(engine.started, workflow.now() - (step.within or timedelta(0))),
-                until=until,
-                run=engine.run,
-                step=node.id,
-            ),
-        )
-        engine.await_outside(node, until=until)
-    else:
-        engine.await_outside(node)
-    try:
-        async with deadline_of(node):
-            await _arrival(node, step)
-    except (StepError, asyncio.CancelledError):
+    while True:
+        wanted, subscription = awaited(engine, node), subscription_id(engine, node)
+        if node.record.status != "waiting" or node.record.subscribed != node.record.amended:
+            until = workflow.now() + wanted.within if wanted.within else None
+            amended = node.record.amended
+            await _subscribe(engine, node, step, wanted, until)
+            engine.await_outside(node, until=until, subscribed=amended)
+        else:
+            engine.await_outside(node)
+        try:
+            async with deadline_of(node):
+                await _arrival(node, step, wanted)
+        except (StepError, asyncio.CancelledError):
+            engine.leave(node)
+            if engine.ending is None:  # Of a run that ends the topic notices by itself, when it has something for it.
+                await _unsubscribe(step.event, subscription, wanted.key)
+            raise
         engine.leave(node)
-        if engine.ending is None:  # Of a run that ends the topic notices by itself, when it has something for it.
-            await _unsubscribe(step.event, subscription, key)
-        raise
-    engine.leave(node)
-    if key is None:  # With a key there is one shard, which has handed over all there was.
-        await _unsubscribe(step.event, subscription, key)
-    return node.record.event.data if node.record.event else None
+        if node.record.event is None:
+            await _unsubscribe(step.event, subscription, wanted.key)
+            continue
+        if wanted.key is None:  # With a key there is one shard, which has handed over all there was.
+            await _unsubscribe(step.event, subscription, wanted.key)
+        return node.record.event.data
 
 
-async def _arrival(node: Node, step: EventStep) -> None:
-    until = node.record.until
+def awaited(engine: Engine, node: Node) -> Awaited:
+    """As the process says, or as an operator amended it.
+
+    Raises:
+        ExpressionFailed: the key cannot be told yet.
+    """
+    step = cast(EventStep, node.step)
+    amended = cast(dict[str, Json], node.record.input) if node.record.amended else {}
+    key = None if step.key is None or "key" in amended else as_text(engine.evaluate(node, step.key))
+    said = Awaited(key=key, match=step.match, within=step.within)
+    return Awaited.model_validate({**said.model_dump(mode="json"), **amended})
+
+
+def subscription_id(engine: Engine, node: Node) -> str:
+    """Another one each time that it waits anew, or for something else."""
+    record = node.record
+    again = (f"~{record.tries}" if record.tries else "") + (f"+{record.amended}" if record.amended else "")
+    return f"{engine.run}/{node.id}{again}"
+
+
+async def _arrival(node: Node, step: EventStep, wanted: Awaited) -> None:
+    """Until the event is there, or something else is waited for."""
+    until, amended = node.record.until, node.record.amended
     try:
         await workflow.wait_condition(
-            lambda: node.record.event is not None,
+            lambda: node.record.event is not None or node.record.amended != amended,
             timeout=None if until is None else max(until - workflow.now(), timedelta(0)),
             timeout_summary=None if until is None else summary(f"{node.id}: no {step.event} within its time"),
         )
     except TimeoutError as error:
-        within = format_duration(step.within or timedelta(0))
+        within = format_duration(wanted.within or timedelta(0))
         raise EventMissed(f"no event {step.event} that matches came within {within}") from error
 
 
-async def _subscribe(engine: Engine, node: Node, step: EventStep, subscription: Subscription) -> None:
+async def _subscribe(engine: Engine, node: Node, step: EventStep, wanted: Awaited, until: datetime | None) -> None:
+    subscription = Subscription(
+        id=subscription_id(engine, node),
+        topic=step.event,
+        key=wanted.key,
+        match=wanted.match,
+        names=_names_of(engine, node, wanted.match),
+        since=min(engine.started, workflow.now() - (wanted.within or timedelta(0))),
+        until=until,
+        run=engine.run,
+        step=node.id,
+    )
     call = Call(f"{node.id}:subscribe", f"{node.id}: wait for {step.event}", priority=engine.request.priority)
     async with engine.working(node):
         await call_engine(SUBSCRIBE_STEP, subscription, call)

@@ -1,11 +1,13 @@
-"""Channels, a ledger and a directory for tests that send notices for real."""
+"""Channels, a ledger and a directory for tests that send notices for real, and receivers: fixtures for a conftest."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+import pytest_asyncio
 from pydantic import TypeAdapter
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
@@ -17,11 +19,14 @@ from activities.notices.wording import LinkFor, Wording, no_link
 from activities.people.file import DirectoryFile
 from activities.records.opening import open_records
 from activities.records.store import Records
+from contracts.ballot import Comment, Vote
 from contracts.channels import Channel
 from contracts.errors import ErrorInfo
 from contracts.incidents import Choice, Incident, Kept
 from contracts.notices import Question, SendNotice, Sent
 from contracts.stores import RecordSettings
+from tests.mailbox import Mailbox, open_mailbox
+from tests.service import Answer, Service, open_service
 
 SECRET = "whsec_" + base64.b64encode(b"webhook-canary-24-bytes!").decode()
 PEOPLE = """
@@ -62,6 +67,19 @@ def notice(channel: str, **more: Any) -> SendNotice:
         "question": question,
     }
     return SendNotice(**{**fields, **more})
+
+
+def asked() -> Question:
+    """An approval of which people said something, and that one of them changed."""
+    vote = Vote(by="user:carol", decision="approve", comment="fits the order", at=NOW)
+    said = Comment(by="user:alice", text="Known?\n" + "<!channel> " * 200, at=NOW)
+    return Question(hash="1" * 64, edits={"amount": 1700}, votes=(vote,), comments=(said,), since=NOW)
+
+
+def mail(mailbox: Mailbox, **more: Any) -> dict[str, Any]:
+    """A channel to this mailbox."""
+    where = {"kind": "mail", "host": "127.0.0.1", "port": mailbox.port, "security": "none"}
+    return {"name": "mail", **where, "sender": "surefoot@example.com", **more}
 
 
 def incident(channel: str, **more: Any) -> SendNotice:
@@ -132,3 +150,24 @@ class Desk:
         for notifier in self._opened:
             await notifier.close()
         await self.records.close()
+
+
+@pytest_asyncio.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    opened = Desk(tmp_path)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """Answers as webhooks do, with 204 and nothing."""
+    with open_service() as opened:
+        opened.answer = lambda request: Answer(b"", status=204)
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def mailbox() -> AsyncIterator[Mailbox]:
+    async with open_mailbox() as opened:
+        yield opened

@@ -4,27 +4,14 @@ import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.activities.notices.desk import NOW, Desk, incident, notice
+from tests.activities.notices.desk import NOW, Desk, asked, incident, mail, notice
 from tests.mailbox import Mailbox, open_mailbox, text_of
-
-
-def mail(mailbox: Mailbox, **more: Any) -> dict[str, Any]:
-    return {
-        "name": "mail",
-        "kind": "mail",
-        "host": "127.0.0.1",
-        "port": mailbox.port,
-        "security": "none",
-        "sender": "surefoot@example.com",
-        **more,
-    }
 
 
 async def test_everybody_concerned_gets_one_mail_of_their_own(desk: Desk, mailbox: Mailbox) -> None:
@@ -45,6 +32,21 @@ async def test_everybody_concerned_gets_one_mail_of_their_own(desk: Desk, mailbo
     assert "https://temporal.example/invoice-7" in plain
     assert "acme &lt;GmbH&gt; &amp; Co" in html
     assert "<GmbH>" not in html
+
+
+async def test_a_mail_says_what_others_said_and_what_it_was_changed_to(desk: Desk, mailbox: Mailbox) -> None:
+    desk.open(mail(mailbox))
+    await desk.send(notice("mail", kind="approval.reminded", question=asked()))
+    message = mailbox.to("bob@example.com")[0]
+    for text in (text_of(message), text_of(message, "html")):
+        for said in (
+            "user:carol said",
+            "fits the order",
+            "user:alice, 2026-12-20 09:30 UTC: Known?",
+            "Changed to",
+            "1700",
+        ):
+            assert said in text
 
 
 async def test_what_is_said_of_one_step_is_one_conversation(desk: Desk, mailbox: Mailbox) -> None:

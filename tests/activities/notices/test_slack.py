@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contracts.errors import SettingsInvalid
-from tests.activities.notices.desk import Desk, incident, notice
+from tests.activities.notices.desk import Desk, asked, incident, notice
 from tests.service import Service
 
 
@@ -27,6 +27,23 @@ async def test_a_notice_is_blocks_that_mention_the_people_concerned(desk: Desk, 
     assert "`starter.py approve invoice-7 sign_off`" in text
     assert actions["elements"][0]["url"] == "https://temporal.example/invoice-7"
     assert "decide.example" not in str(request.body)
+
+
+async def test_a_message_says_what_others_said_in_short_and_what_it_was_changed_to(
+    desk: Desk, service: Service
+) -> None:
+    desk.open(slack(service))
+    await desk.send(notice("chat", kind="approval.reminded", question=asked()))
+    text = service.requests[0].body["blocks"][0]["text"]["text"]
+    for said in (
+        "user:carol said *approve*: fits the order",
+        "user:alice, 2026-12-20 09:30 UTC: Known?",
+        '"amount": 1700',
+    ):
+        assert said in text
+    assert "<!channel>" not in text
+    assert "starter.py approve" in text
+    assert len(text) < 1_000
 
 
 async def test_nobody_is_called_by_what_is_shown(desk: Desk, service: Service) -> None:

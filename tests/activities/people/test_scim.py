@@ -15,7 +15,7 @@ from contracts.directory import PeopleDirectory
 from contracts.errors import SettingsInvalid
 from contracts.people import Deputy, People, ResolvePeople
 from contracts.people_settings import PeopleSettings
-from tests.scim import TOKEN, Idp, open_idp
+from tests.scim import ENTERPRISE, TOKEN, Idp, open_idp
 from tests.service import Answer
 
 
@@ -88,11 +88,27 @@ async def test_a_name_cannot_change_the_filter(idp: Idp, desk: Desk) -> None:
     assert idp.base in error.message
 
 
-async def test_roles_come_from_the_settings(idp: Idp, desk: Desk) -> None:
+async def test_a_role_is_as_the_settings_say_else_whoever_has_it_on_the_server_else_nobody(
+    idp: Idp, desk: Desk
+) -> None:
     idp.group("it", idp.user("tom"))
+    assert (await desk.resolve("role:operator")).users["role:operator"] == ()
+    for number in range(3):
+        idp.user(f"op{number}", roles=[{"value": "auditor"}, {"value": "operator", "primary": True}])
+    idp.user("gone", active=False, roles=[{"value": "operator"}])
+    idp.user("not-quite", roles=[{"value": "Operator"}])
+    found = await desk.resolve("role:operator", "role:auditor", cache="0s")
+    assert found.users == dict.fromkeys(("role:operator", "role:auditor"), ("user:op0", "user:op1", "user:op2"))
     roles = {"operator": ["group:it", "starter"]}
     assert (await desk.resolve("role:operator", roles=roles)).users["role:operator"] == ("user:tom", "starter")
-    assert (await desk.resolve("role:operator")).users["role:operator"] == ("anyone",)
+    everyone = await desk.directory(roles=roles).everyone()
+    assert everyone.users_of("role:operator") == ("user:tom", "starter")
+    assert everyone.users_of("role:auditor") == ("user:op0", "user:op1", "user:op2")
+
+
+async def test_a_server_that_cannot_look_for_roles_says_where_else_they_can_stand(idp: Idp, desk: Desk) -> None:
+    idp.trouble = [Answer({"scimType": "invalidFilter"}, status=400)]
+    assert "or name who has the role in people.roles" in (await desk.refused("role:operator")).message
 
 
 async def test_managers_decide_in_their_peoples_place_when_the_settings_say_so(idp: Idp, desk: Desk) -> None:
@@ -152,7 +168,7 @@ async def test_a_server_that_is_not_there_is_tried_again(idp: Idp, desk: Desk) -
         (Answer({"scimType": "invalidFilter"}, status=400), "people.scim"),
         (Answer({}, status=404), "people.scim"),
         (Answer({}, status=302, headers={"location": "https://elsewhere.example"}), "people.scim"),
-        (Answer(b"<html>"), "people.scim"),
+        (Answer({"status": "500"}, status=405), "people.scim"),
     ],
 )
 async def test_trouble_that_will_stay_names_the_setting(idp: Idp, desk: Desk, answer: Answer, named: str) -> None:
@@ -160,6 +176,59 @@ async def test_trouble_that_will_stay_names_the_setting(idp: Idp, desk: Desk, an
     error = await desk.refused("user:alice")
     assert (error.type, error.non_retryable) == ("SettingsInvalid", True)
     assert f"mend the setting {named}" in error.message
+
+
+PERSON = {"id": "7", "userName": "alice"}
+ONE = {"totalResults": 1}
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        (Answer(b"<html>"), "the whole of it: Invalid JSON"),
+        (Answer([PERSON]), "the whole of it: Input should be an object"),
+        (Answer({"Resources": [PERSON]}), "totalResults: Field required, not nothing"),
+        (Answer({"totalResults": "many"}), "totalResults: Input should be a valid integer"),
+        (Answer(ONE), "there are 1, and from 1 on it sends nothing"),
+        (Answer({**ONE, "Resources": {"0": PERSON}}), "Resources: Input should be a valid array"),
+        (Answer({**ONE, "Resources": [{"userName": "alice"}]}), "Resources.0.id: Field required, not nothing"),
+        (Answer({**ONE, "Resources": [{**PERSON, "id": ""}]}), "Resources.0.id: String should have at least 1"),
+        (
+            Answer({**ONE, "Resources": [{**PERSON, "emails": "a@example.com"}]}),
+            "Resources.0.emails: Input should be a valid array, not 'a@example.com'",
+        ),
+        (
+            Answer({**ONE, "Resources": [{**PERSON, "roles": ["operator"]}]}),
+            "Resources.0.roles.0: Input should be an object",
+        ),
+        (
+            Answer({**ONE, "Resources": [{**PERSON, "active": "perhaps"}]}),
+            "Resources.0.active: Input should be a valid",
+        ),
+        (Answer(b" " * 20_000_001), "it has more than 20000000 bytes"),
+    ],
+)
+async def test_an_answer_that_is_no_scim_names_its_place_the_value_and_the_way_out(
+    idp: Idp, desk: Desk, answer: Answer, what: str
+) -> None:
+    idp.trouble = [answer]
+    error = await desk.refused("user:alice")
+    assert (error.type, error.non_retryable) == ("SettingsInvalid", True)
+    assert what in error.message
+    assert error.message.startswith(f"{idp.base}: GET /Users")
+    assert error.message.endswith("mend it on that server, or the setting people.scim")
+
+
+async def test_pages_that_never_end_are_an_error_and_no_loop(idp: Idp, desk: Desk) -> None:
+    idp.trouble = [Answer({"totalResults": 9, "Resources": [PERSON]}) for _ in range(9)]
+    assert "there are 9, and from 2 on it sends what it sent before" in (await desk.refused("user:alice")).message
+    assert len(idp.service.requests) == 2
+
+
+async def test_null_is_no_value_and_a_number_is_a_name(idp: Idp, desk: Desk) -> None:
+    nothing = dict.fromkeys(("emails", "roles", "displayName", "name", "active", ENTERPRISE))
+    idp.trouble = [Answer({**ONE, "Resources": [{**nothing, "id": 7, "userName": "alice"}]})]
+    assert (await desk.resolve("user:alice", managers_decide=True)).users == {"user:alice": ("user:alice",)}
 
 
 async def test_a_wrong_token_names_its_setting_and_a_missing_one_too(desk: Desk) -> None:
