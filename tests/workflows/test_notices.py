@@ -12,13 +12,10 @@ import yaml
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.testing import WorkflowEnvironment
 
-from contracts.names import SEARCH_ATTRIBUTES
 from contracts.people import Deputy
-from runtime.client import data_converter
-from runtime.server import temporal_binary
-from runtime.settings import Settings
 from tests.activities.notices.desk import Desk
 from tests.mailbox import Mailbox, open_mailbox, text_of
+from tests.servers import hasty, open_server
 from tests.service import Answer, Service, open_service
 from tests.workflows.office import Office, Run, open_office
 
@@ -141,24 +138,15 @@ async def test_a_run_that_ends_tries_once_more_and_leaves_a_dead_letter(
     assert "503" in event
 
 
-SUGGESTED_AFTER_EVENTS = 40
-
-
 async def test_what_is_not_delivered_goes_on_through_continue_as_new_once(
     tmp_path: Path, desk: Desk, service: Service
 ) -> None:
-    options = ["--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={SUGGESTED_AFTER_EVENTS}"]
     is_up = asyncio.Event()
     service.answer = lambda request: Answer(b"", status=204 if is_up.is_set() else 503, headers={"retry-after": "1"})
     chain = "\n".join(f"  s{n}: {{tool: do.work, needs: [s{n - 1}]}}" for n in range(1, 40))
     async with (
-        await WorkflowEnvironment.start_local(
-            dev_server_existing_path=str(temporal_binary()),
-            dev_server_extra_args=options,
-            search_attributes=SEARCH_ATTRIBUTES,
-            data_converter=data_converter(Settings(home=tmp_path / "home")),
-        ) as server,
-        office_of(server.client, desk, hook(service)) as office,
+        open_server(tmp_path / "home", hasty(40)) as client,
+        office_of(client, desk, hook(service)) as office,
     ):
         run = await office.start(f"{INCIDENT}  s0: {{tool: do.work}}\n{chain}")
         await run.parked("broken")

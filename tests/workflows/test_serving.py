@@ -10,17 +10,14 @@ import pytest_asyncio
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import Priority
-from temporalio.testing import WorkflowEnvironment
 from uuid_utils import uuid7
 
-from contracts.names import PROCESS_WORKFLOW, SEARCH_ATTRIBUTES
+from contracts.names import PROCESS_WORKFLOW
 from contracts.queues import QueueSettings
 from contracts.run import RunRequest, RunResult
 from contracts.tools import Tool, tool
-from runtime.client import data_converter
 from runtime.queues import OntoQueues
-from runtime.server import server_options, temporal_binary
-from runtime.settings import Settings
+from tests.servers import open_server
 from tests.workflows.office import Office, open_office
 
 MANY = """
@@ -37,15 +34,9 @@ PART = 250
 @pytest_asyncio.fixture(scope="module")
 async def ordered(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
     """Of a server whose queues have one partition each: an order is what the server promises of a partition."""
-    one = [f"--dynamic-config-value=matching.numTaskqueue{kind}Partitions=1" for kind in ("Read", "Write")]
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(temporal_binary()),
-        dev_server_extra_args=[*server_options(), *one],
-        dev_server_log_level="error",
-        search_attributes=SEARCH_ATTRIBUTES,
-        data_converter=data_converter(Settings(home=tmp_path_factory.mktemp("home"))),
-    ) as environment:
-        yield environment.client
+    one = [f"matching.numTaskqueue{kind}Partitions=1" for kind in ("Read", "Write")]
+    async with open_server(tmp_path_factory.mktemp("home"), *one) as client:
+        yield client
 
 
 @pytest_asyncio.fixture
