@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -16,6 +17,7 @@ import pytest_asyncio
 from temporalio.client import Client
 from uuid_utils import uuid7
 
+from activities.tools.declared import Connectors
 from contracts.metrics import METRICS, Metric
 from contracts.run import StepStatus
 from contracts.settings import ModelAlias
@@ -23,9 +25,11 @@ from runtime.client import connect
 from runtime.counting import counting_runs
 from runtime.health import measuring
 from runtime.settings import Settings
+from tests.activities.tools.declared import LOOPBACK, declare
 from tests.endpoint import Answered, Asked, Endpoint, completion, open_endpoint
 from tests.runtime.waiting import until
 from tests.servers import hasty, open_server
+from tests.service import Answer, open_service
 from tests.workflows.office import UNDO, Office, open_office
 from tests.workflows.test_continue_as_new import continued
 from tests.workflows.test_record import until_written
@@ -80,7 +84,7 @@ def measured() -> Measured:
         return Measured(found.getsockname()[1])
 
 
-Opened = Callable[[], AbstractAsyncContextManager[Office]]
+Opened = Callable[..., AbstractAsyncContextManager[Office]]
 
 
 @asynccontextmanager
@@ -106,7 +110,7 @@ async def opened(
     """An office whose worker measures. One that is opened after another has the same queue and remembers no run."""
     queue = f"test-{uuid7()}"
     async with measuring_client(client.service_client.config.target_host, tmp_path / "home", measured) as own:
-        yield lambda: open_office(own, home=tmp_path, models=models, queue=queue)
+        yield partial(open_office, own, home=tmp_path, models=models, queue=queue)
 
 
 @pytest_asyncio.fixture
@@ -246,6 +250,29 @@ async def test_effects_taken_back_are_counted_with_what_became_of_it(office: Off
     assert measured.of(METRIC["surefoot_undo"]) == {"do.undo failed": 1, "do.undo done": 1}
     assert measured.of(METRIC["surefoot_runs"]) == {"taken-back undone": 1}
     assert measured.of(METRIC["surefoot_steps"])["taken-back tool undone"] == 1
+
+
+async def test_a_host_of_tools_that_is_left_alone_shows(opened: Opened, measured: Measured, tmp_path: Path) -> None:
+    down = Answer(status=503)
+    with open_service() as service:
+        host = service.base.split("/")[2]
+        service.answer = lambda request: down
+        text = f"""
+            http:
+              erp:
+                base: {service.base}
+                tools: {{read: {{path: /orders}}}}
+        """
+        connectors = Connectors(LOOPBACK)
+        tools = connectors.tools(declare(tmp_path, text))
+        async with opened(more=lambda office: tools) as office:
+            run = await office.start("""
+                process: asks-the-erp
+                steps: {ask: {tool: erp.read, retry: {attempts: 5, first: 10ms, factor: 1}}}
+            """)
+            await run.parked("ask")
+        await connectors.close()
+    assert measured.of(METRIC["surefoot_tool_breaker_open"]) == {host: 1}
 
 
 async def test_open_runs_are_those_that_the_server_knows(
