@@ -46,7 +46,7 @@ def measuring(settings: Settings) -> Runtime | None:
 
 @asynccontextmanager
 async def health(settings: Settings, client: Client, is_at_work: Callable[[], bool]) -> AsyncIterator[None]:
-    """`/livez` while this process can do anything at all, `/readyz` while it also asks for work and the server answers; for
+    """`/livez` while this process can do anything at all, `/readyz` while it asks for work and the server answers; for
     the block. `is_at_work`: whether it asks for work.
 
     Raises:
