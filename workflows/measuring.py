@@ -58,12 +58,12 @@ class Measuring:
         """A call to take an effect back ended: it is `done`, or `failed`."""
         labels = {"tool": tool, "outcome": outcome}
         if self._is_new(metrics.UNDO, labels):
-            metrics.UNDO.add(workflow.metric_meter(), **labels)
+            metrics.UNDO.add(workflow.metric_meter(), 1, **labels)
 
     def _count(self, metric: metrics.Counter, **more: str) -> None:
         labels = {"process": self._process, **more}
         if self._is_new(metric, labels):
-            metric.add(workflow.metric_meter(), **labels)
+            metric.add(workflow.metric_meter(), 1, **labels)
 
     def _is_new(self, metric: metrics.Metric, labels: Mapping[str, str]) -> bool:
         what = (metric.name, *labels.values())

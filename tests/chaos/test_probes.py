@@ -42,8 +42,8 @@ class Server:
     def __init__(self, home: Path) -> None:
         self.port = free_port()
         self._command = [
-            *(temporal_binary(), "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--log-level", "error"),
-            *("--port", str(self.port), "--db-filename", home / "temporal.db"),
+            *(str(temporal_binary()), "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--log-level", "error"),
+            *("--port", str(self.port), "--db-filename", str(home / "temporal.db")),
         ]
         self.start()
 

@@ -145,8 +145,9 @@ class Fleet:
         return {line["build"] for line in self.ledger() if line["run"] in ids}
 
     async def replay(self, run: Load) -> None:
-        known = {"data_converter": self.client.data_converter, "workflow_runner": workflow_runner()}
-        await Replayer(workflows=WORKFLOWS, **known).replay_workflow(await run.fetch_history())
+        converter = self.client.data_converter
+        replayer = Replayer(workflows=WORKFLOWS, workflow_runner=workflow_runner(), data_converter=converter)
+        await replayer.replay_workflow(await run.fetch_history())
 
     def check_ledger(self, runs: list[Load]) -> None:
         """Every call of every run began once and ended once."""

@@ -90,7 +90,7 @@ async def test_it_runs_as_a_worker_and_leaves_its_folder_as_it_was(image: Path, 
 
 
 def test_it_says_where_evaluations_are_made(image: Path) -> None:
-    command = [image / ".venv" / "bin" / "python", "starter.py", "eval", "invoice-approval"]
+    command = [str(image / ".venv" / "bin" / "python"), "starter.py", "eval", "invoice-approval"]
     home = {"SUREFOOT_HOME": str(image.parent / "home")}
     done = subprocess.run(command, cwd=image, env=home, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")

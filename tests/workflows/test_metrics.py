@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import pytest_asyncio
@@ -230,7 +230,7 @@ async def test_runs_that_are_evicted_all_the_time_and_go_on_as_new_measure_what_
 def in_turns(asked: Asked) -> Answered:
     """A call of the tool, then, when its result is there, an end."""
     has_looked = any(message["role"] == "tool" for message in asked.messages)
-    calls = () if has_looked else (("do_look", {}),)
+    calls: tuple[tuple[str, Any], ...] = () if has_looked else (("do_look", {}),)
     finish = "stop" if has_looked else "tool_calls"
     return Answered(body=json.dumps(completion(asked, "done" if has_looked else "", calls, finish, (100, 20))))
 
