@@ -10,6 +10,7 @@ from contracts.board import BoardStore
 from contracts.connections import McpServer, Pins
 from contracts.directory import PeopleDirectory
 from contracts.egress import Egress
+from contracts.errors import CallerError
 from contracts.evals import EvalReport
 from contracts.notices import NoticeDesk
 from contracts.record import RecordStore
@@ -65,8 +66,19 @@ async def offers(servers: Mapping[str, tuple[McpServer, str]], egress: Egress) -
 async def evaluate(
     definition: Definition, folder: Path, settings: Settings, runs: int | None, record: bool
 ) -> EvalReport:
-    """The evaluation of a process, by a worker on a test server."""
-    from evals.evaluate import evaluate as tried
+    """The evaluation of a process, by a worker on a test server.
+
+    Raises:
+        CallerError: what evaluates is not here.
+    """
+    try:
+        from evals.evaluate import evaluate as tried
+    except ModuleNotFoundError as error:
+        if error.name != "evals":
+            raise
+        raise CallerError(
+            "evals/ is not here, since this is the image that runs processes; try their cases in a clone, `make eval`"
+        ) from error
 
     return await tried(definition, folder, settings, runs, record=record)
 

@@ -78,9 +78,10 @@ async def running_worker(
     roles: Collection[Role] = (),
     *,
     transport: Transport | None = None,
-) -> AsyncIterator[None]:
-    """A worker at work for the length of the block; then it drains. `roles`: what it takes work of; without any, all.
-    `transport`: what carries requests to models.
+) -> AsyncIterator[Sequence[Worker]]:
+    """A worker at work for the length of the block, of the SDK's one for each queue; then it drains.
+
+    `roles`: what it takes work of; without any, all. `transport`: what carries requests to models.
 
     Raises:
         SettingsInvalid: search attributes are missing on the server and we may not add them; the directory of people
@@ -122,9 +123,10 @@ async def running_worker(
     try:
         work = activities(settings, connection, catalog, conversations, records, models, connectors, notifier)
         async with AsyncExitStack() as stack:
-            for each in queues:
+            yield [
                 await stack.enter_async_context(patient(worker_of(each, settings, connection, work, dice)))
-            yield
+                for each in queues
+            ]
     finally:
         await notifier.close()
         await directory.close()
@@ -299,8 +301,13 @@ async def main(roles: Sequence[Role] = ()) -> None:
         sdk = measuring(settings)
         connection = await connect(settings, sdk)
         stack.push_async_callback(connection.close)
-        await stack.enter_async_context(running_worker(settings, connection, catalog, roles))
-        await stack.enter_async_context(health(settings, connection.client))
+        workers: list[Worker] = []
+
+        def is_at_work() -> bool:
+            return bool(workers) and not stop.is_set() and all(each.is_running for each in workers)
+
+        await stack.enter_async_context(health(settings, connection.client, is_at_work))
+        workers += await stack.enter_async_context(running_worker(settings, connection, catalog, roles))
         meter = sdk.metric_meter if sdk else None
         await stack.enter_async_context(counting_runs(connection.client, meter, catalog.names))
         announce(settings, connection, catalog, roles)

@@ -1,7 +1,7 @@
 """What Surefoot measures beside Temporal's own metrics: names, units and labels. No label ever tells runs apart.
 
-Workflows measure with `workflow.metric_meter()`, which passes over what is replayed, activities with
-`activity.metric_meter()`. Prometheus adds to a name `_total` for a counter and the unit for a histogram.
+Workflows measure through `workflows/measuring.py`, activities with `activity.metric_meter()`. Prometheus adds to a name
+`_total` for a counter and the unit for a histogram.
 """
 
 from dataclasses import dataclass
@@ -89,6 +89,9 @@ COST: Final = Histogram(
     (0.0001, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
 )
 BREAKER_OPEN: Final = Gauge("surefoot_breaker_open", "1 while a worker leaves the model alone", ("model",))
+TOOL_BREAKER_OPEN: Final = Gauge(
+    "surefoot_tool_breaker_open", "1 while a worker leaves a host or MCP server of tools alone", ("host",)
+)
 
 METRICS: Final[tuple[Metric, ...]] = (
     RUNS_STARTED,
@@ -105,4 +108,5 @@ METRICS: Final[tuple[Metric, ...]] = (
     TOKENS,
     COST,
     BREAKER_OPEN,
+    TOOL_BREAKER_OPEN,
 )

@@ -45,8 +45,9 @@ def measuring(settings: Settings) -> Runtime | None:
 
 
 @asynccontextmanager
-async def health(settings: Settings, client: Client) -> AsyncIterator[None]:
-    """`/livez` while this process can do anything at all, `/readyz` while the server answers it; for the block.
+async def health(settings: Settings, client: Client, is_at_work: Callable[[], bool]) -> AsyncIterator[None]:
+    """`/livez` while this process can do anything at all, `/readyz` while it asks for work and the server answers; for
+    the block. `is_at_work`: whether it asks for work.
 
     Raises:
         SettingsInvalid: the port is taken.
@@ -55,9 +56,9 @@ async def health(settings: Settings, client: Client) -> AsyncIterator[None]:
         yield
         return
 
-    async def answers() -> bool:
+    async def is_ready() -> bool:
         try:
-            return await client.service_client.check_health()
+            return is_at_work() and await client.service_client.check_health()
         except RPCError:
             return False
 
@@ -67,7 +68,7 @@ async def health(settings: Settings, client: Client) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     try:
         server = ThreadingHTTPServer(
-            (EVERYWHERE, settings.health_port), _handler(loop, {"/livez": lives, "/readyz": answers})
+            (EVERYWHERE, settings.health_port), _handler(loop, {"/livez": lives, "/readyz": is_ready})
         )
     except OSError as error:
         raise SettingsInvalid(f"SUREFOOT_HEALTH_PORT={settings.health_port}: {error.strerror}; set another") from error

@@ -12,11 +12,11 @@ import pytest_asyncio
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from contracts.names import SEARCH_ATTRIBUTES
 from runtime.client import data_converter, ensure_search_attributes
-from runtime.server import server_options, temporal_binary, time_skipping_binary
+from runtime.server import time_skipping_binary
 from runtime.settings import Settings
 from tests.business import Business
+from tests.servers import open_server
 
 pytest_plugins = ["testkit"]
 
@@ -42,14 +42,8 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
     """A client of a dev server that all tests share; each uses task queues and run ids of its own."""
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(temporal_binary()),
-        dev_server_extra_args=server_options(),
-        dev_server_log_level="error",
-        search_attributes=SEARCH_ATTRIBUTES,
-        data_converter=data_converter(Settings(home=tmp_path_factory.mktemp("home"))),
-    ) as environment:
-        yield environment.client
+    async with open_server(tmp_path_factory.mktemp("home")) as client:
+        yield client
 
 
 @pytest_asyncio.fixture

@@ -6,7 +6,6 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     import workflows.approvals as approvals
-    import workflows.measuring as measuring
     from contracts.activities import RESOLVE_PEOPLE
     from contracts.asks import Ask
     from contracts.ballot import ApprovalState
@@ -86,7 +85,7 @@ def decide(engine: Engine, decision: Decision) -> Receipt:
 def record_outcome(engine: Engine, node: Node, *, by: str | None = None) -> None:
     """The record of how an approval ended; `by` is None when time decided."""
     state = node.approval
-    measuring.decided(engine.definition.process.process, state.outcome or "", workflow.now() - state.since)
+    engine.record.measuring.decided(state.outcome or "", workflow.now() - state.since)
     votes = [vote.model_dump(mode="json", exclude={"comment", "at"}) for vote in state.votes]
     by = by if by is not None else BY_ITSELF
     engine.record.add("approval.decided", by=by, step=node.id, outcome=state.outcome, hash=state.hash, votes=votes)

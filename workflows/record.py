@@ -6,7 +6,6 @@ from typing import get_args
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    import workflows.measuring as measuring
     from contracts.base import Json
     from contracts.plans import Revision
     from contracts.record import ENGINE as BY_ITSELF
@@ -25,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from contracts.run import SETTLED, StepRecord, StepStatus
     from contracts.state import StateValue
+    from workflows.measuring import Measuring
 
 BATCH = 300
 """Events in one write. As many as that are at most 64 kB of most runs, from where a payload is kept outside."""
@@ -64,6 +64,7 @@ class Record:
         for happening in state.pending:
             self._append(happening)
         self._urgent = self.mark.events
+        self.measuring = Measuring(process)
         self.is_undoing = False
         """Whether the run's effects are being taken back: a step that settles now is left as it was."""
         self.is_complete = False
@@ -85,7 +86,7 @@ class Record:
             data={name: bounded(value) for name, value in data.items()},
         )
         self._append(happening)
-        measuring.event(self._process, kind, data)
+        self.measuring.event(kind, data)
         if kind in _URGENT:
             self._urgent = self.mark.events
 
@@ -100,7 +101,7 @@ class Record:
             self.add("step.kept", by=by, step=after.id, reason=left)
             return
         reason = after.error.message if after.error and after.status in _WITH_REASON else ""
-        measuring.step(self._process, after)
+        self.measuring.step(after)
         self.add(kind, by=by, step=after.id, reason=reason, **_facts(self._origin, after))
 
     def plan_changed(self, step: str, revision: Revision) -> None:

@@ -14,7 +14,6 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
     from contracts.effects import UndoCall
     from contracts.errors import ErrorInfo, StepError
-    from contracts.metrics import UNDO
     from contracts.process import AgentStep, Undo
     from contracts.run import StepStatus
     from contracts.tools import ToolCall
@@ -174,6 +173,6 @@ async def _call(engine: Engine, node: Node, undo: UndoCall, number: int) -> None
         try:
             await call_tool(undo.spec or engine.definition.tools[undo.tool], tool_call, call)
         except StepError:
-            UNDO.add(workflow.metric_meter(), tool=undo.tool, outcome="failed")
+            engine.record.measuring.undone(undo.tool, "failed")
             raise
-    UNDO.add(workflow.metric_meter(), tool=undo.tool, outcome="done")
+    engine.record.measuring.undone(undo.tool, "done")

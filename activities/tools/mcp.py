@@ -21,6 +21,7 @@ from mcp_types import (
 )
 
 from activities.breaker import BreakerOpen, Breakers
+from activities.tools import measuring
 from activities.tools.context import Secrets
 from activities.tools.http import time_left
 from activities.tools.http_answers import Unanswered
@@ -136,6 +137,7 @@ class McpConnector:
             raise
         finally:
             breaker.record(ok=ok, seconds=time.monotonic() - started, why=why)
+            measuring.breaker(breaker)
 
 
 async def _close_if_silent(session: Session) -> None:

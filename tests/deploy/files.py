@@ -9,7 +9,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+COMPOSE_FILE = ROOT / "docker-compose.yml"
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
 BUILD_ID = "1.4.0"
@@ -38,6 +39,11 @@ def health_command() -> list[str]:
     return command
 
 
+def shell(service: str) -> list[str]:
+    """What a service of the compose file runs; there a dollar is written twice."""
+    return [word.replace("$$", "$") for key in ("entrypoint", "command") for word in SERVICES[service][key]]
+
+
 def manifests() -> list[dict[str, Any]]:
     """Every Kubernetes resource, of one release."""
     found: list[dict[str, Any]] = []
@@ -50,8 +56,19 @@ def manifest(kind: str, name: str) -> dict[str, Any]:
     return next(each for each in manifests() if (each["kind"], each.get("metadata", {}).get("name")) == (kind, name))
 
 
+def starter_commands(file: Path) -> list[str]:
+    """What a file's comments say to do with `starter.py`, without that name."""
+    comments = "\n".join(line for line in file.read_text().splitlines() if line.startswith("#"))
+    return re.findall(r"starter\.py (.+?)(?:  |`|$)", comments, re.M)
+
+
 def worker_container() -> dict[str, Any]:
-    pod = manifest("Deployment", f"surefoot-worker-{BUILD_ID}")["spec"]["template"]["spec"]
+    return container(f"surefoot-worker-{BUILD_ID}")
+
+
+def container(deployment: str) -> dict[str, Any]:
+    """The one container of its pods."""
+    pod = manifest("Deployment", deployment)["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     found: dict[str, Any] = container
     return found

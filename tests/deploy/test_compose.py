@@ -1,12 +1,14 @@
 """The container files name only what is there."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
 from contracts.base import parse_duration
+from runtime.server import temporal_binary
 from runtime.settings import Settings
 from tests.deploy.files import COMPOSE, DOCKERFILE, ROOT, SERVICES, health_command, image_command, image_environment
 from worker import GRACE
@@ -41,6 +43,13 @@ def test_images_are_pinned_and_ports_are_for_this_machine() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert ports
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_the_server_and_its_pages_are_those_that_all_other_tests_run_on() -> None:
+    embedded = subprocess.run([temporal_binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    server, ui = re.findall(r"Server ([\d.]+), UI ([\d.]+)", embedded)[0]
+    images = {service["image"] for service in SERVICES.values() if service["image"].startswith("temporalio/")}
+    assert images == {f"temporalio/server:{server}", f"temporalio/admin-tools:{server}", f"temporalio/ui:{ui}"}
 
 
 def test_volumes_and_configs_that_are_used_are_declared() -> None:

@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from temporalio.client import Client
 
-from tests.deploy.files import ROOT, instructions
+from tests.deploy.files import ROOT, image_command, image_environment, instructions
+from tests.deploy.serving import serves
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -69,6 +71,31 @@ def test_both_programs_start_with_what_it_holds(image: Path) -> None:
     listed = run(f"{python} starter.py --help", image)
     assert "deploy" in listed
     assert "migrate" in listed
+
+
+def stamps(folder: Path) -> dict[Path, int]:
+    """Everything in it, with when it was last changed."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+async def test_it_runs_as_a_worker_and_leaves_its_folder_as_it_was(image: Path, client: Client, tmp_path: Path) -> None:
+    before = stamps(image)
+    given = {name: value for name, value in image_environment().items() if value}
+    python = image / ".venv" / "bin" / "python"
+    around = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
+    listing = ["list --json"]
+    await serves(client, tmp_path, image_command(), given, folder=image, python=python, around=around, before=listing)
+    # Its user may write nowhere but in the home folder.
+    assert stamps(image) == before
+
+
+def test_it_says_where_evaluations_are_made(image: Path) -> None:
+    command = [str(image / ".venv" / "bin" / "python"), "starter.py", "eval", "invoice-approval"]
+    home = {"SUREFOOT_HOME": str(image.parent / "home")}
+    done = subprocess.run(command, cwd=image, env=home, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    said = "evals/ is not here, since this is the image that runs processes; try their cases in a clone, `make eval`"
+    assert " ".join(done.stderr.split()) == f"error: {said}"
 
 
 def test_its_build_id_is_that_of_the_source_it_was_made_from(image: Path) -> None:

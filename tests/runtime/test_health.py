@@ -4,6 +4,7 @@ import asyncio
 import socket
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,22 +24,35 @@ def free_port() -> int:
 
 
 async def get(port: int, path: str) -> tuple[int, str]:
-    def ask() -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    return await asyncio.to_thread(ask)
+    return await asyncio.to_thread(ask, port, path)
 
 
-async def test_a_worker_is_alive_and_ready_while_its_server_answers() -> None:
+def ask(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+async def test_a_worker_whose_loop_is_stuck_is_not_alive(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.health.ANSWER_SECONDS", 0.2)
+    port = free_port()
+    async with health(Settings(health_port=port), client, lambda: True):
+        with ThreadPoolExecutor() as other:
+            assert other.submit(ask, port, "/livez").result()[0] == 503  # which this loop waits for, and nothing else
+        assert await get(port, "/livez") == (200, "OK\n")
+
+
+async def test_a_worker_is_alive_and_is_ready_while_it_is_at_work_and_its_server_answers() -> None:
     port = free_port()
     async with await WorkflowEnvironment.start_local(dev_server_existing_path=str(temporal_binary())) as environment:
-        async with health(Settings(health_port=port), environment.client):
+        at_work = False
+        async with health(Settings(health_port=port), environment.client, lambda: at_work):
             assert await get(port, "/livez") == (200, "OK\n")
+            assert (await get(port, "/readyz"))[0] == 503
+            at_work = True
             assert await get(port, "/readyz") == (200, "OK\n")
             assert (await get(port, "/else"))[0] == 404
             await environment.shutdown()
@@ -64,7 +78,7 @@ async def test_a_port_that_is_taken_is_named(client: Client) -> None:
     with socket.create_server((EVERYWHERE, 0)) as taken:
         port = int(taken.getsockname()[1])
         with pytest.raises(SettingsInvalid, match=f"SUREFOOT_HEALTH_PORT={port}"):
-            async with health(Settings(health_port=port), client):
+            async with health(Settings(health_port=port), client, bool):
                 pass
         with pytest.raises(SettingsInvalid, match=f"SUREFOOT_METRICS_PORT={port}"):
             measuring(Settings(metrics_port=port))
@@ -72,5 +86,5 @@ async def test_a_port_that_is_taken_is_named(client: Client) -> None:
 
 async def test_nothing_listens_by_default(client: Client) -> None:
     assert measuring(Settings()) is None
-    async with health(Settings(), client):
+    async with health(Settings(), client, bool):
         pass

@@ -74,7 +74,7 @@ async def test_each_kind_of_work_waits_in_its_queue_for_a_worker_that_takes_it(
     connection = Connection(client, client.service_client.config.target_host, None, embedded=False)
     catalog = Catalog.load(settings.folders)
 
-    def worker(role: Role) -> AbstractAsyncContextManager[None]:
+    def worker(role: Role) -> AbstractAsyncContextManager[object]:
         return running_worker(settings, connection, catalog, (role,))
 
     name = f"spread-{uuid7()}"

@@ -11,14 +11,10 @@ import pytest
 import pytest_asyncio
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
-from temporalio.testing import WorkflowEnvironment
 
-from contracts.names import SEARCH_ATTRIBUTES
 from contracts.settings import ModelAlias
-from runtime.client import data_converter
-from runtime.server import server_options, temporal_binary
-from runtime.settings import Settings
 from tests.endpoint import Answered, Asked, Endpoint, completion, open_endpoint
+from tests.servers import hasty, open_server
 from tests.workflows.office import Office, Run, open_office
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -30,17 +26,8 @@ MAX_BYTES_A_TURN = 4_500
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def hasty_client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
     """A server that suggests to continue as new soon."""
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(temporal_binary()),
-        dev_server_extra_args=[
-            *server_options(),
-            "--dynamic-config-value",
-            f"limit.historyCount.suggestContinueAsNew={SUGGESTED_AFTER_EVENTS}",
-        ],
-        search_attributes=SEARCH_ATTRIBUTES,
-        data_converter=data_converter(Settings(home=tmp_path_factory.mktemp("home"))),
-    ) as environment:
-        yield environment.client
+    async with open_server(tmp_path_factory.mktemp("home"), hasty(SUGGESTED_AFTER_EVENTS)) as client:
+        yield client
 
 
 @pytest.fixture

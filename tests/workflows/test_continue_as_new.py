@@ -11,18 +11,14 @@ import pytest
 import pytest_asyncio
 from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
-from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from contracts.activities import CHECK_PLAN
 from contracts.events import PublishEvent
-from contracts.names import SEARCH_ATTRIBUTES
 from contracts.record import break_of
 from contracts.settings import ModelAlias
-from runtime.client import data_converter
-from runtime.server import temporal_binary
-from runtime.settings import Settings
 from tests.endpoint import open_endpoint
+from tests.servers import hasty, open_server
 from tests.workflows.office import UNDO, Office, Run, open_office
 
 SUGGESTED_AFTER_EVENTS = 40
@@ -31,16 +27,8 @@ SUGGESTED_AFTER_EVENTS = 40
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def hasty_client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
     """A server that suggests to continue as new soon."""
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(temporal_binary()),
-        dev_server_extra_args=[
-            "--dynamic-config-value",
-            f"limit.historyCount.suggestContinueAsNew={SUGGESTED_AFTER_EVENTS}",
-        ],
-        search_attributes=SEARCH_ATTRIBUTES,
-        data_converter=data_converter(Settings(home=tmp_path_factory.mktemp("home"))),
-    ) as environment:
-        yield environment.client
+    async with open_server(tmp_path_factory.mktemp("home"), hasty(SUGGESTED_AFTER_EVENTS)) as client:
+        yield client
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -1,28 +1,37 @@
 """What a worker measures, asked for as Prometheus does: once for what happened once, however often it is replayed."""
 
+import json
 import re
 import socket
 import urllib.request
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import pytest_asyncio
 from temporalio.client import Client
 from uuid_utils import uuid7
 
+from activities.tools.declared import Connectors
 from contracts.metrics import METRICS, Metric
+from contracts.run import StepStatus
 from contracts.settings import ModelAlias
 from runtime.client import connect
 from runtime.counting import counting_runs
 from runtime.health import measuring
 from runtime.settings import Settings
-from tests.endpoint import Endpoint, open_endpoint
+from tests.activities.tools.declared import LOOPBACK, declare
+from tests.endpoint import Answered, Asked, Endpoint, completion, open_endpoint
 from tests.runtime.waiting import until
+from tests.servers import hasty, open_server
+from tests.service import Answer, open_service
 from tests.workflows.office import UNDO, Office, open_office
+from tests.workflows.test_continue_as_new import continued
 from tests.workflows.test_record import until_written
 
 LINE = re.compile(r"^(surefoot_\w+?)(_bucket|_sum|_count)?\{(.*)\} (\S+)$")
@@ -75,21 +84,33 @@ def measured() -> Measured:
         return Measured(found.getsockname()[1])
 
 
-Opened = Callable[[], AbstractAsyncContextManager[Office]]
+Opened = Callable[..., AbstractAsyncContextManager[Office]]
+
+
+@asynccontextmanager
+async def measuring_client(address: str, home: Path, measured: Measured) -> AsyncIterator[Client]:
+    """A client of the server there that measures."""
+    settings = Settings(home=home, metrics_port=measured.port)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEMPORAL_ADDRESS", address)
+        connection = await connect(settings, measuring(settings))
+    yield connection.client
+    await connection.close()
+
+
+@pytest.fixture
+def models(endpoint: Endpoint) -> dict[str, ModelAlias]:
+    return {"default": ModelAlias(model="test-model", base_url=endpoint.url, input_price=1, output_price=10)}
 
 
 @pytest_asyncio.fixture
 async def opened(
-    client: Client, measured: Measured, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Client, measured: Measured, models: dict[str, ModelAlias], tmp_path: Path
 ) -> AsyncIterator[Opened]:
     """An office whose worker measures. One that is opened after another has the same queue and remembers no run."""
-    monkeypatch.setenv("TEMPORAL_ADDRESS", client.service_client.config.target_host)
-    settings = Settings(home=tmp_path / "home", metrics_port=measured.port)
-    connection = await connect(settings, measuring(settings))
-    models = {"default": ModelAlias(model="test-model", base_url=endpoint.url, input_price=1, output_price=10)}
     queue = f"test-{uuid7()}"
-    yield lambda: open_office(connection.client, home=tmp_path, models=models, queue=queue)
-    await connection.close()
+    async with measuring_client(client.service_client.config.target_host, tmp_path / "home", measured) as own:
+        yield partial(open_office, own, home=tmp_path, models=models, queue=queue)
 
 
 @pytest_asyncio.fixture
@@ -145,6 +166,75 @@ async def test_what_happened_once_is_counted_once_however_often_it_is_replayed(
     assert of["surefoot_breaker_open"] == {"default": 0}
 
 
+CHAIN = "\n".join(f"      s{n}: {{tool: do.work, needs: [s{n - 1}], {UNDO}}}" for n in range(1, 13))
+LONG = f"""
+    process: long
+    agents:
+      clerk: {{instructions: You are a clerk., tools: [do.look]}}
+    steps:
+      s0: {{tool: do.work}}
+{CHAIN}
+      ask: {{needs: [s3], agent: clerk, task: Look.}}
+      ok: {{needs: [ask, s12], approval: {{title: Go?, from: [{{any_of: [group:finance]}}]}}}}
+      broken: {{needs: [s3], tool: do.work, with: {{fails: true}}}}
+      bad: {{needs: [ok, broken], tool: do.work, with: {{fails: true}}, on_failure: fail}}
+"""
+
+
+@pytest.mark.slow
+async def test_runs_that_are_evicted_all_the_time_and_go_on_as_new_measure_what_their_records_say(
+    measured: Measured, endpoint: Endpoint, models: dict[str, ModelAlias], tmp_path: Path
+) -> None:
+    endpoint.default = in_turns
+    async with (
+        open_server(tmp_path, hasty(40)) as server,
+        measuring_client(server.service_client.config.target_host, tmp_path / "home", measured) as client,
+        # Each of the runs pushes the others out, so that most workflow tasks and looks at a run replay it all.
+        open_office(client, home=tmp_path, models=models, max_cached_workflows=1) as office,
+    ):
+        office.broken.add("undo s12")
+        runs = [await office.start(LONG) for _ in range(3)]
+        for run in runs:
+            await run.parked("broken")
+            await run.waiting("ok")
+            await continued(run)
+            await run.repair("broken", "complete", value={"id": "broken"}, reason="done by hand")
+            await run.decide("ok", "approve", "user:alice")
+        for run in runs:
+            await run.parked("s12")
+            await run.repair("s12", "skip", reason="it may stay")
+            await run.failed()
+        events = [event for run in runs for event in await run.events("")]
+    of = {name: measured.of(metric) for name, metric in METRIC.items()}
+    kinds = Counter(event.kind for event in events)
+    assert of["surefoot_runs_started"] == {"long": kinds["run.started"]} == {"long": 3}
+    assert of["surefoot_runs"] == {"long undone": kinds["run.undone"]} == {"long undone": 3}
+    steps = Counter[str]()
+    for labels, value in of["surefoot_steps"].items():
+        steps[f"step.{labels.split()[-1]}"] += int(value)
+    assert steps == {kind: kinds[kind] for kind in kinds if kind.removeprefix("step.") in get_args(StepStatus)}
+    assert of["surefoot_incidents"] == {"long ToolFailed": kinds["step.attention"]}
+    assert sum(of["surefoot_repairs"].values()) == kinds["step.repaired"] == 6
+    approvals = {f"long {kind.partition('.')[2]}": kinds[kind] for kind in kinds if kind.startswith("approval.")}
+    assert of["surefoot_approvals"] == approvals
+    assert of["surefoot_wait"] == {"long approved": kinds["approval.decided"]}
+    assert of["surefoot_undo"] == {"do.undo done": kinds["step.undone"], "do.undo failed": 3}
+    done = Counter(f"do.{'work' if kind == 'do' else kind} done" for kind, _, _ in office.ledger)
+    assert of["surefoot_attempts"] == {**done, "do.look done": 3, "do.work ToolFailed": 6, "do.undo ToolFailed": 3}
+    asked = len(endpoint.requests)
+    assert of["surefoot_model_calls"] == {"default answered": asked}
+    assert of["surefoot_tokens"] == {"default in": 100 * asked, "default out": 20 * asked}
+    assert of["surefoot_cost"] == {"default": asked}
+
+
+def in_turns(asked: Asked) -> Answered:
+    """A call of the tool, then, when its result is there, an end."""
+    has_looked = any(message["role"] == "tool" for message in asked.messages)
+    calls: tuple[tuple[str, Any], ...] = () if has_looked else (("do_look", {}),)
+    finish = "stop" if has_looked else "tool_calls"
+    return Answered(body=json.dumps(completion(asked, "done" if has_looked else "", calls, finish, (100, 20))))
+
+
 async def test_effects_taken_back_are_counted_with_what_became_of_it(office: Office, measured: Measured) -> None:
     office.broken.add("undo two")
     run = await office.start(f"""
@@ -160,6 +250,29 @@ async def test_effects_taken_back_are_counted_with_what_became_of_it(office: Off
     assert measured.of(METRIC["surefoot_undo"]) == {"do.undo failed": 1, "do.undo done": 1}
     assert measured.of(METRIC["surefoot_runs"]) == {"taken-back undone": 1}
     assert measured.of(METRIC["surefoot_steps"])["taken-back tool undone"] == 1
+
+
+async def test_a_host_of_tools_that_is_left_alone_shows(opened: Opened, measured: Measured, tmp_path: Path) -> None:
+    down = Answer(status=503)
+    with open_service() as service:
+        host = service.base.split("/")[2]
+        service.answer = lambda request: down
+        text = f"""
+            http:
+              erp:
+                base: {service.base}
+                tools: {{read: {{path: /orders}}}}
+        """
+        connectors = Connectors(LOOPBACK)
+        tools = connectors.tools(declare(tmp_path, text))
+        async with opened(more=lambda office: tools) as office:
+            run = await office.start("""
+                process: asks-the-erp
+                steps: {ask: {tool: erp.read, retry: {attempts: 5, first: 10ms, factor: 1}}}
+            """)
+            await run.parked("ask")
+        await connectors.close()
+    assert measured.of(METRIC["surefoot_tool_breaker_open"]) == {host: 1}
 
 
 async def test_open_runs_are_those_that_the_server_knows(

@@ -13,13 +13,10 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.testing import WorkflowEnvironment
 
-from contracts.names import SEARCH_ATTRIBUTES
 from contracts.people import Deputy
-from runtime.client import data_converter
-from runtime.server import temporal_binary
-from runtime.settings import Settings
 from tests.activities.notices.desk import Desk, mail
 from tests.mailbox import Mailbox, text_of
+from tests.servers import hasty, open_server
 from tests.service import Answer, Service
 from tests.workflows.office import Office, Run, open_office
 
@@ -121,24 +118,15 @@ async def test_a_run_that_ends_tries_once_more_and_leaves_a_dead_letter(
     assert "503" in event
 
 
-SUGGESTED_AFTER_EVENTS = 40
-
-
 CHAIN = "\n".join(f"  s{n}: {{tool: do.work, needs: [s{n - 1}]}}" for n in range(1, 40))
 
 
 @asynccontextmanager
 async def hasty_office(home: Path, desk: Desk, service: Service) -> AsyncIterator[Office]:
     """On a server that suggests to continue as new soon."""
-    options = ["--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={SUGGESTED_AFTER_EVENTS}"]
     async with (
-        await WorkflowEnvironment.start_local(
-            dev_server_existing_path=str(temporal_binary()),
-            dev_server_extra_args=options,
-            search_attributes=SEARCH_ATTRIBUTES,
-            data_converter=data_converter(Settings(home=home)),
-        ) as server,
-        office_of(server.client, desk, hook(service)) as opened,
+        open_server(home, hasty(40)) as client,
+        office_of(client, desk, hook(service)) as opened,
     ):
         yield opened
 

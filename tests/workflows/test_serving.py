@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from contracts.queues import QueueSettings
 from contracts.run import RunRequest, RunResult
 from contracts.tools import Tool, tool
 from runtime.queues import OntoQueues
+from tests.servers import open_server
 from tests.workflows.office import Office, open_office
 
 MANY = """
@@ -30,9 +31,29 @@ PART = 250
 """Steps of a run that are scheduled at once."""
 
 
+@pytest_asyncio.fixture(scope="module")
+async def ordered(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
+    """Of a server whose queues have one partition each: an order is what the server promises of a partition."""
+    one = [f"matching.numTaskqueue{kind}Partitions=1" for kind in ("Read", "Write")]
+    async with open_server(tmp_path_factory.mktemp("home"), *one) as client:
+        yield client
+
+
 @pytest_asyncio.fixture
 async def office(client: Client) -> AsyncIterator[Office]:
-    """Its worker runs workflows; their tools wait in a queue of their own, which nobody polls yet."""
+    async with workflows_worker(client) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def orderly(ordered: Client) -> AsyncIterator[Office]:
+    async with workflows_worker(ordered) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def workflows_worker(client: Client) -> AsyncIterator[Office]:
+    """One that runs workflows; their tools wait in a queue of their own, which nobody polls yet."""
     queue = f"test-{uuid7()}"
     queues = QueueSettings(tools={"do.*": f"{queue}-tools"})
     async with open_office(client, queue=queue, interceptors=[OntoQueues(queues)]) as opened:
@@ -71,58 +92,58 @@ async def start(
     return run
 
 
-def order(office: Office) -> list[str]:
-    """Whose item each call was, in order."""
-    return [what for _, _, what in office.ledger]
+@pytest.mark.slow
+async def test_priority_1_overtakes_a_backlog_of_1000_of_priority_5(orderly: Office) -> None:
+    for _ in range(4):
+        await start(orderly, ["late"] * PART, priority=5)
+    await start(orderly, ["patient"], priority=5)
+    urgent = await start(orderly, ["urgent"], priority=1)
+    served = await served_until(urgent, orderly)
+    assert served[0] == "urgent"
+    # Of the same load without priority 1, though it came earlier, nothing yet: it is behind a thousand others.
+    assert "patient" not in served
 
 
 @pytest.mark.slow
-async def test_priority_1_overtakes_a_backlog_of_1000_of_priority_5(office: Office) -> None:
-    backlog = [await start(office, ["late"] * PART, priority=5) for _ in range(4)]
-    urgent = await start(office, ["urgent"], priority=1)
-    async with tools_worker(office, 5) as other:
+async def test_a_noisy_tenant_does_not_starve_another(orderly: Office) -> None:
+    await start(orderly, ["noisy"] * PART, tenant="noisy")
+    await start(orderly, ["more of it"] * 20, tenant="noisy")
+    quiet = await start(orderly, ["quiet"] * 20, tenant="quiet")
+    served = await served_until(quiet, orderly)
+    # In turns from the first to the last; the same load of the noisy tenant, though it came earlier, waits.
+    assert served[:40] == ["noisy", "quiet"] * 20
+    assert "more of it" not in served
+
+
+async def served_until(run: WorkflowHandle[Any, RunResult], office: Office) -> list[str]:
+    """Whose item each call was, in order, of a worker that does one at a time until it is told that this run ended."""
+    async with tools_worker(office, 1) as worker:
         async with asyncio.timeout(60):
-            await urgent.result()
-            served = order(other)
-        assert "urgent" in served[:50]
-        assert len(served) < 4 * PART
-        for run in backlog:
-            await run.terminate()
+            await run.result()
+        return [what for _, _, what in worker.ledger]
 
 
-@pytest.mark.slow
-async def test_a_noisy_tenant_does_not_starve_another(office: Office) -> None:
-    noisy = [await start(office, ["noisy"] * PART, tenant="noisy") for _ in range(2)]
-    quiet = await start(office, ["quiet"] * 20, tenant="quiet")
-    async with tools_worker(office, 5) as other:
-        async with asyncio.timeout(60):
-            await quiet.result()
-            served = order(other)
-        # Each of the queue's four partitions is fair in itself, and they are not emptied at the same pace.
-        places = [place for place, whose in enumerate(served) if whose == "quiet"]
-        assert places[len(places) // 2] < 100
-        for run in noisy:
-            await run.terminate()
-
-
-async def test_two_workers_do_twice_the_work_of_one(office: Office) -> None:
+@pytest.mark.parametrize(("workers", "turns"), [(1, 4), (2, 2)])
+async def test_two_workers_do_twice_the_work_of_one(office: Office, workers: int, turns: int) -> None:
+    """20 steps that last equally long, in so many turns: in each, every slot of every worker is at one of them."""
     run = await start(office, ["held"] * 20, text=HELD)
-    async with tools_worker(office, 5) as one:
-        await at_work(one, 5)
-        async with tools_worker(office, 5) as two:
-            await at_work(two, 5)
-            assert sum(gate.is_set() for gate in one.started.values()) == 5
-            assert sum(gate.is_set() for gate in two.started.values()) == 5
-            await run.terminate()
-            for each in (one, two):
-                for name in each.started:
-                    each.gates[name].set()
+    async with AsyncExitStack() as stack:
+        does = [await stack.enter_async_context(tools_worker(office, 5)) for _ in range(workers)]
+        for turn in range(1, turns + 1):
+            for each in does:
+                await until_begun(each, 5 * turn)
+            for each in does:
+                for step in each.started:
+                    each.gates[step].set()
+        await run.result()
+    assert [len(each.ledger) for each in does] == [5 * turns] * workers
 
 
-async def at_work(office: Office, calls: int) -> None:
+async def until_begun(office: Office, calls: int) -> None:
     async with asyncio.timeout(30):
-        while sum(gate.is_set() for gate in office.started.values()) < calls:
+        while (begun := sum(gate.is_set() for gate in office.started.values())) < calls:
             await asyncio.sleep(0.02)
+    assert begun == calls
 
 
 @pytest.mark.parametrize("tenant", ["acme", None])

@@ -8,16 +8,13 @@ from typing import Any
 
 import pytest
 from temporalio.client import WorkflowHandle
-from temporalio.testing import WorkflowEnvironment
 
-from contracts.names import PROCESS_WORKFLOW, SEARCH_ATTRIBUTES, TASK_QUEUE
+from contracts.names import PROCESS_WORKFLOW, TASK_QUEUE
 from contracts.run import RunResult
 from contracts.settings import ModelAlias
-from runtime.client import data_converter
-from runtime.server import temporal_binary
-from runtime.settings import Settings
 from tests.business import Business
 from tests.endpoint import Answered, Asked, Endpoint, open_endpoint
+from tests.servers import hasty, open_server
 from tests.workflows.cast import Cast, SteadyCast, team
 from tests.workflows.office import open_office
 
@@ -37,13 +34,8 @@ async def test_an_agent_that_continues_as_new_keeps_its_peers_and_what_they_said
     cast = Cast(endpoint, lead=[*questions, "thanks"], friend=[f"It is {number}." for number in range(8)])
     models = {"default": ModelAlias(model="test-model", base_url=endpoint.url, input_price=1, output_price=10)}
     async with (
-        await WorkflowEnvironment.start_local(
-            dev_server_existing_path=str(temporal_binary()),
-            dev_server_extra_args=["--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=40"],
-            search_attributes=SEARCH_ATTRIBUTES,
-            data_converter=data_converter(Settings(home=tmp_path)),
-        ) as environment,
-        open_office(environment.client, home=tmp_path, models=models) as office,
+        open_server(tmp_path, hasty(40)) as client,
+        open_office(client, home=tmp_path, models=models) as office,
     ):
         run = await office.start(team(lead="peers: [friend], limits: {turns: 40}", friend="tools: []"))
         assert (await run.handle.result()).output == "thanks"

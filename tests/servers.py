@@ -1,0 +1,31 @@
+"""Temporal servers for tests: the real one, in memory."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+from contracts.names import SEARCH_ATTRIBUTES
+from runtime.client import data_converter
+from runtime.server import server_options, temporal_binary
+from runtime.settings import Settings
+
+
+def hasty(events: int) -> str:
+    """Runs continue as new after so many events instead of 4,096."""
+    return f"limit.historyCount.suggestContinueAsNew={events}"
+
+
+@asynccontextmanager
+async def open_server(home: Path, *dynamic: str) -> AsyncIterator[Client]:
+    """A client of a server of its own, with the options of the embedded one and these dynamic settings, `KEY=VALUE`."""
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(temporal_binary()),
+        dev_server_extra_args=[*server_options(), *(f"--dynamic-config-value={setting}" for setting in dynamic)],
+        dev_server_log_level="error",
+        search_attributes=SEARCH_ATTRIBUTES,
+        data_converter=data_converter(Settings(home=home)),
+    ) as environment:
+        yield environment.client
