@@ -72,6 +72,7 @@ class Office:
     broken: set[str] = field(default_factory=set)
     happened: dict[str, str] = field(default_factory=dict)
     children: dict[str, Definition] = field(default_factory=dict)
+    load: Callable[[str], Definition] | None = None
     records: Records = field(default_factory=shared_records)
     operators: tuple[str, ...] = ("anyone",)
     unreadable: bool = False
@@ -293,7 +294,7 @@ async def open_office(
 
     activities: list[Callable[..., Any]] = [
         resolve,
-        load_process_activity(office.children.__getitem__),
+        load_process_activity(lambda name: (office.load or office.children.__getitem__)(name)),
         await_process_activity(client),
         load_run_activity(client),
         check_plan_activity(),
