@@ -60,7 +60,7 @@ def is_altered(sent: Mapping[str, Json] | None) -> bool:
     older release must, or as it is read, which one must that another program wrote anew."""
     if sent is None or definition_hash(sent) == sent["hash"]:
         return False
-    return definition_hash(Definition.model_validate(sent).model_dump(mode="json")) != sent["hash"]
+    return definition_hash(Definition.model_validate(sent).model_dump(mode="json")) != str(sent["hash"])
 
 
 class Rerun(Contract):

@@ -1,5 +1,5 @@
-"""Whether this machine's clock is that of the server. Runs go by the server's; what a worker signs and dates, and the links
-that it makes, go by its own."""
+"""Whether this machine's clock is that of the server. Runs go by the server's; what a worker signs and dates goes by its
+own."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -32,11 +32,12 @@ class Clock(Interceptor):
         is_due = self._said is None or time.monotonic() - self._said > SAID_EVERY
         if abs(off) > BEARABLE and is_due:
             self._said = time.monotonic()
-            log.warning(
-                f"this machine's clock is {abs(off).total_seconds() / 60:.0f} minutes "
-                f"{'ahead of' if off > timedelta(0) else 'behind'} the server's; runs are not harmed, but receivers "
-                "refuse messages that are signed by it; set the clock, such as by NTP",
+            minutes, where = abs(off).total_seconds() / 60, "ahead of" if off > timedelta(0) else "behind"
+            message = (
+                f"this machine's clock is {minutes:.0f} minutes {where} the server's; runs are not harmed, but whoever "
+                "checks messages that it signs refuses them; set the clock, such as by NTP"
             )
+            log.warning(message)
 
 
 class _Compared(ActivityInboundInterceptor):

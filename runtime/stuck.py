@@ -1,5 +1,5 @@
-"""Runs that do not go on though nobody waits for anything: which there are, and why. Temporal tries on by itself, so that
-nothing is lost, and tells it to nobody but who asks."""
+"""Runs that do not go on though nobody waits for anything: which there are, and why. Temporal tries on by itself, so
+that nothing is lost, and tells it to nobody but who asks."""
 
 import asyncio
 from dataclasses import dataclass
@@ -65,8 +65,8 @@ async def why_stuck(client: Client, run: str) -> str | None:
     said = " ".join((getattr(error, "message", "") or str(error)).split())[:MAX_WHY]
     if failed.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR:
         return (
-            "its history does not replay on the code of its worker, and it waits for a worker that has the code it began "
-            f"with (`starter.py deploy rollback`, or start one); `starter.py replay {run}` says where they part: {said}"
+            "its history does not replay on the code of its worker, and it waits for a worker that has the code it "
+            f"began with (`starter.py deploy rollback`, or start one); `starter.py replay {run}` says where they part: {said}"
         )
     return f"its worker fails at it, and tries on: {said}"
 

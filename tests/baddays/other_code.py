@@ -1,4 +1,4 @@
-"""What a run of processes might be in another release, by a module of its own: workflows are loaded apart from tests."""
+"""What a run of a process might be in another release; in a module of its own, since workflows are loaded apart."""
 
 from typing import Any
 

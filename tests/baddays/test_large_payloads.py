@@ -1,5 +1,5 @@
-"""Payloads over a limit, at every door: what is merely large is kept outside Temporal, what is too large or nested too deep
-is refused or parks its step with a message, and no run is ended or held up by it."""
+"""Payloads over a limit, at every door: what is merely large is kept outside Temporal, what is too large or nested too
+deep is refused or parks its step with a message, and no run is ended or held up by it."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -103,7 +103,12 @@ async def test_a_flood_of_signals_is_answered_and_the_run_goes_on(office: Office
 async def test_a_wide_fan_out_waits_for_its_calls_and_then_continues(office: Office) -> None:
     """Far more calls than may be in flight at once, held until all places are taken."""
     run = await office.start(
-        "process: wide\nsteps: {each: {tool: do.held, for_each: '${ input.items }'}, last: {tool: do.work, needs: [each]}}",
+        """
+        process: wide
+        steps:
+          each: {tool: do.held, for_each: "${ input.items }"}
+          last: {tool: do.work, needs: [each]}
+        """,
         {"items": list(range(700))},
     )
     await run.until(lambda view: len([step for step in view.steps if step.status == "running"]) > 100)

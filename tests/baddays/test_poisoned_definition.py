@@ -1,5 +1,5 @@
-"""A definition that a run was given, or that came to lie in its history, is not what the compiler made: the run fails with
-one clear error, or waits in sight of its operator; no worker is harmed and no workflow task fails unseen."""
+"""A definition that a run was given, or that came to lie in its history, is not what the compiler made: the run fails
+with one clear error, or waits in sight of its operator; no worker is harmed and no workflow task fails unseen."""
 
 import asyncio
 import json

@@ -1,5 +1,5 @@
-"""A worker that has other code than a run began with: the run waits, unharmed, its operator is told which build it needs,
-and it goes on once there is one."""
+"""A worker that has other code than a run began with: the run waits, unharmed, its operator is told which build it
+needs, and it goes on once there is one."""
 
 import asyncio
 from collections.abc import AsyncIterator

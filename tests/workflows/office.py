@@ -162,6 +162,9 @@ class Office:
             specs[made.name] = made
         return load_process(dedent(text), "test.yaml", tools=specs, processes=self.children)
 
+    def child(self, name: str) -> Definition:
+        return self.load(name) if self.load else self.children[name]
+
     def run_of(self, run: str) -> "Run":
         return Run(self, self.client.get_workflow_handle(run, result_type=RunResult))
 
@@ -294,7 +297,7 @@ async def open_office(
 
     activities: list[Callable[..., Any]] = [
         resolve,
-        load_process_activity(lambda name: (office.load or office.children.__getitem__)(name)),
+        load_process_activity(office.child),
         await_process_activity(client),
         load_run_activity(client),
         check_plan_activity(),
