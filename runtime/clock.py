@@ -1,5 +1,5 @@
-"""Whether this machine's clock is that of the server. Runs go by the server's; what a worker signs and dates goes by its
-own."""
+"""Whether this machine's clock is that of the server. Runs go by the server's; what a worker signs and dates goes by
+its own."""
 
 import time
 from datetime import UTC, datetime, timedelta

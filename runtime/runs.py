@@ -149,7 +149,7 @@ def _listed(execution: WorkflowExecution) -> Listed:
     if said in get_args(RunStatus) and (said in ENDED or status not in ENDED):
         status = cast("RunStatus", said)
     waits_for = () if status in ENDED else tuple(attributes.get(WAITS_FOR_ATTRIBUTE) or ())
-    if status not in ENDED and attributes.get(REPORTED_ATTRIBUTE):
+    if status not in ENDED and tuple(attributes.get(REPORTED_ATTRIBUTE) or ()):
         status, waits_for = "attention", tuple(dict.fromkeys((*waits_for, OPERATOR)))
     return Listed(
         run=execution.id,

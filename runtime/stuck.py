@@ -66,7 +66,8 @@ async def why_stuck(client: Client, run: str) -> str | None:
     if failed.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR:
         return (
             "its history does not replay on the code of its worker, and it waits for a worker that has the code it "
-            f"began with (`starter.py deploy rollback`, or start one); `starter.py replay {run}` says where they part: {said}"
+            f"began with (`starter.py deploy rollback`, or start one); `starter.py replay {run}` says where they part: "
+            f"{said}"
         )
     return f"its worker fails at it, and tries on: {said}"
 

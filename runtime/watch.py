@@ -131,8 +131,8 @@ class Watch:
         )
 
     async def changes(self) -> AsyncGenerator[Observation, None]:
-        """The run whenever one looks, until it has ended; a server that stops answering is waited for, and the run is as
-        it was when it last did."""
+        """The run whenever one looks, until it has ended; a server that stops answering is waited for, and the run is
+        as it was when it last did."""
         last: Observation | None = None
         while True:
             try:

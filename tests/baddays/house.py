@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -125,7 +125,7 @@ class House:
             except (RPCError, WorkflowQueryFailedError):
                 return {}
 
-        seen: dict[str, Any] = await eventually(look, lambda view: view.get("status") == status, seconds)
+        seen: dict[str, Any] = await eventually(look, holds, seconds)
         return seen
 
     async def client(self) -> Client:

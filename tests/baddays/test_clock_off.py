@@ -77,7 +77,7 @@ async def test_a_run_is_as_it_would_be_and_a_signed_message_waits_for_the_right_
     await house.until_it_works()
     assert (await house.say("event", "day.begins", "{}", "--id", "E-1")).status == 0
     run = f"{NAME}-E-1"
-    view = await house.until(run, "waiting")
+    view = await house.until_view(run, lambda view: len(view.get("waiting", ())) == 2)
     waits = {wait["step"]: wait for wait in view["waiting"]}
     now = datetime.now(UTC)
     for step, lasts in (("ok", timedelta(minutes=30)), ("later", timedelta(minutes=40))):

@@ -3,6 +3,7 @@
 import base64
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,7 @@ async def test_records_conversations_and_notices_wait_for_room_while_runs_go_on(
     disk.free()
     assert (await house.say("repair", large, "big", "retry")).status == 0
     for number, each in enumerate((before, run, large)):
-        await eventually(lambda each=each: told_of(service, each), lambda told: len(told) == 1)
+        await eventually(partial(told_of, service, each), lambda told: len(told) == 1)
         assert (await house.say("approve", each, "ok", "--by", "alice")).status == 0, number
         await house.until(each, "completed")
         assert "the record holds" in (await house.say("log", each, "--verify")).out
