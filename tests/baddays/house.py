@@ -116,7 +116,11 @@ class House:
 
     async def until(self, run: str, status: str, seconds: float = 90) -> dict[str, Any]:
         """The run's view once it has this status."""
+        return await self.until_view(run, lambda view: view.get("status") == status, seconds)
 
+    async def until_view(
+        self, run: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 90
+    ) -> dict[str, Any]:
         handle = (await self.client()).get_workflow_handle(run)
 
         async def look() -> Any:
