@@ -49,6 +49,7 @@ from contracts.settings import describe_model
 from contracts.state import state_tools
 from runtime.catalog import Catalog
 from runtime.client import Connection, connect, conversation_retention, ensure_search_attributes, is_configured
+from runtime.clock import Clock
 from runtime.counting import counting_runs
 from runtime.health import health, measuring
 from runtime.keys import Keys
@@ -168,7 +169,7 @@ def worker_of(
         task_queue=polled.queue,
         workflows=workflows if polled.workflows else (),
         activities=work,
-        interceptors=[OntoQueues(settings.queues), *([FaultPoints(dice)] if dice else [])],
+        interceptors=[OntoQueues(settings.queues), Clock(), *([FaultPoints(dice)] if dice else [])],
         workflow_runner=workflow_runner(),
         tuner=polled.tuner,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),

@@ -14,6 +14,15 @@ def short(text: str) -> str:
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."
 
 
+def sent_at(headers: Mapping[str, str]) -> datetime:
+    """When an answer was sent, by the clock of whoever sent it, which is the one that its dates are of."""
+    try:
+        when = parsedate_to_datetime(headers.get("date", ""))
+    except ValueError:
+        return datetime.now(UTC)
+    return when.replace(tzinfo=when.tzinfo or UTC)
+
+
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:
     """What `Retry-After` says, in seconds or as a date (RFC 9110, 10.2.3); at most an hour."""
     said = headers.get("retry-after", "").strip()
@@ -25,5 +34,5 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
             when = parsedate_to_datetime(said)
         except ValueError:
             return None
-        seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+        seconds = (when.replace(tzinfo=when.tzinfo or UTC) - sent_at(headers)).total_seconds()
     return None if seconds is None else timedelta(seconds=min(max(seconds, 0.0), 3600.0))

@@ -20,6 +20,7 @@ from cli.values import read_duration, read_person, read_value
 from contracts.board import ForcedState
 from contracts.errors import CallerError, SurefootError
 from contracts.run import RunStatus
+from runtime.logging import hush_the_sdk
 from runtime.server import HOST
 
 app = typer.Typer(
@@ -323,6 +324,7 @@ def call(arguments: Sequence[str], parts: Parts) -> int:
 
 def main(parts: Parts) -> NoReturn:
     """Carry out the command of this process, and end it."""
+    hush_the_sdk()
     status = call(sys.argv[1:], parts)
     for stream in (sys.stdout, sys.stderr):
         try:

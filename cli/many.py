@@ -27,6 +27,7 @@ from runtime.asking import AT_ONCE
 from runtime.deciding import new_id, send
 from runtime.incidents import NAMES, Cause, Found, causes, open_incidents
 from runtime.settings import load_settings
+from runtime.stuck import stuck_runs
 
 SHOWN = 20
 """Incidents, causes and refusals of one table; --json has all."""
@@ -102,12 +103,21 @@ async def show_incidents(output: Output, process: str | None) -> Exit:
     """Every open incident, by cause."""
     async with connected() as connection:
         found, silent = await open_incidents(connection.client, process)
-    _say_silent(output, silent)
-    if not found and not output.as_json:
-        output.say("no incidents")
-        return Exit.HOLDS
+        stuck = await stuck_runs(connection.client, process)
+    _say_silent(output, [run for run in silent if run not in {each.run for each in stuck}])
     made = causes(found)
-    output.show(_table(made), {"causes": [_cause_json(cause) for cause in made], "silent": silent})
+    if output.as_json:
+        told = {"causes": [_cause_json(cause) for cause in made], "silent": silent}
+        output.document({**told, "stuck": [{"run": each.run, "why": each.why} for each in stuck]})
+        return Exit.HOLDS
+    if made:
+        output.out.print(_table(made))
+    for each in stuck[:SHOWN]:
+        output.out.print(Text.assemble((each.run, "name"), " does not go on: ", each.why), soft_wrap=True)
+    if len(stuck) > SHOWN:
+        output.say(f"{len(stuck) - SHOWN} more do not go on; --json has them")
+    if not made and not stuck:
+        output.say("no incidents")
     return Exit.HOLDS
 
 

@@ -30,6 +30,9 @@ MAX_SUMMARY = 200
 POLLED_WITHIN = timedelta(seconds=75)
 """A worker's poll lasts a minute at most, so one that is alive was seen within this."""
 
+LISTED_FOR = timedelta(minutes=6)
+"""The server forgets who asked for work more than five minutes ago: one that seems older is so by our own clock."""
+
 MAX_TENANT = 64
 """Bytes that Temporal keeps of a fairness key."""
 _KEY = re.compile(r"[^\s/\x00-\x1f]{1,200}")
@@ -142,7 +145,8 @@ async def worker_polls(client: Client, task_queue: str) -> bool:
         )
     )
     now = datetime.now(UTC)
-    return any(now - poller.last_access_time.ToDatetime(tzinfo=UTC) < POLLED_WITHIN for poller in answer.pollers)
+    ages = [now - poller.last_access_time.ToDatetime(tzinfo=UTC) for poller in answer.pollers]
+    return any(age < POLLED_WITHIN or age > LISTED_FOR for age in ages)
 
 
 def _details(definition: Definition, value: Json, by: str) -> str:

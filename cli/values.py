@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from contracts.base import Json, parse_duration
+from contracts.base import MAX_DEPTH, Json, nests_too_deep, parse_duration
 from contracts.decisions import Actor, is_of_system
 from contracts.errors import CallerError, DefinitionInvalid, InputInvalid
 from language.source import load_yaml
@@ -21,12 +21,22 @@ def read_value(given: str, option: str) -> Json:
     """The JSON value that an option's text stands for.
 
     Raises:
-        InputInvalid: it is neither a file nor JSON nor YAML, or the file cannot be read; with the place.
+        InputInvalid: it is neither a file nor JSON nor YAML, or the file cannot be read; with the place. Or it is
+            nested too deep.
     """
+    value = _read(given, option)
+    if nests_too_deep(value):
+        raise InputInvalid(f"{option}: nested more than {MAX_DEPTH} levels deep; flatten it")
+    return value
+
+
+def _read(given: str, option: str) -> Json:
     if given == "-":
         return _parsed(sys.stdin.read(), "standard input")
     try:
         return json.loads(given)
+    except RecursionError as error:
+        raise InputInvalid(f"{option}: nested more than {MAX_DEPTH} levels deep; flatten it") from error
     except ValueError:
         if given.lstrip()[:1] in ("{", "[", '"'):
             return _parsed(given, option)

@@ -14,6 +14,7 @@ from pydantic import (
     WithJsonSchema,
     model_serializer,
 )
+from pydantic_core import from_json, to_json
 
 # A value that JSON can hold. `Any` because pydantic's recursive JsonValue costs a Python-level walk per payload.
 Json: TypeAlias = Any
@@ -29,6 +30,43 @@ _ISO = re.compile(
     r"P(?:(?P<weeks>\d+(?:\.\d+)?)W)?(?:(?P<days>\d+(?:\.\d+)?)D)?"
     r"(?:T(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+(?:\.\d+)?)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
 )
+
+
+MAX_DEPTH = 100
+"""Levels of a value from outside. What reads JSON stops at 200, and what carries a value has levels of its own."""
+
+
+class Unreadable:
+    """What came in place of a value, and is no JSON that can be read. `why`: for a person."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+
+def nests_too_deep(value: Json) -> bool:
+    """Whether a JSON value is nested deeper than `MAX_DEPTH`."""
+    try:
+        return is_too_deep(to_json(value))
+    except ValueError:  # so deep that it cannot even be written
+        return True
+
+
+def is_too_deep(text: bytes) -> bool:
+    """The same of its text."""
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
+        return False
+    try:
+        level = [from_json(text)]
+    except ValueError:
+        return True
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+    return any(isinstance(value, dict | list) for value in level)
 
 
 LONGEST = timedelta(days=36_500)

@@ -14,6 +14,7 @@ SurefootError
 └── StepError                   a step failed; its `on_failure` decides
     ├── ExpressionFailed        a `${ }` could not be evaluated
     ├── ArgumentsInvalid        arguments do not fit the tool's schema; nothing was called
+    ├── TooDeep                 a value is nested so deep that whoever it is for could not read it
     ├── OutputInvalid           a result does not fit the step's or tool's schema
     ├── Tainted                 a write, or a call to the outside, with text from outside that nobody vouches for
     ├── CriteriaNotMet          `success` does not hold of the output, or a `repeat` never came to its end
@@ -119,6 +120,10 @@ class ExpressionFailed(StepError):
 
 
 class ArgumentsInvalid(StepError):
+    pass
+
+
+class TooDeep(StepError):
     pass
 
 

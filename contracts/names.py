@@ -38,5 +38,8 @@ STATUS_ATTRIBUTE: Final = SearchAttributeKey.for_keyword("SurefootStatus")
 WAITS_FOR_ATTRIBUTE: Final = SearchAttributeKey.for_keyword_list("SurefootWaitsFor")
 SEARCH_ATTRIBUTES: Final = (PROCESS_ATTRIBUTE, STATUS_ATTRIBUTE, WAITS_FOR_ATTRIBUTE)
 
+REPORTED_ATTRIBUTE: Final = SearchAttributeKey.for_keyword_list("TemporalReportedProblems")
+"""Temporal's own: a run has it once five tries of its workflow task have failed, until one holds."""
+
 OPERATOR: Final = "operator"
 """What `SurefootWaitsFor` holds for a run with an incident."""

@@ -1,9 +1,12 @@
 """A run as it starts, as it stands (the view) and as it ends."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from hashlib import sha256
 from typing import Annotated, Literal
 
 from pydantic import Field, PlainSerializer
+from pydantic_core import to_json
 
 from contracts.agent import ChildRecord, HistoryGauge, Note
 from contracts.asks import Ask
@@ -44,6 +47,20 @@ class Definition(Contract):
     ]
     tools: dict[str, ToolSpec]
     hash: str
+
+
+def definition_hash(definition: Mapping[str, Json]) -> str:
+    """SHA-256 (hex) of process and tools of a definition as JSON."""
+    tools = definition["tools"]
+    return sha256(to_json([definition["process"], {name: tools[name] for name in sorted(tools)}])).hexdigest()
+
+
+def is_altered(sent: Mapping[str, Json] | None) -> bool:
+    """Whether a definition, as it was sent, was changed since it was compiled. It holds as it stands, which one of an
+    older release must, or as it is read, which one must that another program wrote anew."""
+    if sent is None or definition_hash(sent) == sent["hash"]:
+        return False
+    return definition_hash(Definition.model_validate(sent).model_dump(mode="json")) != str(sent["hash"])
 
 
 class Rerun(Contract):

@@ -1,15 +1,12 @@
 """From the text of a process file to the definition its runs travel with, or every mistake in it at once."""
 
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
-
-from pydantic_core import to_json
 
 from contracts.adapters import Adapter
 from contracts.errors import DefinitionInvalid
 from contracts.process import AgentStep, GoalStep, GroupStep, Process, Step, ToolStep
-from contracts.run import Definition
+from contracts.run import Definition, definition_hash
 from contracts.state import BUILT_IN
 from contracts.team import team_of
 from contracts.tools import ToolSpec, granted
@@ -100,5 +97,4 @@ def _definition(process: Process, tools: Mapping[str, ToolSpec]) -> Definition:
     used.update([check for name in used if (check := tools[name].check) is not None])
     chosen = {name: tools[name] for name in sorted(used)}
     made = Definition(process=process, tools=chosen, hash="")
-    canonical = to_json([made.model_dump(mode="json")["process"], {key: chosen[key] for key in sorted(chosen)}])
-    return made.model_copy(update={"hash": hashlib.sha256(canonical).hexdigest()})
+    return made.model_copy(update={"hash": definition_hash(made.model_dump(mode="json"))})

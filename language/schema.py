@@ -9,17 +9,23 @@ from pydantic_core import from_json, to_json
 from contracts.base import Json
 
 MAX_VIOLATIONS = 20
+_FLAWS = (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError)
+"""What a schema that is none is refused with."""
 
 
 def violations(schema: dict[str, Any], value: Json) -> list[str]:
     """What keeps a value from fitting, each with its place: `items[2].amount: -3 is less than the minimum of 0`.
 
-    At most 20. Empty when the value fits. The schema must be valid, see `schema_error`.
+    At most 20. Empty when the value fits. No value fits what is no schema.
     """
     if not schema:
         return []
+    try:
+        validator = _validator(to_json(schema))
+    except _FLAWS as flaw:
+        return [f"the schema itself does not hold: {_said(flaw)}"]
     found: list[str] = []
-    for error in _validator(to_json(schema)).iter_errors(value):
+    for error in validator.iter_errors(value):
         place = _place(error.instance_path)
         found.append(f"{place}: {error.message}" if place else error.message)
         if len(found) == MAX_VIOLATIONS:
@@ -31,12 +37,16 @@ def schema_error(schema: Any) -> str | None:
     """What keeps this from being a JSON Schema, or None."""
     try:
         _validator(to_json(schema))
-    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-        if isinstance(error, jsonschema_rs.ValidationError):
-            place = _place(error.instance_path)
-            return f"{place}: {error.message}" if place else error.message
-        return str(error)
+    except _FLAWS as error:
+        return _said(error)
     return None
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, jsonschema_rs.ValidationError):
+        place = _place(error.instance_path)
+        return f"{place}: {error.message}" if place else error.message
+    return str(error)
 
 
 @lru_cache(maxsize=4096)

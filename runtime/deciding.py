@@ -23,7 +23,7 @@ from contracts.names import CANCEL, DECIDE, MIGRATE, RECEIPT_QUERY, REPAIR
 from contracts.plain import some
 from contracts.run import ENDED, Page, RunView, Waiting
 from runtime.runs import describe, stopped_from_outside
-from runtime.watch import NoAnswerError, Watch, query_run, query_view
+from runtime.watch import NoAnswerError, Watch, explained, query_run, query_view
 
 ANSWER_TIMEOUT = timedelta(seconds=15)
 CROWDED_FOR = timedelta(minutes=2)
@@ -164,7 +164,8 @@ async def look_at_step(client: Client, run: str, step: str) -> RunView:
     try:
         view = await query_view(handle, RunView, Page(step=step))
     except NoAnswerError as error:
-        raise ServerUnreachable(f"{run} cannot be looked at: {error}") from error
+        why = await explained(client, found, error)
+        raise ServerUnreachable(f"{run} cannot be looked at: {why}") from error
     if found.status is not WorkflowExecutionStatus.RUNNING and view.status not in ENDED:
         return await stopped_from_outside(handle, found, view)
     return view

@@ -10,11 +10,12 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from contracts.live import LiveEvent, RunEnded, StepChanged
 from contracts.run import SETTLED, StepStatus, StepView
 from runtime.feed import Feed
-from runtime.watch import Observation, Watch, is_agent, is_at_work
+from runtime.watch import Observation, Watch, is_agent, is_at_work, is_away
 
 
 async def follow(client: Client, run: str, *, past: bool = False) -> AsyncGenerator[LiveEvent, None]:
@@ -42,7 +43,16 @@ class Follower:
         self._comes_late = not past
 
     async def events(self, seen: Observation) -> list[LiveEvent]:
-        """What happened since the last look; an agent's last words come before its step has ended."""
+        """What happened since the last look; an agent's last words come before its step has ended. While the server is
+        away nothing is told that a later look would not tell."""
+        try:
+            return await self._events(seen)
+        except RPCError as error:
+            if not is_away(error) or seen.ended:
+                raise
+            return []
+
+    async def _events(self, seen: Observation) -> list[LiveEvent]:
         changed = [step for step in seen.view.steps if step.status != self._statuses.get(step.id, "pending")]
         begun = [self._step(step) for step in changed if step.status not in SETTLED]
         said = [event for step in seen.view.steps if is_agent(step) for event in await self._heard(step, seen)]

@@ -17,7 +17,14 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.base import Contract
 from contracts.errors import ErrorInfo, UnknownRun
-from contracts.names import PROCESS_ATTRIBUTE, PROCESS_WORKFLOW, STATUS_ATTRIBUTE, WAITS_FOR_ATTRIBUTE
+from contracts.names import (
+    OPERATOR,
+    PROCESS_ATTRIBUTE,
+    PROCESS_WORKFLOW,
+    REPORTED_ATTRIBUTE,
+    STATUS_ATTRIBUTE,
+    WAITS_FOR_ATTRIBUTE,
+)
 from contracts.run import ENDED, Cost, RunResult, RunStatus, RunView
 
 MAX_RUNS_SEARCHED = 500
@@ -71,7 +78,11 @@ async def list_runs(
         # A run that was terminated, or failed before its first step, could not say so itself.
         query += " AND ExecutionStatus != 'Running'"
     elif status is not None:
-        query += f" AND ExecutionStatus = 'Running' AND {STATUS_ATTRIBUTE.name} = '{status}'"
+        said = f"{STATUS_ATTRIBUTE.name} = '{status}'"
+        if status == "attention":
+            # A run that its worker cannot go on with cannot say so itself.
+            said = f"({said} OR {REPORTED_ATTRIBUTE.name} IS NOT NULL)"
+        query += f" AND ExecutionStatus = 'Running' AND {said}"
     found: list[Listed] = []
     async for execution in client.list_workflows(query, page_size=min(1000, limit + 1)):
         listed = _listed(execution)
@@ -137,11 +148,14 @@ def _listed(execution: WorkflowExecution) -> Listed:
     status: RunStatus = _ENDED_AS.get(execution.status, "running") if execution.status else "running"
     if said in get_args(RunStatus) and (said in ENDED or status not in ENDED):
         status = cast("RunStatus", said)
+    waits_for = () if status in ENDED else tuple(attributes.get(WAITS_FOR_ATTRIBUTE) or ())
+    if status not in ENDED and tuple(attributes.get(REPORTED_ATTRIBUTE) or ()):
+        status, waits_for = "attention", tuple(dict.fromkeys((*waits_for, OPERATOR)))
     return Listed(
         run=execution.id,
         process=attributes.get(PROCESS_ATTRIBUTE) or "",
         status=status,
-        waits_for=() if status in ENDED else tuple(attributes.get(WAITS_FOR_ATTRIBUTE) or ()),
+        waits_for=waits_for,
         started=execution.start_time,
         ended=execution.close_time,
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
+from pydantic_core import ValidationError, from_json
 from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import (
@@ -21,7 +22,8 @@ from temporalio.converter import (
 from temporalio.converter._extstore import _current_storage_metrics
 
 from contracts.agent import AgentView
-from contracts.errors import SettingsInvalid
+from contracts.base import MAX_DEPTH, Unreadable
+from contracts.errors import SettingsInvalid, TooDeep
 from contracts.run import RunView
 from runtime.buckets import Bucket, open_gcs, open_s3
 from runtime.files import Files
@@ -62,7 +64,31 @@ class PayloadConverter(PydanticPayloadConverter):
         for value, payload in zip(values, payloads, strict=True):
             if isinstance(value, RunView | AgentView):
                 payload.data += VIEW_MARK
+            _check_depth(payload)
         return payloads
+
+    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
+        """What is read without a type is what others sent, which its reader checks: what is no JSON at all is
+        `Unreadable`, where an error would fail a run's workflow task for ever."""
+        try:
+            return super().from_payloads(payloads, type_hints)
+        except (ValueError, RuntimeError, KeyError) as error:
+            if type_hints is not None:
+                raise
+            why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            return [Unreadable(f"it cannot be read: {why}")] * len(payloads)
+
+
+def _check_depth(payload: Payload) -> None:
+    """Raises:
+    TooDeep: whoever it is for could not read it.
+    """
+    if payload.data.count(b"[") + payload.data.count(b"{") <= MAX_DEPTH:
+        return
+    try:
+        from_json(payload.data)
+    except ValueError as error:
+        raise TooDeep(f"a value is nested too deep to be carried; at most {MAX_DEPTH} levels are sure to be") from error
 
 
 def external_storage(settings: Settings) -> ExternalStorage:

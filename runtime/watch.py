@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio.api.failure.v1 import Failure
+from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import (
     Client,
     WorkflowExecutionDescription,
@@ -23,6 +24,7 @@ from contracts.live import Speech
 from contracts.names import VIEW_QUERY
 from contracts.run import ENDED, Page, RunView, StepView
 from runtime.runs import describe, stopped_from_outside, view_of_server, waits_for
+from runtime.stuck import why_silent, why_stuck
 
 QUERY_TIMEOUT = timedelta(seconds=5)
 V = TypeVar("V", bound=Contract)
@@ -90,7 +92,7 @@ class Watch:
         found = await describe(self._client, self._run)
         pending = found.raw_description.pending_activities
         attempts = {
-            activity.activity_id: Attempt(
+            _called(activity): Attempt(
                 number=activity.attempt,
                 failure=await _said(found, activity.last_failure) if activity.HasField("last_failure") else None,
                 next_at=(
@@ -105,7 +107,11 @@ class Watch:
             view = await self._view(found)
         except NoAnswerError as error:
             known = await view_of_server(self._handle, found)
-            why = NEVER_STARTED if error.loading and known.status in ENDED else str(error)
+            why = (
+                NEVER_STARTED
+                if error.loading and known.status in ENDED
+                else await explained(self._client, found, error)
+            )
             return Observation(known, attempts, silent=why, waits_for=waits_for(found))
         if found.status is not WorkflowExecutionStatus.RUNNING and view.status not in ENDED:
             view = await stopped_from_outside(self._handle, found, view)
@@ -125,18 +131,27 @@ class Watch:
         )
 
     async def changes(self) -> AsyncGenerator[Observation, None]:
-        """The run whenever one looks, until it has ended; a server that stops answering is waited for."""
+        """The run whenever one looks, until it has ended; a server that stops answering is waited for, and the run is
+        as it was when it last did."""
+        last: Observation | None = None
         while True:
             try:
-                now = await self.look()
+                now = last = await self.look()
             except RPCError as error:
-                if error.status not in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED):
+                if not is_away(error):
                     raise
+                if last is not None:
+                    yield replace(last, silent=self._away)
             else:
                 yield now
                 if now.ended:
                     return
             await asyncio.sleep(POLL)
+
+    @property
+    def _away(self) -> str:
+        address = self._client.service_client.config.target_host
+        return f"the server at {address} does not answer; this goes on once it does"
 
     async def _view(self, found: WorkflowExecutionDescription) -> RunView:
         if self._known is not None and self._known[:2] == (found.run_id, found.history_length):
@@ -172,6 +187,11 @@ class Watch:
         return view
 
 
+def is_away(error: RPCError) -> bool:
+    """Whether the server cannot be reached, or is not itself; the SDK says "unknown" of a line that breaks."""
+    return error.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.UNKNOWN)
+
+
 def is_agent(step: StepView) -> bool:
     """Whether an agent works for the step: as its own, or as the planner of a goal."""
     return step.kind in ("agent", "goal") and step.child is not None
@@ -190,11 +210,22 @@ async def speech_of(client: Client, agent: WorkflowExecutionDescription) -> Spee
 
 
 class NoAnswerError(Exception):
-    """The worker of a workflow did not answer; why. `loading`: the run has no steps yet."""
+    """The worker of a workflow did not answer; why. `loading`: the run has no steps yet. `failing`: there is a worker,
+    and it cannot go on with the run."""
 
-    def __init__(self, why: str, *, loading: bool = False) -> None:
+    def __init__(self, why: str, *, loading: bool = False, failing: bool = False) -> None:
         super().__init__(why)
         self.loading = loading
+        self.failing = failing
+
+
+async def explained(client: Client, found: WorkflowExecutionDescription, error: NoAnswerError) -> str:
+    """Why nobody answered for a run, as far as the server knows."""
+    if error.loading:
+        return str(error)
+    if error.failing or found.raw_description.pending_workflow_task.attempt > 1:
+        return await why_stuck(client, found.id) or why_silent(found)
+    return why_silent(found)
 
 
 async def query_view(handle: WorkflowHandle[object, object], model: type[V], *page: Page) -> V:
@@ -218,13 +249,16 @@ async def query_run(handle: WorkflowHandle[object, object], query: str, model: A
     except WorkflowQueryFailedError as error:
         raise NoAnswerError(str(error), loading=True) from error
     except RPCError as error:
-        if error.status is RPCStatusCode.FAILED_PRECONDITION and "failed state" in error.message:
-            why = "its worker cannot go on with it; the worker's log and Temporal Web say why"
-        elif error.status in _NO_WORKER:
-            why = "no worker answers for it; start one with `worker.py`"
-        else:
+        if error.status not in _NO_WORKER:
             raise
-        raise NoAnswerError(why) from error
+        failing = error.status is RPCStatusCode.FAILED_PRECONDITION and "failed state" in error.message
+        why = "its worker cannot go on with it" if failing else "no worker answers for it"
+        raise NoAnswerError(why, failing=failing) from error
+
+
+def _called(activity: PendingActivityInfo) -> str:
+    """What an activity is known by: the step that it is for, or what it does for the run as a whole."""
+    return activity.activity_type.name if activity.activity_id.isdigit() else activity.activity_id
 
 
 async def _said(found: WorkflowExecutionDescription, failure: Failure) -> str | None:

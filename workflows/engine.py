@@ -12,7 +12,7 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.base import Json
+    from contracts.base import MAX_DEPTH, Json, nests_too_deep
     from contracts.decisions import Receipt, Repair
     from contracts.errors import CriteriaNotMet, ErrorInfo, OutputInvalid, StepError
     from contracts.incidents import MAX_TRIED
@@ -215,6 +215,8 @@ class Engine(Evaluating, Pausing):
 
     def _accept(self, node: Node, output: Json) -> None:
         step = node.step
+        if nests_too_deep(output) and workflow.patched("depth"):
+            raise OutputInvalid(f"the output is nested more than {MAX_DEPTH} levels deep; flatten it")
         if step.output is not None and (wrong := violations(step.output, output)):
             raise OutputInvalid(f"the output does not fit the step's schema: {'; '.join(wrong)}", {"output": output})
         if step.success is not None and node.role != "round" and not self.holds(node, step.success, output=output):

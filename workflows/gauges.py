@@ -23,6 +23,23 @@ def is_suggested() -> bool:
     return workflow.info().is_continue_as_new_suggested()
 
 
+def doubled() -> Callable[[], bool]:
+    """Whether continuing as new is suggested, and the history is twice what it was when all was open again that the run
+    had carried over: thousands of timers alone can be more than the server likes, at each beginning anew."""
+    first = workflow.info().get_current_history_length()
+    opened: tuple[int, int] | None = None
+
+    def is_reached() -> bool:
+        nonlocal opened
+        info = workflow.info()
+        events, size = info.get_current_history_length(), info.get_current_history_size()
+        if opened is None and events > first:
+            opened = events, size
+        return is_suggested() and opened is not None and (events >= 2 * opened[0] or size >= 2 * opened[1])
+
+    return is_reached
+
+
 def outgrown(times: int) -> Callable[[], bool]:
     """Whether the history has grown to so many times of what it is now."""
     info = workflow.info()

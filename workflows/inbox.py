@@ -40,7 +40,7 @@ with workflow.unsafe.imports_passed_through():
         WITHDRAW_SIGNAL,
     )
     from contracts.record import UNKNOWN, RecordTail
-    from contracts.run import Page, RunRequest, RunStatus, RunView
+    from contracts.run import Page, RunRequest, RunStatus, RunView, is_altered
     from contracts.state import PutState, StateValue
     from workflows.engine import Engine
 
@@ -134,6 +134,13 @@ class Inbox:
     @migrate.validator
     def _validate_migrate(self, *payload: Json) -> None:
         self._check(Migration, payload)
+        if is_altered(payload[0].get("definition")):
+            raise _refusal(
+                Refused(
+                    "the definition is not the one that was compiled: it does not have the SHA-256 that it carries; "
+                    "move the run with `starter.py migrate`, which compiles it"
+                )
+            )
 
     @workflow.signal(name=DECIDE)
     async def decide_by_signal(self, *payload: Json) -> None:

@@ -7,7 +7,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     import workflows.repairing as repairing
-    from contracts.base import Contract, Json
+    from contracts.base import MAX_DEPTH, Contract, Json, Unreadable, nests_too_deep
     from contracts.decisions import Cancel, Decision, Receipt, Repair, subject_hash
     from contracts.errors import Refused
     from contracts.events import Delivery
@@ -31,6 +31,10 @@ def parse(model: type[P], payload: tuple[Json, ...]) -> P:
     """
     if len(payload) != 1:
         raise Refused(f"{len(payload)} payloads instead of one; send one {model.__name__.lower()} as a JSON object")
+    if isinstance(payload[0], Unreadable):
+        raise Refused(f"this is no {model.__name__.lower()}: {payload[0].why}")
+    if nests_too_deep(payload[0]):
+        raise Refused(f"this {model.__name__.lower()} is nested more than {MAX_DEPTH} levels deep; flatten it")
     try:
         return model.model_validate(payload[0])
     except ValidationError as error:

@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     import workflows.view as view
     from contracts.activities import LOAD_PROCESS, LoadProcess
     from contracts.approval import names_starter
-    from contracts.base import Json, format_duration
+    from contracts.base import Json, Unreadable, format_duration
     from contracts.errors import Cancelled, ErrorInfo, ExpressionFailed, InputInvalid, LimitReached, StepError
     from contracts.names import (
         PROCESS_ATTRIBUTE,
@@ -30,7 +30,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from contracts.record import END_KINDS, TEMPORAL, digest
     from contracts.record import ENGINE as BY_ITSELF
-    from contracts.run import Cost, Definition, RunRequest, RunResult, RunStatus
+    from contracts.run import Cost, Definition, RunRequest, RunResult, RunStatus, is_altered
     from language.schema import violations
     from workflows.calls import Call, call_engine
     from workflows.ends import Ending
@@ -116,11 +116,14 @@ class ProcessWorkflow(Inbox):
 
     async def _advance(self, engine: Engine) -> None:
         """Until every step has settled, or the run is to end; continues as new on the way when its history is long."""
+        is_due = gauges.is_suggested
+        if engine.generation > 1 and workflow.patched("grows-before-it-continues"):
+            is_due = gauges.doubled()
         try:
             while not engine.is_through():
                 try:
                     await workflow.wait_condition(
-                        lambda: engine.is_through() or gauges.is_suggested() or engine.migration is not None,
+                        lambda: engine.is_through() or is_due() or engine.migration is not None,
                         timeout=_time_left(engine),
                         timeout_summary="the run's limits.time",
                     )
@@ -264,13 +267,25 @@ def _memo_of(request: RunRequest) -> dict[str, Any]:
 def _read(payload: tuple[Json, ...]) -> RunRequest:
     if len(payload) != 1:
         raise _invalid(f'{len(payload)} inputs instead of one; start a run with {{"process": NAME, "input": {{...}}}}')
+    if isinstance(payload[0], Unreadable):
+        raise _invalid(f'{payload[0].why}; start a run with {{"process": NAME, "input": {{...}}}} as JSON')
     try:
-        return RunRequest.model_validate(payload[0])
+        request = RunRequest.model_validate(payload[0])
     except ValidationError as error:
         if isinstance(payload[0], dict) and payload[0].get("snapshot") is not None:
             # Of a newer release, from which workers were rolled back: it waits for one that can read it.
             raise
         raise _invalid(f'{messages.in_words(error)}; start a run with {{"process": NAME, "input": {{...}}}}') from error
+    if (
+        request.snapshot is None
+        and is_altered(payload[0].get("definition"))
+        and workflow.patched("definition-is-whole")
+    ):
+        raise _invalid(
+            f"the definition of process {request.process} is not the one that was compiled: it does not have the "
+            "SHA-256 that it carries; start the run with `starter.py run`, or by the name of the process alone"
+        )
+    return request
 
 
 async def _despite_cancel(work: Coroutine[Any, Any, None]) -> None:

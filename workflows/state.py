@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from contracts.base import Json
+from contracts.base import MAX_DEPTH, Json, nests_too_deep
 from contracts.errors import OutputInvalid, StateConflict, StepError
 from contracts.process import OnConflict, Operation, StateKey
 from contracts.state import Conflict, StateEntry, StateValue
@@ -73,6 +73,8 @@ class SharedState:
             if kept == "merged":
                 operation = "merge"
         value = _applied(key, operation, entry.value, operand)
+        if nests_too_deep(value):
+            raise StepError(f"state.{key} would be nested more than {MAX_DEPTH} levels deep; flatten it")
         keeps_taint = entry.tainted and operation != "set"
         if key in self._declared and (wrong := violations(self._declared[key].schema_, value)):
             told = _told(value, tainted=keeps_taint)

@@ -89,6 +89,8 @@ class TopicWorkflow:
         if subscription is None:
             return
         is_known = subscription.id in self._subscriptions
+        # From a machine whose clock is ahead, what happens next would be before.
+        subscription = subscription.model_copy(update={"since": min(subscription.since, workflow.now())})
         self._subscriptions[subscription.id] = subscription
         if not is_known:
             for event in list(self._recent.values()):

@@ -1,6 +1,7 @@
 """A run as others see it: the view, its status, and what Temporal Web shows. All derived from the steps' records."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Literal
@@ -42,6 +43,8 @@ MAX_PAGE_BYTES = 600_000
 """Of a page's values as JSON; with what else a step shows, a page stays under 1 MB."""
 MAX_VALUE_BYTES = 64_000
 """Of one value in a page, such as a step's output; a view of the step alone has it whole."""
+ATTRIBUTE_BYTES = 2_000
+"""Of a search attribute's value. The server terminates a run that sets one of more than 2,048."""
 MAX_OPEN = 200
 """Waits of one view."""
 
@@ -56,10 +59,20 @@ def live_status(engine: Engine) -> RunStatus:
 
 
 def waits_for(engine: Engine) -> list[str]:
-    """People and groups whose decision is awaited, `operator` for incidents and for a run that is paused; sorted."""
+    """`operator` for incidents and for a run that is paused, and people and groups whose decision is awaited; sorted.
+    Of many only as many as a search attribute holds."""
     states = (node.record.approval for node in engine.waiting.values())
     names = {name for state in states if state is not None for name in _awaited(state)}
-    return sorted(names | ({OPERATOR} if engine.parked or engine.paused else set()))
+    return sorted(_that_fit(([OPERATOR] if engine.parked or engine.paused else []) + sorted(names - {OPERATOR})))
+
+
+def _that_fit(names: Iterable[str]) -> Iterator[str]:
+    left = ATTRIBUTE_BYTES
+    for name in names:
+        left -= len(json.dumps(name)) + 2  # as the SDK writes them, with what is between them
+        if left < 0:
+            return
+        yield name
 
 
 def _awaited(state: ApprovalState) -> Iterator[str]:

@@ -8,12 +8,13 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 import openai
 
+from activities.answers import sent_at
 from activities.model.endpoints import NO_KEY, Endpoint
 from contracts.model import Usage
 
@@ -251,7 +252,7 @@ def _status_of(said: _Said, error: Mapping[str, Any]) -> int:
 def told(said: _Said) -> timedelta | None:
     """How long an endpoint says to wait: `retry-after-ms`, `Retry-After` (seconds or a date), in words, or the reset of
     the limit that is used up. None when it says nothing that makes sense."""
-    wait = _told(said.headers, said.message, datetime.now(UTC))
+    wait = _told(said.headers, said.message, sent_at(said.headers))
     return None if wait is None else min(wait, MAX_WAIT)
 
 

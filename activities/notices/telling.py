@@ -36,4 +36,6 @@ async def _send(notifier: Notifier, notice: SendNotice) -> Sent:
             str(error), type=UNDELIVERED, non_retryable=error.final, next_retry_delay=error.after
         ) from error
     except RecordsUnavailable as error:
-        raise ApplicationError(f"{error}; check records.url", type="RecordsUnavailable") from error
+        message = f"{error}; free space there, or check records.url"
+        # The cause's stack is longer than what Temporal shows of a failure.
+        raise ApplicationError(message, type="RecordsUnavailable") from None

@@ -10,6 +10,8 @@ from contracts.activities import WRITE_RECORD
 from contracts.channels import Channel
 from contracts.record import RecordsUnavailable, TellingChannel, WriteRecord, Written
 
+MEND = "it is tried on, and the run ends no sooner; free space there, or check records.url"
+
 
 def write_record_activity(
     records: Records, channels: Sequence[Channel] = ()
@@ -20,8 +22,8 @@ def write_record_activity(
     async def write(request: WriteRecord) -> Written:
         try:
             await records.write(request)
-        except RecordsUnavailable as error:
-            raise ApplicationError(f"{error}; check records.url", type="RecordsUnavailable") from error
+        except RecordsUnavailable as error:  # Whose stack is longer than the failure that Temporal would show.
+            raise ApplicationError(f"{error}; {MEND}", type="RecordsUnavailable") from None
         return Written(through=request.after + len(request.events), channels=tuple(_telling(channels, request)))
 
     return write

@@ -24,7 +24,7 @@ from activities.heartbeats import heartbeating
 from activities.tools.context import ActivityToolContext, Secrets, environment_secrets
 from activities.tools.rates import Rates
 from activities.tools.results import Results
-from contracts.base import Json
+from contracts.base import MAX_DEPTH, Json, is_too_deep
 from contracts.errors import ArgumentsInvalid, OutputInvalid, StepError, ToolFailed
 from contracts.messages import digest, part_message, tool_message
 from contracts.metrics import ATTEMPTS
@@ -173,6 +173,9 @@ class _Attempt:
             raise self._failure(OutputInvalid, message, applied, None, retry=False) from None
         if wrong:
             message = f"{self._spec.name} returned what it does not declare: {'; '.join(wrong)}"
+            raise self._failure(OutputInvalid, message, applied, None, retry=False)
+        if is_too_deep(text):
+            message = f"{self._spec.name} returned a value nested more than {MAX_DEPTH} levels deep; flatten it"
             raise self._failure(OutputInvalid, message, applied, None, retry=False)
         if len(text) > MAX_OUTPUT_BYTES:
             message = (

@@ -72,6 +72,7 @@ class Office:
     broken: set[str] = field(default_factory=set)
     happened: dict[str, str] = field(default_factory=dict)
     children: dict[str, Definition] = field(default_factory=dict)
+    load: Callable[[str], Definition] | None = None
     records: Records = field(default_factory=shared_records)
     operators: tuple[str, ...] = ("anyone",)
     unreadable: bool = False
@@ -160,6 +161,9 @@ class Office:
             made = process_tool(name, child.process.description, child.process.input)
             specs[made.name] = made
         return load_process(dedent(text), "test.yaml", tools=specs, processes=self.children)
+
+    def child(self, name: str) -> Definition:
+        return self.load(name) if self.load else self.children[name]
 
     def run_of(self, run: str) -> "Run":
         return Run(self, self.client.get_workflow_handle(run, result_type=RunResult))
@@ -299,7 +303,7 @@ async def open_office(
 
     activities: list[Callable[..., Any]] = [
         resolve,
-        load_process_activity(office.children.__getitem__),
+        load_process_activity(office.child),
         await_process_activity(client),
         load_run_activity(client),
         check_plan_activity(),

@@ -1,0 +1,24 @@
+"""What bad days happen to."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from temporalio.client import Client
+
+from tests.baddays.house import House
+from tests.workflows.office import Office, open_office
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    opened = House(tmp_path)
+    yield opened
+    opened.stop()
+
+
+@pytest_asyncio.fixture
+async def office(client: Client) -> AsyncIterator[Office]:
+    async with open_office(client) as opened:
+        yield opened
