@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -27,10 +28,11 @@ class Unusable(Exception):
 
 
 class ForeignAgents:
-    """Objects by file and name. A file is imported once."""
+    """Objects by file and name. A file is imported once, whichever thread asks first."""
 
     def __init__(self, import_file: Callable[[Path], ModuleType]) -> None:
         self._import_file = import_file
+        self._importing = threading.Lock()
         self.modules: dict[Path, ModuleType] = {}
 
     def load(self, folder: Path, adapter: Adapter) -> Any:
@@ -43,7 +45,8 @@ class ForeignAgents:
             group = GROUPS[adapter.framework]
             raise Unusable(f"{group} is not installed", f"make setup WITH={group}") from error
         file, _, name = adapter.object.partition(":")
-        module = self._module(folder / file)
+        with self._importing:
+            module = self._module(folder / file)
         found = getattr(module, name, None)
         if found is None:
             raise Unusable(f"{file} has no `{name}`", f"there are: {', '.join(_public(module)) or 'none'}")

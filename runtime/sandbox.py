@@ -3,6 +3,7 @@
 Worker and Replayer use the same runner, so that what replays in a test replays in production.
 """
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -20,15 +21,28 @@ LONGEST_TASK = 8
 """Seconds that a workflow task may take; after 10 the server gives it to another worker."""
 
 
+LONGEST_FAREWELL = 5.0
+"""Seconds that Core may take to close a worker that has ended all its work; it needs hundredths of one."""
+
+
 def patient(worker: Worker) -> Worker:
-    """The worker, whose workflow tasks may take `LONGEST_TASK` seconds.
+    """The worker, whose workflow tasks may take `LONGEST_TASK` seconds, and which never waits for Core for ever.
 
     The SDK takes a task for a deadlock after 2 s, which a plan of ten thousand steps can need on a machine that is busy
-    with something else. It has no public setting for it; a test notices when this one is gone.
+    with something else. And about one in a thousand times its Core does not come back from closing a worker whose polls
+    have ended and whose work is reported: a process that was told to stop would stay. The SDK has no public setting for
+    either; tests notice when these names are gone.
     """
     inner = worker._workflow_worker
     if inner is not None and inner._deadlock_timeout_seconds is not None:  # None: in debug mode
         inner._deadlock_timeout_seconds = LONGEST_TASK
+    core = worker._bridge_worker
+    close = core.finalize_shutdown
+
+    async def closed_in_time() -> None:
+        await asyncio.wait_for(close(), LONGEST_FAREWELL)  # the SDK goes on when it raises: nothing is left to do
+
+    core.finalize_shutdown = closed_in_time  # type: ignore[method-assign]
     return worker
 
 

@@ -14,7 +14,7 @@ from activities.model.errors import Complained, Fault, Malformed, classify
 from activities.model.names import outside_names
 from activities.model.prices import priced
 from activities.model.rehearsal import MODEL_NAME as SCRIPTED
-from contracts.adapters import Adapter, Framework
+from contracts.adapters import Adapter
 from contracts.errors import ModelFailed
 from contracts.messages import AssistantMessage, Brief, Message
 from contracts.model import ModelReply, Usage
@@ -52,10 +52,11 @@ async def ask_foreign(
         return used[-1]
 
     names = outside_names(tool.name for tool in brief.tools)
-    turn = Turn(load(brief.process, adapter), brief, messages, names, adapter.own_tools, ours_used)
+    found, advance = await asyncio.to_thread(_imported, load, brief.process, adapter)
+    turn = Turn(found, brief, messages, names, adapter.own_tools, ours_used)
     try:
         async with asyncio.timeout(TURN_SECONDS):
-            said = await _advance(adapter.framework)(turn)
+            said = await advance(turn)
     except ModelFailed:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a team's agent raises is told with its name
@@ -64,10 +65,15 @@ async def ask_foreign(
     return _reply(said, used[-1] if used else None)
 
 
-def _advance(framework: Framework) -> Advance:
-    """Imported when first used: a worker needs the framework only for processes that name it."""
-    advance: Advance = importlib.import_module(f"activities.adapters.{framework}").advance
-    return advance
+def _imported(load: LoadAgent, process: str, adapter: Adapter) -> tuple[Any, Advance]:
+    """The agent, and what advances one of its framework.
+
+    In a thread: a framework takes seconds to import the first time, in which a worker whose loop stood still would be
+    taken for lost. Not before it is used: a worker needs the framework only for processes that name it.
+    """
+    found = load(process, adapter)
+    advance: Advance = importlib.import_module(f"activities.adapters.{adapter.framework}").advance
+    return found, advance
 
 
 def _reply(said: Said, ours: Ours | None) -> ModelReply:

@@ -18,6 +18,7 @@ from contracts.errors import DefinitionInvalid, Problem, SurefootError, UnknownP
 from contracts.model import Usage
 from contracts.run import Cost, Definition, RunResult
 from language.load import load_process
+from runtime.sandbox import patient
 from runtime.settings import PROJECT
 
 PROCESS = """
@@ -83,7 +84,7 @@ async def wait_for(client: Client, run: str) -> RunResult:
 
 async def ended(client: Client, how: str) -> RunResult:
     run = f"ends-{uuid7()}"
-    async with Worker(client, task_queue=run, workflows=[Ends], workflow_runner=UnsandboxedWorkflowRunner()):
+    async with patient(Worker(client, task_queue=run, workflows=[Ends], workflow_runner=UnsandboxedWorkflowRunner())):
         await client.start_workflow(Ends.run, how, id=run, task_queue=run)
         return await wait_for(client, run)
 

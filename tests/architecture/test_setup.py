@@ -9,6 +9,7 @@ import pytest
 
 from tests.architecture.project import ROOT
 
+SET_UP_FROM = (".ci/setup", ".ci/uv.txt", "pyproject.toml", "uv.lock")
 NEEDED = ("sh", "make", "dirname", "cat", "cksum", "cut", "sed", "rm", "mkdir", "mv")
 
 
@@ -88,7 +89,7 @@ def prepared(clone: Path, groups: str = "") -> None:
     """As set-up leaves it."""
     (clone / ".venv" / "bin").mkdir(parents=True)
     (clone / ".venv" / "bin" / "python").symlink_to(shutil.which("true") or "/bin/true")
-    read = b"".join((clone / name).read_bytes() for name in (".ci/uv.txt", "pyproject.toml", "uv.lock"))
+    read = b"".join((clone / name).read_bytes() for name in SET_UP_FROM)
     wanted = subprocess.run(["cksum"], input=read, capture_output=True, check=True).stdout.decode().strip()
     (clone / ".venv" / ".prepared-from").write_text(f"{wanted}{groups}\n")
 

@@ -22,7 +22,7 @@ from temporalio.worker import Worker
 from uuid_utils import uuid7
 
 from runtime.client import data_converter
-from runtime.sandbox import workflow_runner
+from runtime.sandbox import patient, workflow_runner
 from runtime.server import temporal_binary
 from runtime.settings import PROJECT, EncryptionSettings, Settings
 from tests.runtime.large import Echo
@@ -155,7 +155,7 @@ async def test_with_a_token_only_those_who_carry_it_are_answered(encrypted: Clie
 @pytest.mark.slow
 async def test_the_temporal_cli_shows_what_is_encrypted_through_it(encrypted: Client, tmp_path: Path) -> None:
     name = f"echo-{uuid7()}"
-    async with Worker(encrypted, task_queue=name, workflows=[Echo], workflow_runner=workflow_runner()):
+    async with patient(Worker(encrypted, task_queue=name, workflows=[Echo], workflow_runner=workflow_runner())):
         await encrypted.execute_workflow(Echo.run, "the canary sings", id=name, task_queue=name)
     arguments = [str(temporal_binary()), "workflow", "show", "--workflow-id", name, "--output", "json"]
     arguments += ["--address", encrypted.service_client.config.target_host]

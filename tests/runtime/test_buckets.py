@@ -22,7 +22,7 @@ from uuid_utils import uuid7
 from contracts.errors import PayloadUnavailable
 from runtime.buckets import Bucket
 from runtime.client import data_converter
-from runtime.sandbox import workflow_runner
+from runtime.sandbox import patient, workflow_runner
 from runtime.settings import Settings, StorageSettings
 from runtime.storage import close_storage
 from tests.runtime.bucket import Objects, bucket_server
@@ -119,7 +119,7 @@ async def clouded(client: Client, objects: Objects, request: Any, tmp_path: Any)
 @pytest.mark.parametrize("clouded", CLOUDS, indirect=True, ids=["s3", "gcs"])
 async def test_a_run_goes_through_a_cloud(clouded: Client, objects: Objects) -> None:
     name = f"echo-{uuid7()}"
-    async with Worker(clouded, task_queue=name, workflows=[Echo], workflow_runner=workflow_runner()):
+    async with patient(Worker(clouded, task_queue=name, workflows=[Echo], workflow_runner=workflow_runner())):
         result = await clouded.execute_workflow(Echo.run, "x" * 3_000_000, id=name, task_queue=name)
         assert result == "x" * 3_000_000
         small = await clouded.execute_workflow(Echo.run, "x" * 60_000, id=f"{name}-small", task_queue=name)

@@ -17,7 +17,7 @@ from contracts.settings import ModelAlias
 from contracts.stores import ConversationSettings
 from runtime.client import data_converter
 from runtime.logging import configure_logging
-from runtime.sandbox import workflow_runner
+from runtime.sandbox import patient, workflow_runner
 from runtime.settings import EncryptionSettings, Settings
 from tests.runtime.sandboxed import UsesWhatIsShared
 
@@ -161,7 +161,7 @@ async def test_a_workflow_says_its_run_in_its_own_time_and_nothing_when_it_repla
 ) -> None:
     configure_logging(Settings(), stream)
     run = f"logs-{uuid7()}"
-    async with Worker(client, task_queue=run, workflows=[UsesWhatIsShared], workflow_runner=workflow_runner()):
+    async with patient(Worker(client, task_queue=run, workflows=[UsesWhatIsShared], workflow_runner=workflow_runner())):
         await client.execute_workflow(UsesWhatIsShared.run, 1, id=run, task_queue=run)
     history = await client.get_workflow_handle(run).fetch_history()
     told = [line for line in lines(stream) if line["event"] == "checking"]

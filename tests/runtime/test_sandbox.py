@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -33,6 +34,15 @@ async def outcome(client: Client, workflow_type: type, argument: object) -> tupl
     )
     async with patient(worker):
         return await client.execute_workflow(workflow_type.__name__, argument, id=run, task_queue=run), run
+
+
+async def test_a_worker_that_core_does_not_close_ends_all_the_same(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.sandbox.LONGEST_FAREWELL", 0.1)
+    monkeypatch.setattr("temporalio.bridge.worker.Worker.finalize_shutdown", lambda worker: asyncio.Event().wait())
+    async with asyncio.timeout(20):
+        assert (await outcome(client, UsesWhatIsShared, 6))[0] == ["12 is greater than the maximum of 10"]
 
 
 @pytest.mark.parametrize("module", sorted({"activities.people", "runtime.settings", "openai", "yaml"}))
@@ -91,8 +101,8 @@ async def test_payloads_belong_to_the_same_activities_and_runs_as_in_the_sdks_ow
         noting = Noting()
         config["data_converter"] = replace(data_converter(Settings()), payload_codec=noting)
         with_codec = Client(**config)
-        async with Worker(
-            with_codec, task_queue=run, workflows=[CallsAnActivity], activities=[echo], workflow_runner=runner
+        async with patient(
+            Worker(with_codec, task_queue=run, workflows=[CallsAnActivity], activities=[echo], workflow_runner=runner)
         ):
             assert await with_codec.execute_workflow(CallsAnActivity.run, "so", id=run, task_queue=run) == "so"
         return noting.seen

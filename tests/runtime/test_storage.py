@@ -22,7 +22,7 @@ from contracts.errors import PayloadUnavailable, SettingsInvalid
 from contracts.run import Cost, RunView
 from runtime.client import data_converter
 from runtime.files import Files
-from runtime.sandbox import workflow_runner
+from runtime.sandbox import patient, workflow_runner
 from runtime.settings import PROJECT, Settings, StorageSettings, load_settings
 from runtime.storage import PayloadConverter
 from tests.runtime.large import Echo, Large, beat, fail, make, measure
@@ -54,12 +54,14 @@ async def with_home(client: Client, home: Path) -> Client:
 
 @asynccontextmanager
 async def working(client: Client, queue: str) -> AsyncIterator[None]:
-    async with Worker(
-        client,
-        task_queue=queue,
-        workflows=[Large, Echo],
-        activities=[make, measure, fail, beat],
-        workflow_runner=workflow_runner(),
+    async with patient(
+        Worker(
+            client,
+            task_queue=queue,
+            workflows=[Large, Echo],
+            activities=[make, measure, fail, beat],
+            workflow_runner=workflow_runner(),
+        )
     ):
         yield
 

@@ -24,6 +24,7 @@ from activities.conversations import ConversationsUnavailable
 from activities.tools.runner import tool_activities
 from contracts.messages import ToolMessage, digest, tool_message
 from contracts.tools import Tool, ToolCall, ToolContext, ToolError, ToolResult, tool
+from runtime.sandbox import patient
 
 
 class Outcome(BaseModel):
@@ -75,12 +76,14 @@ class Caller:
 async def working(client: Client, *tools: Tool[..., Any]) -> AsyncIterator[Caller]:
     """A worker with these tools, and what calls them."""
     call = Caller(client, f"tools-{uuid7()}")
-    async with Worker(
-        client,
-        task_queue=call.queue,
-        workflows=[CallTool],
-        activities=tool_activities(tools),
-        workflow_runner=UnsandboxedWorkflowRunner(),
+    async with patient(
+        Worker(
+            client,
+            task_queue=call.queue,
+            workflows=[CallTool],
+            activities=tool_activities(tools),
+            workflow_runner=UnsandboxedWorkflowRunner(),
+        )
     ):
         yield call
 
