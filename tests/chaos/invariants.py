@@ -14,7 +14,6 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.converter import DataConverter
 from temporalio.worker import Replayer
 
-from cli.replay import replayed
 from contracts.names import AGENT_WORKFLOW
 from contracts.run import RunView
 from contracts.tools import ToolCall
@@ -236,21 +235,27 @@ def _no_task_failed(evidence: Evidence) -> list[str]:
 
 
 async def _replays(evidence: Evidence) -> list[str]:
-    replayer = Replayer(
-        workflows=WORKFLOWS, workflow_runner=workflow_runner(), data_converter=evidence.converter, build_id="chaos"
+    together = await _replayer(evidence).replay_workflows(
+        _one_by_one(evidence.histories), raise_on_replay_failure=False
     )
-    together = await replayer.replay_workflows(_one_by_one(evidence.histories), raise_on_replay_failure=False)
     if not together.replay_failures:
         return []
     wrong: list[str] = []
-    for history in evidence.histories:
-        # A replayer that has failed remembers it. And the SDK gives a task two seconds, which a busy machine may need.
-        found = await replayed(history, history.workflow_id, evidence.converter)
-        if found.problem is not None and not found.diverges:
-            found = await replayed(history, history.workflow_id, evidence.converter)
-        if found.problem is not None:
-            wrong.append(f"{found.workflow} does not replay: {found.problem}")
+    for history in evidence.histories:  # each by one of its own: a replayer that has failed remembers it
+        found = await _replayer(evidence).replay_workflow(history, raise_on_replay_failure=False)
+        if found.replay_failure is not None:
+            wrong.append(f"{history.workflow_id} does not replay: {found.replay_failure}")
     return wrong
+
+
+def _replayer(evidence: Evidence) -> Replayer:
+    return Replayer(
+        workflows=WORKFLOWS,
+        workflow_runner=workflow_runner(),
+        data_converter=evidence.converter,
+        build_id="chaos",
+        debug_mode=True,  # else a task of two seconds is taken for a deadlock, which a busy machine may need
+    )
 
 
 async def _one_by_one(histories: list[WorkflowHistory]) -> AsyncIterator[WorkflowHistory]:

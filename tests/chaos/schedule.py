@@ -170,11 +170,10 @@ def _places(dice: random.Random, start: Start) -> list[str]:
 
 
 def _sure_place(dice: random.Random, start: Start, places: tuple[str, ...]) -> list[str]:
-    """One that the run comes to, if it has none yet: no run is to get by without a fault."""
-    sure = [f"{start.run}/{place}" for place in SURE[start.process]]
-    if any(place.rpartition(":")[0] in sure for place in places):
-        return []
-    return [f"{dice.choice(sure)}:{dice.choice(['before', 'between', 'after'])}"]
+    """One at which the worker is sure to die, if the run has none yet: no run is to get by without a fault. After a
+    completion it may be dying for another step already."""
+    sure = [f"{start.run}/{place}:{point}" for place in SURE[start.process] for point in ("before", "between")]
+    return [] if any(place in sure for place in places) else [dice.choice(sure)]
 
 
 def _bad_day(dice: random.Random) -> ModelFaults:
