@@ -5,6 +5,8 @@
 PY := .venv/bin/python
 ARGS ?=
 JOBS ?= auto
+# Else each process that a test starts compiles all of its modules again, which is most of what its start costs.
+unexport PYTHONDONTWRITEBYTECODE
 EVERYDAY := not slow and not long and not browser and not chaos and not model
 
 help: ## show this list

@@ -30,6 +30,8 @@ START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 SETTLE_SECONDS = 0.5
 """A server whose port another one took in the same moment has ended by then."""
+RELEASE_SECONDS = 5.0
+"""A server that was killed keeps its ports for as long as its end takes, be the machine busy."""
 
 log = structlog.get_logger()
 
@@ -44,11 +46,15 @@ class Server:
     owner: int
 
     @property
+    def ports(self) -> tuple[int, int]:
+        """Its own, and that of Temporal Web."""
+        return int(self.address.rpartition(":")[2]), int(self.ui.rpartition(":")[2])
+
+    @property
     def answers(self) -> bool:
-        host, _, port = self.address.rpartition(":")
         with socket.socket() as probe:
             probe.settimeout(2)
-            return probe.connect_ex((host, int(port))) == 0
+            return probe.connect_ex((HOST, self.ports[0])) == 0
 
 
 def temporal_binary() -> Path:
@@ -78,11 +84,8 @@ def server_options() -> list[str]:
 
 def find_server(settings: Settings) -> Server | None:
     """The embedded server of this home folder, if one is running."""
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        server = Server(**json.loads(_record(settings).read_text()))
-        if _is_server(server.pid, settings) and server.answers:
-            return server
-    return None
+    server = _recorded(settings)
+    return server if server is not None and _is_server(server.pid, settings) and server.answers else None
 
 
 @contextlib.asynccontextmanager
@@ -94,7 +97,7 @@ async def embedded_server(settings: Settings) -> AsyncIterator[Server]:
         SettingsInvalid: the home folder cannot be made or written to.
     """
     async with _locked(settings.home / "server.lock"):
-        server = find_server(settings)
+        server = await _running(settings)
         owned = server is None or not _is_alive(server.owner)
         if server is None:
             server = await _start_somewhere(settings)
@@ -126,9 +129,34 @@ def free_port(usual: int) -> int:
     raise ServerUnreachable(f"no port of {HOST} can be bound; set TEMPORAL_ADDRESS to a server that runs elsewhere")
 
 
+async def _running(settings: Settings) -> Server | None:
+    """The server of this home folder, waited for when it does not answer yet: two would write to the same file.
+
+    Raises:
+        ServerUnreachable: it runs and does not answer.
+    """
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while (server := _recorded(settings)) is not None and _is_server(server.pid, settings):
+                if server.answers:
+                    return server
+                await asyncio.sleep(0.05)
+            return None
+    except TimeoutError as error:
+        raise ServerUnreachable(
+            f"the Temporal server of {settings.home} runs and does not answer; end its process, the `pid` of "
+            f"{_record(settings).name}, and start again"
+        ) from error
+
+
 async def _start_somewhere(settings: Settings) -> Server:
-    """On the usual ports, or others when they are taken, be it in the very moment between looking and starting."""
-    for usual, usual_ui in ((PORT, UI_PORT), (0, 0), (0, 0)):
+    """Where it was before it was killed, else on the usual ports, or others when they are taken, be it in the very
+    moment between looking and starting."""
+    wanted = [(PORT, UI_PORT), (0, 0), (0, 0)]
+    if killed := _recorded(settings):
+        wanted.insert(0, killed.ports)
+        await _until_free(killed.ports)
+    for usual, usual_ui in wanted:
         server = await _start(settings, free_port(usual), free_port(usual_ui))
         await asyncio.sleep(SETTLE_SECONDS)
         if _is_server(server.pid, settings):
@@ -136,7 +164,15 @@ async def _start_somewhere(settings: Settings) -> Server:
     raise ServerUnreachable(f"the Temporal server does not stay up; its log is {settings.home / 'server.log'}")
 
 
+async def _until_free(ports: tuple[int, ...]) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(RELEASE_SECONDS):
+            while any(free_port(port) != port for port in ports):  # noqa: ASYNC110 -- another process's end has no event
+                await asyncio.sleep(0.05)
+
+
 async def _start(settings: Settings, port: int, ui_port: int) -> Server:
+    """Recorded before it answers, so that it is found when we are killed meanwhile."""
     arguments = ["server", "start-dev", "--ip", HOST, "--port", str(port), "--ui-port", str(ui_port)]
     arguments += ["--db-filename", str(_database(settings)), "--log-level", "warn", *server_options()]
     if settings.encryption.active_key:
@@ -156,6 +192,7 @@ async def _start(settings: Settings, port: int, ui_port: int) -> Server:
             start_new_session=True,  # so that Ctrl-C in the terminal stops the worker first
         )
     server = Server(f"{HOST}:{port}", f"http://{HOST}:{ui_port}", process.pid, os.getpid())
+    _write(settings, server)
     try:
         async with asyncio.timeout(START_SECONDS):
             while not server.answers:
@@ -172,7 +209,6 @@ async def _start(settings: Settings, port: int, ui_port: int) -> Server:
 
 async def _keep_running(settings: Settings, server: Server) -> None:
     """Start the server again, on the same ports with the same file, whenever it died."""
-    port, ui_port = (int(url.rpartition(":")[2]) for url in (server.address, server.ui))
     pid = server.pid
     while True:
         await asyncio.sleep(0.5)
@@ -180,12 +216,11 @@ async def _keep_running(settings: Settings, server: Server) -> None:
             continue
         log.warning("the Temporal server died and is started again", address=server.address)
         try:
-            again = await _start(settings, port, ui_port)
+            again = await _start(settings, *server.ports)
         except ServerUnreachable as error:
             log.warning("the Temporal server could not be started again; trying on", reason=str(error))
             continue
         pid = again.pid
-        _write(settings, again)
 
 
 async def _stop(pid: int) -> None:
@@ -227,6 +262,14 @@ def _database(settings: Settings) -> Path:
 
 def _record(settings: Settings) -> Path:
     return settings.home / "server.json"
+
+
+def _recorded(settings: Settings) -> Server | None:
+    """What was recorded last; it is taken away when a server is stopped, and left when it is killed."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        server = Server(**json.loads(_record(settings).read_text()))
+        return server if all(server.ports) else None
+    return None
 
 
 def _write(settings: Settings, server: Server) -> None:

@@ -6,11 +6,14 @@ stopped and gone on as any other. A test of the tests plants a bug in it first (
 
 import contextlib
 import functools
+import gc
+import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -27,6 +30,10 @@ HEARTBEAT = 4.0
 
 CONTINUE_AFTER = "CHAOS_CONTINUE_AFTER"
 """In a worker's environment: events after which its server suggests to continue as new."""
+
+PROCESSES = "CHAOS_PROCESSES"
+"""In a worker's environment: those that its company has, separated by spaces. Each topic that one of them starts of is
+four more workflows, which every new worker of the world has to replay."""
 
 PORT = "CHAOS_PORT"
 """In a worker's environment: where its server is, with Temporal Web on the next one. A world whose server is dead for a
@@ -75,11 +82,11 @@ def is_alive(pid: int) -> bool:
 def _main() -> None:
     import worker
 
-    load_default_build_id()  # a hash of all code, the same for all of them
     catalog = Catalog.load([PROJECT / "processes"])
     for process in catalog.names:
         catalog.definition(process)
-    vars(worker)["Catalog"] = SimpleNamespace(load=lambda folders: catalog)
+    _warm_up()
+    vars(worker)["Catalog"] = SimpleNamespace(load=lambda folders: _company(catalog))
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that those that end are gone
     born: list[tuple[int, Path]] = []
@@ -92,6 +99,24 @@ def _main() -> None:
         sys.stdout.write(f"{pid}\n")
         sys.stdout.flush()
     _leave_nothing(born)
+
+
+def _warm_up() -> None:
+    """What workers import, read or work out only when they come to it, be it for each of them or for every call."""
+    import genai_prices.data_snapshot
+    import httpx2
+
+    importlib.import_module("anyio._backends._asyncio")
+    httpx2.AsyncHTTPTransport()
+    genai_prices.data_snapshot.get_snapshot()
+    load_default_build_id()  # a hash of all code, the same for all of them
+    gc.collect()
+    gc.freeze()  # a collection would write to memory that all workers share, and copy it
+
+
+def _company(catalog: Catalog) -> Catalog:
+    wanted = os.environ[PROCESSES].split()
+    return replace(catalog, files={name: file for name, file in catalog.files.items() if name in wanted})
 
 
 def _leave_nothing(born: list[tuple[int, Path]]) -> None:

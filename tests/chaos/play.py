@@ -18,7 +18,7 @@ from contracts.run import RunView
 from runtime.catalog import Catalog
 from tests.business import eventually
 from tests.chaos.invariants import Completed, gather, ledger, violations
-from tests.chaos.nursery import CONTINUE_AFTER, Nursery
+from tests.chaos.nursery import CONTINUE_AFTER, PROCESSES, Nursery
 from tests.chaos.people import People, within
 from tests.chaos.schedule import Schedule, Shock, Start
 from tests.chaos.world import World, open_world
@@ -58,7 +58,7 @@ class Stage:
     def environment(self, schedule: Schedule, faults: Faults | None) -> dict[str, str]:
         """Of a worker. The model's breaker is asked for often, so that a bad day of it does not outlast the test."""
         alias = f'{{"model": "m", "base_url": "{self.endpoint}", "answer_by": "schema", "probe_every": "1s"}}'
-        made = {"SUREFOOT_MODELS": f'{{"default": {alias}}}'}
+        made = {"SUREFOOT_MODELS": f'{{"default": {alias}}}', PROCESSES: " ".join(sorted(schedule.processes))}
         made |= {CONTINUE_AFTER: f"{SOON}"} if schedule.hasty else {}
         return made | ({"SUREFOOT_FAULTS": faults.model_dump_json()} if faults is not None else {})
 
@@ -81,7 +81,9 @@ async def play(
         await _end(shocks)
         if not attending.done():
             await world.replace_workers(stage.environment(schedule, None))
-        stuck = [] if await within(HEALED_WITHIN, attending) else await _stuck(client, people)
+        have_ended = await within(HEALED_WITHIN, attending)
+        await world.client()  # a server that was killed as the last run ended is to tell of it all the same
+        stuck = [] if have_ended else await _stuck(client, people)
         played.faults = world.faults()
         played.struck |= {run for run in played.runs for _, place in played.faults if place.startswith(f"{run}/")}
         played.broken += [*stuck, *people.broken]
@@ -120,6 +122,8 @@ async def _shocks(world: World, shocks: tuple[Shock, ...], people: People, playe
             world.kill_worker()
         if shock.blow == "worker stopped":
             await world.stop_for_a_while()
+        if shock.blow == "workers drained":
+            await world.drain_workers()
 
 
 async def _end(task: "asyncio.Task[Any]") -> None:

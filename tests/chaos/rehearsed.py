@@ -12,6 +12,8 @@ from tests.endpoint import Answered, Asked, completion
 
 FAILED = "error: "
 """What the result of a call that failed begins with."""
+FORESEEN = "state.put"
+"""A tool whose refusals are part of what the scripts rehearse."""
 CONTEXT = "\n\nContext:\n"
 
 
@@ -44,18 +46,24 @@ class Rehearsed:
         )
         script = self._catalog.rehearsal(process)
         try:
-            message = rehearse(script, brief, [_read(each) for each in said]).message
-        except ModelFailed:  # it does not foresee that a call fails
+            message = rehearse(script, brief, _without_failures(said, but=self._outside[FORESEEN])).message
+        except ModelFailed:
             message = rehearse(script, brief, _without_failures(said)).message
         calls = tuple((self._outside[call.name], call.arguments) for call in message.tool_calls)
         finish = "tool_calls" if calls else "stop"
         return Answered(body=json.dumps(completion(asked, message.content or "", calls, finish, (100, 20))))
 
 
-def _without_failures(said: list[dict[str, Any]]) -> list[Message]:
-    """The conversation as if calls that failed had not been made, so that they are made again, as a model would."""
+def _without_failures(said: list[dict[str, Any]], but: str = "") -> list[Message]:
+    """The conversation as if calls that failed had not been made, so that they are made again, as a model would.
+
+    `but`: a tool whose failures the script deals with.
+    """
+    made = [(each.get("tool_calls") or ()) for each in said if each["role"] == "assistant"]
+    foreseen = {call["id"] for calls in made for call in calls if call["function"]["name"] == but}
     failed = {each["tool_call_id"] for each in said if each["role"] == "tool" and each["content"].startswith(FAILED)}
-    spoiled = [{call["id"] for call in each.get("tool_calls") or ()} for each in said if each["role"] == "assistant"]
+    failed -= foreseen
+    spoiled = [{call["id"] for call in calls} for calls in made]
     dropped = {call for calls in spoiled if calls & failed for call in calls}
     kept = [
         each

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from contracts.faults import Faults, ModelFaults
 from tests.chaos.people import Verdict
 
-Blow = Literal["worker killed", "worker stopped", "server killed", "both killed"]
+Blow = Literal["worker killed", "worker stopped", "workers drained", "server killed", "both killed"]
 
 INPUTS: dict[str, list[dict[str, Any]]] = {
     "employee-onboarding": [
@@ -49,6 +49,9 @@ INPUTS: dict[str, list[dict[str, Any]]] = {
 }
 """The first of each takes the longest way. The other sample processes are started by what these say."""
 
+STARTED_BY = {"order-desk": ("stock-watch", "customer-news")}
+"""What the events of a process start."""
+
 PLACES = {
     "employee-onboarding": ["record", "training[1]", "accounts[0]", "hardware", "welcome", "equipment/turn-2"],
     "invoice-approval": ["order", "pay", "audit/turn-1", "audit/1.1-erp.read_supplier"],
@@ -57,6 +60,14 @@ PLACES = {
     "budget-planning": ["budgets[0]", "budgets[2]", "round#1.sales/3.1-state.put", "announce"],
 }
 """Activities that a run of the process is sure to come to, or nearly so."""
+SURE = {
+    "employee-onboarding": ["record"],
+    "invoice-approval": ["order", "audit/turn-1"],
+    "supplier-onboarding": ["company", "checks/plan-1.1/turn-1"],
+    "order-desk": ["reserve"],
+    "budget-planning": ["round#1.sales/turn-1"],
+}
+"""Activities that come before anybody is asked anything, so that a run comes to them whatever people say."""
 UNDONE = {
     "employee-onboarding": ["record", "accounts[0]", "training[1]"],
     "invoice-approval": ["pay"],
@@ -65,6 +76,10 @@ UNDONE = {
     "budget-planning": [],
 }
 """Steps whose effect is taken back when people say no."""
+
+
+DRAINED = 0.25
+"""Share of the schedules in which all workers are told to stop, and another takes over, as when a release comes."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +117,10 @@ class Schedule:
         places = tuple(place for start in starts for place in _places(dice, start))
         blows: list[Blow] = ["worker killed", "worker stopped", "server killed", "both killed"]
         kinds = dice.choices(blows, weights=[3, 2, 2, 1], k=dice.randint(1, 2))
+        # Thrown apart, so that seeds that failed once are what they were, and more.
+        more = random.Random(f"{seed} more")  # noqa: S311 - as above
+        places += tuple(place for start in starts for place in _sure_place(more, start, places))
+        drained = [Shock("workers drained", more.randint(0, 8))] if more.random() < DRAINED else []
         return cls(
             seed=seed,
             starts=starts,
@@ -114,10 +133,16 @@ class Schedule:
                 at=places,
                 model=_bad_day(dice),
             ),
-            shocks=tuple(Shock(kind, dice.randint(0, 8)) for kind in kinds),
+            shocks=(*(Shock(kind, dice.randint(0, 8)) for kind in kinds), *drained),
             hurried=dice.random() < 0.4,
             hasty=dice.random() < 0.5,
         )
+
+    @property
+    def processes(self) -> set[str]:
+        """All that a run of these starts can be of."""
+        of_starts = {start.process for start in self.starts}
+        return of_starts.union(*(STARTED_BY.get(process, ()) for process in of_starts))
 
     def __str__(self) -> str:
         lines = [f"seed {self.seed}: {self.faults}"]
@@ -142,6 +167,13 @@ def _places(dice: random.Random, start: Start) -> list[str]:
         undone = UNDONE[start.process][: dice.randint(0, 2)]
         places += [f"{start.run}/{step}:undo:{dice.choice(['before', 'between', 'after'])}" for step in undone]
     return places
+
+
+def _sure_place(dice: random.Random, start: Start, places: tuple[str, ...]) -> list[str]:
+    """One at which the worker is sure to die, if the run has none yet: no run is to get by without a fault. After a
+    completion it may be dying for another step already."""
+    sure = [f"{start.run}/{place}:{point}" for place in SURE[start.process] for point in ("before", "between")]
+    return [] if any(place in sure for place in places) else [dice.choice(sure)]
 
 
 def _bad_day(dice: random.Random) -> ModelFaults:

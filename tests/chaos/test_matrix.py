@@ -2,8 +2,10 @@
 completion, and after the completion. Each run completes all the same, every effect exactly once."""
 
 import asyncio
+import math
+import os
 import re
-from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,13 @@ from contracts.faults import Faults, Point
 from tests.chaos.play import Played, Stage, play, report
 from tests.chaos.schedule import INPUTS, Schedule, Start
 
-pytestmark = [pytest.mark.chaos, pytest.mark.long, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
 
-GROUPS = 10
-"""A run bears so many lost workers, and not one at each of its steps: a step has five attempts, and steps that go on at
-the same time lose one each. So the steps are dealt out to so many worlds."""
-SIDE_BY_SIDE = 6
+POINTS: tuple[Point, ...] = ("before", "between", "after")
+AT_ONCE = 6
+"""A run bears so many lost workers, and not three at each of its steps: a step has five attempts, and steps that go on
+at the same time lose one each. So the places are dealt out to worlds."""
+SIDE_BY_SIDE = 2 * (os.cpu_count() or 2)
 ATTEMPTS = 3
 """Between a step's completion and the worker's death for it, the worker may die for another step, and the step is not
 made again: where the worker did not die, it is to die in another world."""
@@ -30,12 +33,11 @@ LATER_ROUND = re.compile(r"#(?!1\b)\d")
 BESIDE = "operators-"
 """Looking up who may repair, whenever somebody does."""
 
-STARTS = tuple(Start(process, f"{process}-m", inputs[0], "approve") for process, inputs in INPUTS.items())
 
-
-def schedule(at: tuple[str, ...] = ()) -> Schedule:
-    faults = Faults(namespace="default", at=at)
-    return Schedule(seed=0, starts=STARTS, faults=faults, shocks=(), hurried=False, hasty=False)
+def schedule(process: str, at: Iterable[str] = ()) -> Schedule:
+    start = Start(process, f"{process}-m", INPUTS[process][0], "approve")
+    faults = Faults(namespace="default", at=tuple(at))
+    return Schedule(seed=0, starts=(start,), faults=faults, shocks=(), hurried=False, hasty=False)
 
 
 def places(undisturbed: Played) -> list[str]:
@@ -53,33 +55,35 @@ def places(undisturbed: Played) -> list[str]:
     return list(found.values())
 
 
-@pytest.mark.parametrize("point", ["before", "between", "after"])
-async def test_a_worker_that_dies_at_any_step_costs_nothing(stage: Stage, tmp_path: Path, point: Point) -> None:
-    undisturbed = await play(stage, schedule(), tmp_path / "undisturbed")
+def dealt(deaths: set[tuple[str, Point]], places: list[str]) -> list[list[str]]:
+    """Places with their points, as few worlds as can bear them. Neighbours, and the points of a place, lie apart."""
+    worlds: list[list[str]] = [[] for _ in range(max(len(POINTS), math.ceil(len(deaths) / AT_ONCE)))]
+    for number, place in enumerate(places):
+        for shift, point in enumerate(POINTS):
+            if (place, point) in deaths:
+                worlds[(number + shift) % len(worlds)].append(f"{place}:{point}")
+    return [world for world in worlds if world]
+
+
+@pytest.mark.parametrize("process", INPUTS)
+async def test_a_worker_that_dies_at_any_step_costs_nothing(stage: Stage, tmp_path: Path, process: str) -> None:
+    undisturbed = await play(stage, schedule(process), tmp_path / "undisturbed")
     assert undisturbed.broken == []
     assert {view.status for view in undisturbed.views.values()} == {"completed"}
-    left = places(undisturbed)
-    for attempt in range(ATTEMPTS):
-        results = await _play(stage, tmp_path / f"{attempt}", point, left, undisturbed)
-        assert [report(played) for played in results if played.broken] == []
-        assert {view.status for played in results for view in played.views.values()} == {"completed"}
-        made = {place for played in results for fault, place in played.faults if fault == point}
-        left = [place for place in left if place not in made]
-        if not left:
-            return
-    raise AssertionError(f"the worker never died at {left}")
-
-
-async def _play(stage: Stage, home: Path, point: Point, left: list[str], undisturbed: Played) -> list[Played]:
-    dealt: dict[int, list[str]] = defaultdict(list)
-    for number, place in enumerate(left):
-        dealt[number % GROUPS].append(f"{place}:{point}")
+    found = places(undisturbed)
+    left: set[tuple[str, Point]] = {(place, point) for place in found for point in POINTS}
     turn = asyncio.Semaphore(SIDE_BY_SIDE)
 
-    async def one(number: int, at: list[str]) -> Played:
+    async def one(home: Path, at: list[str]) -> Played:
         async with turn:
-            return await play(
-                stage, schedule(tuple(at)), home.with_name(f"{home.name}-{number}"), awaited=undisturbed.views
-            )
+            return await play(stage, schedule(process, at), home, awaited=undisturbed.views)
 
-    return await asyncio.gather(*(one(number, at) for number, at in dealt.items()))
+    for attempt in range(ATTEMPTS):
+        worlds = dealt(left, found)
+        results = await asyncio.gather(*(one(tmp_path / f"{attempt}-{number}", at) for number, at in enumerate(worlds)))
+        assert [report(played) for played in results if played.broken] == []
+        assert {view.status for played in results for view in played.views.values()} == {"completed"}
+        left -= {(place, point) for played in results for point, place in played.faults if point in POINTS}
+        if not left:
+            return
+    raise AssertionError(f"the worker never died at {sorted(left)}")

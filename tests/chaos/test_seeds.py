@@ -14,8 +14,9 @@ from tests.chaos.schedule import Schedule
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(6 * 3600)]
 
 FAILED_ONCE = Path(__file__).with_name("seeds.txt")
-SIDE_BY_SIDE = os.cpu_count() or 2
-"""Worlds at a time. More of them starve each other, and then what is slow looks like what is lost."""
+SIDE_BY_SIDE = 3 * (os.cpu_count() or 2)
+"""Worlds at a time: each waits mostly for what was killed to be noticed. Many more of them starve each other, and then
+what is slow looks like what is lost."""
 LEAST_STRUCK = 0.95
 
 

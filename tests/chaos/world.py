@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import os
+import random
 import signal
+import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from runtime.server import free_port
 from tests.business import PROJECT, Business, eventually
 from tests.chaos.nursery import HEARTBEAT, PORT, Nursery, is_alive
 
@@ -18,8 +19,35 @@ NONE: Mapping[str, str] = MappingProxyType({})
 LOST_AFTER = HEARTBEAT + 1.5
 """Seconds: what was stopped for so long is taken for lost."""
 
-PORTS = (port for port in range(20_000, 32_000, 2) if free_port(port) == port and free_port(port + 1) == port + 1)
+PORTS = range(20_000, 32_000, 2)
 """Of servers, below those that are given to whoever asks for any."""
+
+
+class Berth:
+    """Two ports that are a world's own while its server is dead too, whoever looks for ports on this machine meanwhile.
+
+    They are bound, and not listened to. What sets SO_REUSEADDR, as servers do, can listen there; what does not, as
+    this, cannot have them.
+    """
+
+    def __init__(self) -> None:
+        for port in random.sample(PORTS, len(PORTS)):
+            self._held = [socket.socket(), socket.socket()]
+            try:
+                for number, held in enumerate(self._held):
+                    held.bind(("127.0.0.1", port + number))
+            except OSError:
+                self.leave()
+                continue
+            for held in self._held:  # only now: it was to be nobody else's
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.port = port
+            return
+        raise AssertionError("no two ports are free")
+
+    def leave(self) -> None:
+        for held in self._held:
+            held.close()
 
 
 @dataclass
@@ -31,7 +59,7 @@ class World(Business):
     planted: str | None = None
     workers: list[int] = field(default_factory=list)
     born: int = 0
-    port: int = field(default_factory=lambda: next(PORTS))
+    berth: Berth = field(default_factory=Berth)
 
     def __post_init__(self) -> None:
         self.home.mkdir()
@@ -42,7 +70,7 @@ class World(Business):
             "PATH": os.environ["PATH"],
             "SUREFOOT_HOME": str(self.home),
             "SUREFOOT_PACE": "0.1",
-            PORT: f"{self.port}",
+            PORT: f"{self.berth.port}",
             **settings,
         }
         log = self.home / f"worker-{self.born}.log"
@@ -53,6 +81,19 @@ class World(Business):
         for worker in self.workers[:1]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
+
+    def kill_server(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # it was killed before, or is being stopped
+            super().kill_server()
+
+    async def drain_workers(self) -> None:
+        """They finish what they have begun, stop the server and end; the next one starts it again."""
+        leaving = [*self.workers]
+        for worker in leaving:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGTERM)
+        while any(map(is_alive, leaving)):
+            await asyncio.sleep(0.05)
 
     async def stop_for_a_while(self) -> None:
         """The first worker stands still until it is taken for lost and another does its work; then it goes on."""
@@ -90,6 +131,7 @@ class World(Business):
             await asyncio.sleep(0.05)
 
     def destroy(self) -> None:
+        self.berth.leave()
         pids = [*self.workers]
         with contextlib.suppress(OSError, ValueError):
             pids.append(self.server["pid"])

@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from urllib.request import urlopen
@@ -15,7 +16,7 @@ from contracts.names import SEARCH_ATTRIBUTES
 from runtime.client import connect
 from runtime.server import HOST, PORT, Server, embedded_server, find_server, free_port
 from runtime.settings import EncryptionSettings, Settings
-from tests.runtime.waiting import another_process, server_pid, until
+from tests.runtime.waiting import OWNER, another_process, server_pid, until
 
 
 def is_running(pid: int) -> bool:
@@ -115,6 +116,53 @@ async def test_a_taken_port_is_replaced_by_a_free_one(settings: Settings) -> Non
             assert (await connect(settings)).address == server.address
 
 
+async def test_one_that_was_killed_with_its_owner_is_started_where_it_was_though_its_ports_are_let_go_late(
+    settings: Settings,
+) -> None:
+    process = await asyncio.create_subprocess_exec("true")
+    await process.wait()
+    dying = [socket.create_server((HOST, 0)) for _ in range(2)]
+    ports = tuple(each.getsockname()[1] for each in dying)
+    write_record(settings, process.pid, *ports)
+    for each in dying:
+        asyncio.get_running_loop().call_later(0.5, each.close)
+    async with embedded_server(settings) as server:
+        assert server.ports == ports
+
+
+KILLED_WHILE_IT_STARTS = (
+    """
+import os, signal
+import runtime.server
+runtime.server.Server.answers = property(lambda server: os.kill(os.getpid(), signal.SIGKILL))
+"""
+    + OWNER
+)
+
+
+async def test_one_whose_owner_was_killed_as_it_started_it_is_waited_for_and_adopted(settings: Settings) -> None:
+    owner = await another_process(settings.home, KILLED_WHILE_IT_STARTS)
+    await owner.wait()
+    pid = json.loads((settings.home / "server.json").read_text())["pid"]
+    async with embedded_server(settings) as server:
+        assert server.pid == pid
+    assert not is_running(pid)
+
+
+async def test_one_that_runs_and_does_not_answer_is_said_and_gets_no_second_beside_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.server.START_SECONDS", 0.2)
+    idle = [sys.executable, "-c", "import sys; sys.stdin.read()", str(settings.home / "temporal.db")]
+    process = await asyncio.create_subprocess_exec(*idle, stdin=asyncio.subprocess.PIPE)
+    write_record(settings, process.pid, free_port(0))
+    with pytest.raises(ServerUnreachable, match="runs and does not answer"):
+        async with embedded_server(settings):
+            pass
+    await process.communicate(b"")
+    assert not (settings.home / "server.log").exists()
+
+
 def test_a_free_port_is_kept() -> None:
     port = free_port(0)
     assert free_port(port) == port
@@ -141,9 +189,9 @@ def test_a_damaged_record_is_ignored(settings: Settings, text: str) -> None:
     assert find_server(settings) is None
 
 
-def write_record(settings: Settings, pid: int, port: int) -> None:
+def write_record(settings: Settings, pid: int, port: int, ui_port: int = 1) -> None:
     settings.home.mkdir()
-    server = Server(address=f"{HOST}:{port}", ui=f"http://{HOST}:{port}", pid=pid, owner=pid)
+    server = Server(address=f"{HOST}:{port}", ui=f"http://{HOST}:{ui_port}", pid=pid, owner=pid)
     (settings.home / "server.json").write_text(json.dumps(asdict(server)))
 
 
