@@ -48,7 +48,7 @@ def measuring(settings: Settings) -> Runtime | None:
 
 @asynccontextmanager
 async def health(settings: Settings, client: Client, is_at_work: Callable[[], bool]) -> AsyncIterator[None]:
-    """`/livez` while this process can do anything at all, `/readyz` while it asks for work and the server would give it.
+    """`/livez` while this process can do anything, `/readyz` while it asks for work and the server would give it.
 
     Both for the block. `is_at_work`: whether it asks for work.
 
