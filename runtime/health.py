@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError
@@ -46,8 +48,9 @@ def measuring(settings: Settings) -> Runtime | None:
 
 @asynccontextmanager
 async def health(settings: Settings, client: Client, is_at_work: Callable[[], bool]) -> AsyncIterator[None]:
-    """`/livez` while this process can do anything at all, `/readyz` while it asks for work and the server answers; for
-    the block. `is_at_work`: whether it asks for work.
+    """`/livez` while this process can do anything, `/readyz` while it asks for work and the server would give it.
+
+    Both for the block. `is_at_work`: whether it asks for work.
 
     Raises:
         SettingsInvalid: the port is taken.
@@ -56,11 +59,15 @@ async def health(settings: Settings, client: Client, is_at_work: Callable[[], bo
         yield
         return
 
+    # Health alone would not tell that the namespace is gone, or closed to this worker.
+    work = DescribeTaskQueueRequest(namespace=client.namespace, task_queue=TaskQueue(name=settings.task_queue))
+
     async def is_ready() -> bool:
         try:
-            return is_at_work() and await client.service_client.check_health()
+            await client.workflow_service.describe_task_queue(work)
         except RPCError:
             return False
+        return is_at_work()
 
     async def lives() -> bool:
         return True

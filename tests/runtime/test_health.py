@@ -45,6 +45,14 @@ async def test_a_worker_whose_loop_is_stuck_is_not_alive(client: Client, monkeyp
         assert await get(port, "/livez") == (200, "OK\n")
 
 
+async def test_a_worker_is_not_ready_whose_namespace_is_not_there(client: Client) -> None:
+    port = free_port()
+    elsewhere = Client(client.service_client, namespace="nowhere")
+    async with health(Settings(health_port=port), elsewhere, lambda: True):
+        assert (await get(port, "/livez"))[0] == 200
+        assert (await get(port, "/readyz"))[0] == 503
+
+
 async def test_a_worker_is_alive_and_is_ready_while_it_is_at_work_and_its_server_answers() -> None:
     port = free_port()
     async with await WorkflowEnvironment.start_local(dev_server_existing_path=str(temporal_binary())) as environment:
