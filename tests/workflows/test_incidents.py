@@ -1,10 +1,12 @@
 """An incident tells a person who did not write the process what was tried, what holds and what can be done."""
 
+import json
+
 import pytest
 from temporalio.client import WorkflowFailureError
 
 from contracts.incidents import Incident
-from contracts.run import Definition
+from contracts.run import Definition, definition_hash
 from tests.workflows.office import UNDO, Office, stuck_in_undo
 
 
@@ -148,7 +150,8 @@ async def test_a_tool_that_came_after_the_worker_started_says_so(office: Office)
         process: newer
         steps: {a: {tool: do.look, retry: {attempts: 1}}}
     """)
-    run = await office.start(Definition.model_validate_json(known.model_dump_json().replace("do.look", "do.newer")))
+    newer = json.loads(known.model_dump_json().replace("do.look", "do.newer"))
+    run = await office.start(Definition.model_validate({**newer, "hash": definition_hash(newer)}))
     error = (await run.parked("a")).incidents[0].error
     assert error.message.startswith("do.newer: the worker does not know it; start it anew")
     assert "do.work" not in error.message
