@@ -4,7 +4,7 @@
 
 PY := .venv/bin/python
 ARGS ?=
-JOBS ?= auto
+JOBS ?= 4
 # Else each process that a test starts compiles all of its modules again, which is most of what its start costs.
 unexport PYTHONDONTWRITEBYTECODE
 EVERYDAY := not slow and not long and not browser and not chaos and not model
@@ -22,7 +22,7 @@ worker: setup ## run a worker, and a server when none is configured
 	@$(PY) worker.py $(ARGS)
 
 test: setup ## the everyday tests, side by side (ARGS="-k name" for some of them, JOBS=0 for one after the other)
-	@$(PY) -m pytest -n $(JOBS) --maxprocesses 4 -m "$(EVERYDAY)" $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist worksteal -m "$(EVERYDAY)" $(ARGS)
 
 test-model: ## the tests against a small real model, served on this machine
 	@sh .ci/setup model

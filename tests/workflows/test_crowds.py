@@ -50,6 +50,7 @@ async def test_a_hundred_times_the_same_decision_counts_once(office: Office) -> 
     assert [event.by for event in await run.events("approval.approve")] == ["user:p1", "user:p2"]
 
 
+@pytest.mark.slow
 async def test_a_hundred_people_at_once_are_all_acknowledged_and_all_counted(office: Office) -> None:
     office.groups["group:crowd"] = CROWD
     run = await office.start(approval(MANY))

@@ -171,6 +171,7 @@ async def test_what_an_attempt_failed_with_is_shown_while_it_is_tried_again(offi
     await run.handle.terminate()
 
 
+@pytest.mark.slow
 async def test_a_key_rotated_in_mid_run_loses_nothing(client: Client, tmp_path: Path) -> None:
     async with open_office(await connected(client, tmp_path, OLD)) as office:
         run = await office.start(GATED)
