@@ -7,7 +7,7 @@ from temporalio.service import RPCError
 
 from contracts.names import PROCESS_WORKFLOW, VIEW_QUERY
 from contracts.run import Page, RunView
-from runtime.watch import QUERY_TIMEOUT
+from runtime.watch import ask
 
 AT_ONCE = 8
 """Runs that are asked, or told something, at a time. A run takes ten updates at a time."""
@@ -46,7 +46,5 @@ async def _whole(client: Client, run: str, person: str | None) -> RunView:
 
 
 async def _view(client: Client, run: str, page: Page) -> RunView:
-    view: RunView = await client.get_workflow_handle(run).query(
-        VIEW_QUERY, args=[page], result_type=RunView, rpc_timeout=QUERY_TIMEOUT
-    )
+    view: RunView = await ask(client.get_workflow_handle(run), VIEW_QUERY, RunView, page)
     return view

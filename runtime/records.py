@@ -32,7 +32,7 @@ from contracts.record import (
 )
 from contracts.run import RunResult
 from runtime.runs import describe
-from runtime.watch import QUERY_TIMEOUT
+from runtime.watch import ask
 
 _CUT_SHORT = {
     WorkflowExecutionStatus.TERMINATED: "terminated",
@@ -154,7 +154,7 @@ async def _known(client: Client, run: str, execution: str | None) -> Known:
     if known.mark is not None:
         return known
     try:
-        tail: RecordTail = await handle.query(LOG_QUERY, result_type=RecordTail, rpc_timeout=QUERY_TIMEOUT)
+        tail: RecordTail = await ask(handle, LOG_QUERY, RecordTail)
     except (WorkflowQueryFailedError, RPCError):
         note = "no worker answers for the run, so what it has not written yet is not here; start one with `worker.py`"
         return replace(known, note=note)

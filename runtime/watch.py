@@ -26,6 +26,7 @@ from contracts.run import ENDED, Page, RunView, StepView
 from runtime.runs import describe, stopped_from_outside, view_of_server, waits_for
 from runtime.stuck import why_silent, why_stuck
 
+FIRST_TIMEOUT = timedelta(seconds=2)
 QUERY_TIMEOUT = timedelta(seconds=5)
 V = TypeVar("V", bound=Contract)
 
@@ -245,7 +246,7 @@ async def query_run(handle: WorkflowHandle[object, object], query: str, model: A
         NoAnswerError: the workflow's worker does not answer.
     """
     try:
-        return await handle.query(query, args=given, result_type=model, rpc_timeout=QUERY_TIMEOUT)
+        return await ask(handle, query, model, *given)
     except WorkflowQueryFailedError as error:
         raise NoAnswerError(str(error), loading=True) from error
     except RPCError as error:
@@ -254,6 +255,22 @@ async def query_run(handle: WorkflowHandle[object, object], query: str, model: A
         failing = error.status is RPCStatusCode.FAILED_PRECONDITION and "failed state" in error.message
         why = "its worker cannot go on with it" if failing else "no worker answers for it"
         raise NoAnswerError(why, failing=failing) from error
+
+
+async def ask(handle: WorkflowHandle[Any, Any], query: str, model: Any, *given: object) -> Any:
+    """The answer to a query, as Temporal gives it. It is asked once more when none comes: a worker loses the queries
+    that wait for a run which it puts out of its memory just then.
+
+    Raises:
+        RPCError: nobody answers.
+        WorkflowQueryFailedError: the workflow refuses.
+    """
+    try:
+        return await handle.query(query, args=given, result_type=model, rpc_timeout=FIRST_TIMEOUT)
+    except RPCError as error:
+        if error.status not in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED):
+            raise
+    return await handle.query(query, args=given, result_type=model, rpc_timeout=QUERY_TIMEOUT)
 
 
 def _called(activity: PendingActivityInfo) -> str:

@@ -14,7 +14,7 @@ async def test_16_what_happens_first_is_the_choice_and_the_other_is_withdrawn(
     office: Office, happens: str, other: str, answer: str
 ) -> None:
     run = await start(office, "16-deferred-choice", {"customer": "ann"})
-    assert {wait.step for wait in (await run.waiting("wrote")).waiting} == {"called", "wrote"}
+    await run.until(lambda view: {wait.step for wait in view.waiting} == {"called", "wrote"})
     await publish(office, f"customer.{other}", key="somebody else")
     await publish(office, f"customer.{happens}", key="ann")
     await ended(run)
