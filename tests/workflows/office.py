@@ -49,6 +49,7 @@ from contracts.tools import Tool, ToolContext, ToolError, process_tool, tool
 from language.load import load_process
 from runtime.sandbox import patient, workflow_runner
 from runtime.topics import Topics
+from runtime.watch import ask
 from tests.records import shared_records
 from workflows.registered import WORKFLOWS
 
@@ -194,7 +195,7 @@ class Run:
         return self.handle.id
 
     async def view(self, *page: dict[str, Any]) -> RunView:
-        seen: RunView = await self.handle.query(VIEW_QUERY, args=page, result_type=RunView)
+        seen: RunView = await ask(self.handle, VIEW_QUERY, RunView, *page)
         return seen
 
     async def until(self, holds: Callable[[RunView], bool]) -> RunView:
