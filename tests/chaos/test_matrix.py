@@ -30,6 +30,8 @@ OF_STEPS = {stub.name for stub in (CALL_MODEL, LOAD_PROCESS, PUBLISH_EVENT, RESO
 """What steps do besides calling tools. Notices and the record go beside a run, in batches that fall as time has it."""
 LATER_ROUND = re.compile(r"#(?!1\b)\d")
 """How many rounds departments need to agree is a matter of who is faster."""
+IN_CI = "invoice-approval"
+"""Has approvals, an agent, writes and undo; the others take minutes."""
 BESIDE = "operators-"
 """Looking up who may repair, whenever somebody does."""
 
@@ -65,7 +67,9 @@ def dealt(deaths: set[tuple[str, Point]], places: list[str]) -> list[list[str]]:
     return [world for world in worlds if world]
 
 
-@pytest.mark.parametrize("process", INPUTS)
+@pytest.mark.parametrize(
+    "process", [pytest.param(name, marks=() if name == IN_CI else pytest.mark.long) for name in INPUTS]
+)
 async def test_a_worker_that_dies_at_any_step_costs_nothing(stage: Stage, tmp_path: Path, process: str) -> None:
     undisturbed = await play(stage, schedule(process), tmp_path / "undisturbed")
     assert undisturbed.broken == []

@@ -219,6 +219,7 @@ async def test_another_sample_needs_two_people(environment: dict[str, str]) -> N
     assert (await demo(environment, "--process", "nope"))[0] == 2
 
 
+@pytest.mark.long
 async def test_forty_commands_end_without_a_crash(environment: dict[str, str]) -> None:
     async with at_terminal(environment) as terminal:
         await terminal.until(r"\[l\]ater > ")

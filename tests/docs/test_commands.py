@@ -19,6 +19,8 @@ from tests.docs.pages import PAGES, ROOT, Block, blocks, not_printed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
+LONG = ("adapters.md", "tutorial-events.md", "tutorial-hierarchical.md", "tutorial-peers.md")
+"""Minutes each, and much like the tutorial."""
 ELSEWHERE = (
     "make setup",
     "make demo",
@@ -153,7 +155,9 @@ def run_block(workspace: Workspace, block: Block) -> None:
             workspace.until_quiet()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=page.name, marks=pytest.mark.long if page.name in LONG else ()) for page in PAGES]
+)
 def test_every_command_of_a_page_runs(workspace: Workspace, page: Path) -> None:
     found = list(blocks(page))
     if page.name == "adapters.md" and not all(map(find_spec, ("pydantic_ai", "agents", "langgraph"))):

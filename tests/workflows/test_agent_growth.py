@@ -120,7 +120,7 @@ async def test_an_agent_continues_as_new_by_itself_and_its_conversation_stays_wh
     assert (await run.view()).cost.calls == 31
 
 
-@pytest.mark.slow
+@pytest.mark.long
 async def test_500_turns_cost_the_same_history_from_first_to_last(
     client: Client, endpoint: Endpoint, tmp_path: Path
 ) -> None:
