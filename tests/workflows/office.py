@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from temporalio import activity
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
     Client,
     WorkflowFailureError,
@@ -196,6 +197,11 @@ class Run:
     async def view(self, *page: dict[str, Any]) -> RunView:
         seen: RunView = await self.handle.query(VIEW_QUERY, args=page, result_type=RunView)
         return seen
+
+    async def failed_tasks(self) -> int:
+        """How many of its workflow tasks failed."""
+        kinds = [event.event_type async for event in self.handle.fetch_history_events()]
+        return kinds.count(EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED)
 
     async def until(self, holds: Callable[[RunView], bool]) -> RunView:
         """The first view of which this holds, within 20 seconds."""
