@@ -127,7 +127,7 @@ async def test_a_worker_scales_its_pollers_and_slots_by_itself(client: Client, s
     for config in configs:
         for behavior in (config["workflow_task_poller_behavior"], config["activity_task_poller_behavior"]):
             assert isinstance(behavior, PollerBehaviorAutoscaling)
-    tuners = [config["tuner"] for config in configs]
+    tuners = [tuner for config in configs if (tuner := config["tuner"]) is not None]
     automatic = [isinstance(each._get_activity_task_slot_supplier(), ResourceBasedSlotSupplier) for each in tuners]
     assert automatic == [each.slots == "auto" for each in polled(settings)]
 
