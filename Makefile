@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 EVERYDAY := not slow and not long and not browser and not chaos and not model
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 setup: ## prepare .venv from uv.lock (PYTHON=... to choose the Python, WITH=... groups: s3, gcs, postgres, redis, pydantic-ai...)
 	@PYTHON="$(PYTHON)" sh .ci/setup $(WITH)
@@ -31,8 +31,8 @@ test-model: ## the tests against a small real model, served on this machine
 chaos: setup ## kill, stop and starve workers, servers and models under seeds of faults (SEED=7, SEED=1-50), and at every step
 	@$(if $(SEED),CHAOS_SEEDS=$(SEED) $(PY) -m pytest -s tests/chaos/test_seeds.py,$(PY) -m pytest -s tests/chaos) $(ARGS)
 
-chaos-night: setup ## a thousand seeds of faults
-	@CHAOS_SEEDS=1-1000 $(PY) -m pytest -s tests/chaos/test_seeds.py $(ARGS)
+chaos-night: setup ## a thousand seeds of faults, and a server that is gone for ten minutes
+	@CHAOS_SEEDS=1-1000 $(PY) -m pytest -s tests/baddays/test_server_gone.py tests/chaos/test_seeds.py $(ARGS)
 
 test-all: setup ## all tests, the slow, browser, chaos and model ones too
 	@$(PY) -m pytest $(ARGS)

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError
@@ -16,7 +15,7 @@ from contracts.base import MAX_DEPTH, is_too_deep, nests_too_deep
 from contracts.errors import InputInvalid
 from contracts.names import PROCESS_WORKFLOW, PUT_STATE, WAITS_FOR_ATTRIBUTE
 from contracts.tools import Tool, tool
-from tests.workflows.office import Office, Run, open_office
+from tests.workflows.office import Office, open_office
 
 LARGE = "x" * 3_000_000
 """More than the server takes in one payload."""
@@ -49,11 +48,6 @@ async def office(client: Client) -> AsyncIterator[Office]:
         yield opened
 
 
-async def failed_tasks(run: Run) -> int:
-    kinds = [event.event_type async for event in run.handle.fetch_history_events()]
-    return kinds.count(EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED)
-
-
 async def test_what_is_merely_large_goes_all_the_way(office: Office) -> None:
     """Input, result, argument, what people see and edit, the shared state, the output."""
     run = await office.start(
@@ -74,7 +68,7 @@ async def test_what_is_merely_large_goes_all_the_way(office: Office) -> None:
     await run.decide("ok", "approve", "user:ann", edits={"it": LARGE + "!"})
     result = await run.handle.result()
     assert result.output == LARGE
-    assert await failed_tasks(run) == 0
+    assert await run.failed_tasks() == 0
     assert max(len(stored.text) for stored in await office.records.read(run.id)) < 64_000
 
 
@@ -101,7 +95,7 @@ async def test_a_result_that_no_run_can_hold_parks_its_step(office: Office, step
     assert said in view.incidents[0].error.message
     await run.repair("give", "complete", value="less")
     assert (await run.handle.result()).status == "completed"
-    assert await failed_tasks(run) == 0
+    assert await run.failed_tasks() == 0
 
 
 async def test_a_value_that_a_process_nests_ever_deeper_parks_the_step_that_goes_too_far(office: Office) -> None:
@@ -117,7 +111,7 @@ async def test_a_value_that_a_process_nests_ever_deeper_parks_the_step_that_goes
     """)
     view = await run.until(lambda view: bool(view.incidents))
     assert view.incidents[0].error.message == f"state.k would be nested more than {MAX_DEPTH} levels deep; flatten it"
-    assert await failed_tasks(run) == 0
+    assert await run.failed_tasks() == 0
     await run.cancel()
 
 
@@ -134,7 +128,7 @@ async def test_what_people_send_is_refused_when_it_is_nested_too_deep(office: Of
         with pytest.raises(WorkflowUpdateFailedError) as refused:
             await send
         assert f"is nested more than {MAX_DEPTH} levels deep; flatten it" in str(refused.value.cause)
-    assert await failed_tasks(run) == 0
+    assert await run.failed_tasks() == 0
     await run.cancel()
 
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
@@ -44,11 +43,6 @@ async def generations(run: Run) -> int:
     return len([execution async for execution in run.office.client.list_workflows(query)])
 
 
-async def failed_tasks(run: Run) -> int:
-    kinds = [event.event_type async for event in run.handle.fetch_history_events()]
-    return kinds.count(EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED)
-
-
 async def until_continued(run: Run, more_than: int) -> int:
     async with asyncio.timeout(60):
         while (count := await generations(run)) <= more_than:
@@ -76,7 +70,7 @@ async def test_hundreds_of_open_waits_are_carried_over_and_do_not_end_each_histo
     view = await run.until(lambda view: view.status == "attention")
     assert len([step for step in view.steps if step.status == "waiting"]) == 2 * 150 - 20
     assert await generations(run) <= begun + 1
-    assert await failed_tasks(run) == 0
+    assert await run.failed_tasks() == 0
     await run.cancel()
 
 
@@ -115,6 +109,6 @@ async def test_far_more_calls_than_may_be_under_way_at_once_are_each_made_once(o
     for number in range(700):
         office.gates[f"each[{number}]"].set()
     assert (await asyncio.wait_for(run.handle.result(), 120)).status == "completed"
-    assert await failed_tasks(run) == 0
+    assert await run.failed_tasks() == 0
     done = effects(office)
     assert (len(done), len(set(done)), done[-1]) == (701, 701, "last")

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import pytest
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowType
-from temporalio.api.enums.v1 import EventType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
 from temporalio.client import WorkflowUpdateFailedError
@@ -47,11 +46,6 @@ async def start_with(office: Office, data: bytes) -> Run:
         )
     )
     return office.run_of(run)
-
-
-async def failed_tasks(run: Run) -> int:
-    kinds = [event.event_type async for event in run.handle.fetch_history_events()]
-    return kinds.count(EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED)
 
 
 def as_input(definition: dict[str, Any], **more: Any) -> bytes:
@@ -113,7 +107,7 @@ async def test_a_definition_that_was_altered_fails_its_run(
     ALTERED[altered](poisoned)
     run = await start_with(office, as_input(poisoned))
     assert "it does not have the SHA-256 that it carries; start the run with `starter.py run`" in await run.failed()
-    assert (await failed_tasks(run), effects(office)) == (0, [])
+    assert (await run.failed_tasks(), effects(office)) == (0, [])
 
 
 @pytest.mark.parametrize("unreadable", UNREADABLE)
@@ -124,7 +118,7 @@ async def test_a_definition_that_cannot_be_read_fails_its_run(
     poison(compiled)
     run = await start_with(office, as_input(compiled))
     assert said in await run.failed()
-    assert (await failed_tasks(run), effects(office)) == (0, [])
+    assert (await run.failed_tasks(), effects(office)) == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -140,7 +134,7 @@ async def test_a_definition_that_cannot_be_read_fails_its_run(
 async def test_an_input_that_is_no_json_fails_its_run(office: Office, data: bytes, said: str) -> None:
     run = await start_with(office, data)
     assert said in await run.failed()
-    assert await failed_tasks(run) == 0
+    assert await run.failed_tasks() == 0
 
 
 async def test_a_schema_that_is_none_parks_its_step_though_the_hash_holds(office: Office, compiled: Any) -> None:
@@ -152,7 +146,7 @@ async def test_a_schema_that_is_none_parks_its_step_though_the_hash_holds(office
     assert "the schema itself does not hold" in view.incidents[0].error.message
     await run.repair("a", "skip")
     assert (await run.handle.result()).status == "completed"
-    assert await failed_tasks(run) == 0
+    assert await run.failed_tasks() == 0
 
 
 async def test_what_cannot_be_played_waits_in_sight_of_its_operator_and_can_be_ended(
@@ -163,7 +157,7 @@ async def test_what_cannot_be_played_waits_in_sight_of_its_operator_and_can_be_e
     compiled["hash"] = definition_hash(compiled)
     run = await start_with(office, as_input(compiled))
     async with asyncio.timeout(30):
-        while not await failed_tasks(run):
+        while not await run.failed_tasks():
             await asyncio.sleep(0.05)
     assert await why_stuck(office.client, run.id) == "its worker fails at it, and tries on: 'gone.tool'"
     seen = await Watch(office.client, run.id).look()
@@ -214,4 +208,4 @@ async def test_a_message_that_is_no_json_is_refused_or_dropped(office: Office) -
     assert "it cannot be read" in view.refused[0]
     await run.decide("ok", "approve", "user:ann")
     assert (await run.handle.result()).status == "completed"
-    assert await failed_tasks(run) == 0
+    assert await run.failed_tasks() == 0

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
@@ -173,12 +172,18 @@ def _undone_in_reverse(evidence: Evidence) -> list[str]:
             wrong += [f"{effect.key} was undone, and {run} completed" for effect in undone]
             continue
         wrong += _left_over(evidence, view, effects)
-        wrong += _too_early(evidence, view, effects)
+        wrong += _too_early(view, effects)
     return wrong
 
 
 def _left_over(evidence: Evidence, view: RunView, effects: list[Effect]) -> list[str]:
-    undoable = {f"{view.run}/{step.id}" for step in view.steps if _step(evidence, view, step.id).get("undo")}
+    steps = evidence.catalog.definition(view.process).process.steps
+    # What is no step of the file is one of a plan; in those of the samples whatever writes has an undo.
+    undoable = {
+        f"{view.run}/{step.id}"
+        for step in view.steps
+        if (of_file := steps.get(_without_item(step.id))) is None or of_file.undo is not None
+    }
     return [
         f"{effect.key} was not undone, and {view.run} is {view.status}"
         for effect in effects
@@ -186,7 +191,7 @@ def _left_over(evidence: Evidence, view: RunView, effects: list[Effect]) -> list
     ]
 
 
-def _too_early(evidence: Evidence, view: RunView, effects: list[Effect]) -> list[str]:
+def _too_early(view: RunView, effects: list[Effect]) -> list[str]:
     """Pairs of undone effects of which the later needed the earlier, undone in the order in which they were made."""
     at = {effect.of: effect.sequence for effect in effects if effect.key != effect.of}
     made = [effect for effect in effects if effect.key in at]
@@ -194,29 +199,31 @@ def _too_early(evidence: Evidence, view: RunView, effects: list[Effect]) -> list
         f"{earlier.key} was undone before {later.key}, which needed it"
         for earlier in made
         for later in made
-        if _name(earlier.key) in _needs(evidence, view, _name(later.key)) and at[earlier.key] < at[later.key]
+        if _name(earlier.key) in _needs(view, _name(later.key)) and at[earlier.key] < at[later.key]
     ]
 
 
 def _name(key: str) -> str:
     """The step of a key, without its item: `accounts` of `run/accounts[1]`."""
-    return key.rpartition("/")[2].partition("[")[0]
+    return _without_item(key.rpartition("/")[2])
 
 
-def _step(evidence: Evidence, view: RunView, name: str) -> dict[str, Any]:
-    step = evidence.catalog.definition(view.process).process.steps.get(name.partition("[")[0])
-    return step.model_dump() if step is not None else {}
+def _without_item(step: str) -> str:
+    return step.partition("[")[0]
 
 
-def _needs(evidence: Evidence, view: RunView, name: str) -> set[str]:
-    """All that a step of the process waits for, directly or through others."""
+def _needs(view: RunView, name: str) -> set[str]:
+    """All that a step waits for, directly or through others; of a goal or a group, all that is in it too."""
+    needs: dict[str, set[str]] = defaultdict(set)
+    for step in view.steps:
+        needs[_without_item(step.id)].update(map(_without_item, step.needs))
     needed: set[str] = set()
     pending = [name]
     while pending:
-        for need in _step(evidence, view, pending.pop()).get("needs") or ():
-            if need not in needed:
-                needed.add(need)
-                pending.append(need)
+        for need in needs.get(pending.pop(), ()):
+            found = {need, *(each for each in needs if each.startswith(f"{need}."))} - needed
+            needed |= found
+            pending += found
     return needed
 
 

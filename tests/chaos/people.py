@@ -34,6 +34,8 @@ TRIES = 3
 """Of an operator, before the run is aborted."""
 AT_ONCE = 3
 """How often each decision is sent at the same time."""
+REVIEWED = frozenset({"checks"})
+"""Goals whose plans nobody rejects, so that they have done what is to be undone when what comes later is rejected."""
 GONE = (RPCError, WorkflowQueryFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError)
 
 
@@ -112,7 +114,8 @@ class People:
             if waiting.step == "delivery":
                 await self._deliver(handle.id)
         elif waiting.people:
-            await self._decide(handle, waiting, waiting.people[0], verdict)
+            said = "approve" if waiting.step in REVIEWED else verdict
+            await self._decide(handle, waiting, waiting.people[0], said)
 
     async def _decide(self, handle: WorkflowHandle[Any, Any], waiting: Waiting, by: str, verdict: Verdict) -> None:
         # The hash is of what is decided on, so that a changed plan is a new decision.

@@ -13,7 +13,7 @@ import pytest
 from contracts.activities import CALL_MODEL, LOAD_PROCESS, PUBLISH_EVENT, RESOLVE_PEOPLE, SUBSCRIBE_STEP
 from contracts.faults import Faults, Point
 from tests.chaos.play import Played, Stage, play, report
-from tests.chaos.schedule import INPUTS, Schedule, Start
+from tests.chaos.schedule import INPUTS, STARTED_BY, Schedule, Start
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
 
@@ -65,6 +65,10 @@ def dealt(deaths: set[tuple[str, Point]], places: list[str]) -> list[list[str]]:
             if (place, point) in deaths:
                 worlds[(number + shift) % len(worlds)].append(f"{place}:{point}")
     return [world for world in worlds if world]
+
+
+def test_every_sample_process_is_played(stage: Stage) -> None:
+    assert set(stage.catalog.names) == {*INPUTS}.union(*STARTED_BY.values())
 
 
 @pytest.mark.parametrize(

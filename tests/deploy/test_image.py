@@ -4,10 +4,12 @@ No engine builds images here, so each step is done by the program it names, on t
 cache that set-up fills; where one is not there, `make clean setup`.
 """
 
+import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,11 @@ def run(command: str, folder: Path, **more: str) -> str:
     return done.stdout
 
 
+def installing() -> list[str]:
+    """The commands that install packages."""
+    return [" ".join(part.split()) for part in instructions("RUN")[0].split("&&")]
+
+
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The working folder of the image, as its instructions make it."""
@@ -47,15 +54,25 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 shutil.copytree(ROOT / name, place, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(ROOT / name, place)
-    packages, user, compiled = instructions("RUN")
-    pip, uv = (" ".join(part.split()) for part in packages.split("&&"))
+    _, user, compiled = instructions("RUN")
+    pip, uv = installing()
     assert pip.startswith("pip install --no-cache-dir --require-hashes --no-deps --requirement uv.txt")
     uv = uv.replace("--no-cache ", "--offline ").replace("/usr/local/bin/python", sys.executable)
-    uv = uv.replace('${WITH:+--group "$WITH"}', "")
-    run(uv, folder, UV_CACHE_DIR=str(ROOT / ".uv" / "cache"))
+    run(uv, folder, WITH="", UV_CACHE_DIR=str(ROOT / ".uv" / "cache"))
     assert "useradd --uid 10001" in user
     run(compiled, folder, PATH=f"{folder / '.venv' / 'bin'}:/usr/bin:/bin")
     return folder
+
+
+def test_groups_of_packages_are_named_as_the_page_names_them(tmp_path: Path) -> None:
+    (said,) = set(re.findall(r'--build-arg WITH="(.*?)"', (ROOT / "docs" / "cluster.md").read_text()))
+    (tmp_path / "uv").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "uv").chmod(0o755)
+    _, uv = installing()
+    told = [run(uv, tmp_path, PATH=f"{tmp_path}:/usr/bin:/bin", WITH=groups) for groups in (said, "")]
+    assert [re.findall(r"--group (\S+)", each) for each in told] == [said.split(), []]
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    assert set(said.split()) <= known.keys()
 
 
 def test_it_holds_no_server_and_no_tools_of_development(image: Path) -> None:

@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from contracts.channels import WebhookChannel
 from contracts.events import PublishEvent, shard_of, topic_workflow_id
 from contracts.migration import Migration
 from contracts.names import CANCEL, DECIDE, MIGRATE, PROCESS_WORKFLOW, REPAIR, SEARCH_ATTRIBUTES, TASK_QUEUE, VIEW_QUERY
-from contracts.run import RunView
+from contracts.run import RunView, definition_hash
 from contracts.settings import ModelAlias
 from runtime.catalog import Catalog
 from runtime.client import Connection, data_converter
@@ -92,7 +93,8 @@ async def migrated(client: Client) -> list[str]:
     before = (await handle.describe()).run_id
     known = Catalog.load([PROJECT / "processes"]).definition("invoice-approval")
     version = known.process.model_copy(update={"version": known.process.version + 1})
-    newer = known.model_copy(update={"process": version, "hash": "0" * 64})
+    newer = known.model_copy(update={"process": version})
+    newer = newer.model_copy(update={"hash": definition_hash(newer.model_dump(mode="json"))})
     await handle.execute_update(MIGRATE, Migration(by="user:tom", reason="mended", definition=newer))
     for who in ("user:alice", "user:bob"):
         await decided(handle, "sign_off", who)
@@ -123,22 +125,22 @@ async def started_again(client: Client) -> list[str]:
     return ["stopped", "stopped~2"]
 
 
-async def delegated(client: Client) -> list[str]:
+async def delegated(client: Client, run: str = "delegated") -> list[str]:
     """A plan that is reviewed, fails in a step, is changed and reviewed again."""
-    handle = await start(client, "supplier-onboarding", "delegated")
+    handle = await start(client, "supplier-onboarding", run)
     await decided(handle, "checks", "user:paul", "the objective")
     await decided(handle, "checks", "user:paul", "rating failed")
     await decided(handle, "activate", "user:alice")
     await handle.result()
-    return ["delegated", "delegated/checks/plan-1.1"]
+    return [run, f"{run}/checks/plan-1.1"]
 
 
-async def agreed_by_equals(client: Client) -> list[str]:
+async def agreed_by_equals(client: Client, run: str = "agreed-by-equals") -> list[str]:
     """Rounds of agents that write the shared state at the same time."""
-    handle = await start(client, "budget-planning", "agreed-by-equals")
+    handle = await start(client, "budget-planning", run)
     await decided(handle, "adopt", "user:cfo")
     await handle.result()
-    return ["agreed-by-equals"]
+    return [run]
 
 
 async def woken_by_events(client: Client) -> list[str]:
@@ -161,13 +163,20 @@ async def worked_together(client: Client) -> list[str]:
     return ["worked-together", "worked-together/work"]
 
 
-async def within_limits(client: Client) -> list[str]:
+async def within_limits(client: Client, run: str = "within-limits") -> list[str]:
     """An agent on a lease, whose model's window is small, and whose limit people raise."""
     payload = {"process": "within-limits", "input": {}}
-    handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id="within-limits", task_queue=TASK_QUEUE)
+    handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id=run, task_queue=TASK_QUEUE)
     await decided(handle, "read/ask-1", "user:paul")
     await handle.result()
-    return ["within-limits", "within-limits/read"]
+    return [run, f"{run}/read"]
+
+
+async def over_limits(client: Client) -> list[str]:
+    """A run that is warned of its limit, and comes to it."""
+    payload = {"process": "over-limits", "input": {}}
+    await failed(await client.start_workflow(PROCESS_WORKFLOW, payload, id="over-limits", task_queue=TASK_QUEUE))
+    return ["over-limits"]
 
 
 async def repaired(client: Client) -> list[str]:
@@ -266,6 +275,24 @@ async def asked_again(client: Client) -> list[str]:
     return ["asked-again"]
 
 
+async def out_of_time(client: Client) -> list[str]:
+    """A wait ends, an event does not come, people are reminded, others are asked too, nobody answers; before that
+    somebody comments and hands over, and changes what is decided on."""
+    handle = await client.start_workflow(
+        PROCESS_WORKFLOW, {"process": "out-of-time", "input": {}}, id="out-of-time", task_queue=TASK_QUEUE
+    )
+    await until_waiting(handle)
+    said: tuple[dict[str, Any], ...] = (
+        {"decision": "comment", "by": "user:alice", "comment": "a smaller one does"},
+        {"decision": "delegate", "by": "user:alice", "to": "user:carol", "comment": "yours"},
+        {"decision": "approve", "by": "user:carol", "edits": {"sku": "NB-13"}},
+    )
+    for each in said:
+        await handle.execute_update(DECIDE, {"step": "change", **each})
+    await failed(handle)
+    return ["out-of-time"]
+
+
 async def failed(handle: Handle) -> None:
     try:
         await handle.result()
@@ -289,8 +316,16 @@ PATHS: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     repaired,
     told,
     asked_again,
+    out_of_time,
+    # Their first histories are of before there was a record.
+    partial(delegated, run="recorded-delegated"),
+    partial(agreed_by_equals, run="recorded-by-equals"),
 )
-WITH_A_MODEL: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (within_limits,)
+WITH_A_MODEL: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
+    within_limits,
+    over_limits,
+    partial(within_limits, run="recorded-limits"),
+)
 """No script answers where an endpoint is set up, so these have a worker of their own."""
 
 

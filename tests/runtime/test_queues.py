@@ -9,6 +9,7 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
+from temporalio.worker import PollerBehaviorAutoscaling, ResourceBasedSlotSupplier
 from uuid_utils import uuid7
 
 from contracts.errors import SettingsInvalid
@@ -116,6 +117,19 @@ async def queues_of(run: WorkflowHandle[Any, Any]) -> dict[str, str]:
         if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
     ]
     return {each.activity_type.name: each.task_queue.name for each in scheduled}
+
+
+async def test_a_worker_scales_its_pollers_and_slots_by_itself(client: Client, settings: Settings) -> None:
+    connection = Connection(client, client.service_client.config.target_host, None, embedded=False)
+    async with running_worker(settings, connection, Catalog.load(settings.folders)) as workers:
+        configs = [worker.config() for worker in workers]
+    assert [config["task_queue"] for config in configs] == [each.queue for each in polled(settings)]
+    for config in configs:
+        for behavior in (config["workflow_task_poller_behavior"], config["activity_task_poller_behavior"]):
+            assert isinstance(behavior, PollerBehaviorAutoscaling)
+    tuners = [tuner for config in configs if (tuner := config["tuner"]) is not None]
+    automatic = [isinstance(each._get_activity_task_slot_supplier(), ResourceBasedSlotSupplier) for each in tuners]
+    assert automatic == [each.slots == "auto" for each in polled(settings)]
 
 
 def test_without_roles_a_worker_takes_all_there_is(settings: Settings) -> None:

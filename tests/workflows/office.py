@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from temporalio import activity
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
     Client,
     WorkflowFailureError,
@@ -197,6 +198,11 @@ class Run:
     async def view(self, *page: dict[str, Any]) -> RunView:
         seen: RunView = await ask(self.handle, VIEW_QUERY, RunView, *page)
         return seen
+
+    async def failed_tasks(self) -> int:
+        """How many of its workflow tasks failed."""
+        kinds = [event.event_type async for event in self.handle.fetch_history_events()]
+        return kinds.count(EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED)
 
     async def until(self, holds: Callable[[RunView], bool]) -> RunView:
         """The first view of which this holds, within 20 seconds."""

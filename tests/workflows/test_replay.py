@@ -2,15 +2,20 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from temporalio.worker import UnsandboxedWorkflowRunner
+from temporalio.workflow import _Definition
 
 from cli.replay import read_history, replayed
+from contracts.activities import WRITE_RECORD
+from contracts.record import EventKind
 from runtime.client import data_converter
 from runtime.settings import Settings
 from workflows.engine import Engine
 from workflows.nodes import Scope
+from workflows.registered import WORKFLOWS
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "histories"
@@ -20,7 +25,21 @@ CONVERTER = data_converter(Settings())
 
 def test_every_workflow_has_a_history() -> None:
     started = [read_history(file).events[0].workflow_execution_started_event_attributes for file in FILES]
-    assert {each.workflow_type.name for each in started} == {"Process", "Agent", "Topic"}
+    assert {each.workflow_type.name for each in started} == {
+        _Definition.must_from_class(each).name for each in WORKFLOWS
+    }
+
+
+def test_everything_that_can_happen_to_a_run_has_happened_in_a_history() -> None:
+    events = [event for file in FILES for event in read_history(file).events]
+    asked = [event.activity_task_scheduled_event_attributes for event in events]
+    written = b"".join(
+        payload.data
+        for each in asked
+        if each.activity_type.name == WRITE_RECORD.name
+        for payload in each.input.payloads
+    )
+    assert [kind for kind in get_args(EventKind) if f'"kind":"{kind}"'.encode() not in written] == []
 
 
 def test_every_released_version_has_its_histories() -> None:
