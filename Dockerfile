@@ -21,7 +21,7 @@ COPY runtime runtime
 COPY api api
 COPY cli cli
 COPY processes processes
-COPY worker.py starter.py ./
+COPY worker.py starter.py uv.lock ./
 # Workflows are imported anew for each run, which must not compile them each time.
 RUN python -m compileall -q contracts language workflows activities runtime api cli processes worker.py starter.py
 # --build-arg BUILD_ID=1.4.0 (or a commit): which release its workers are; else an id is made of the source.

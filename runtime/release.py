@@ -9,8 +9,8 @@ from temporalio.worker import WorkerDeploymentConfig
 
 from runtime.settings import PROJECT, Settings
 
-ENGINE = ("contracts", "language", "workflows", "activities", "runtime", "worker.py")
-"""What decides how a run goes, of the project's own files."""
+ENGINE = ("contracts", "language", "workflows", "activities", "runtime", "worker.py", "uv.lock")
+"""What decides how a run goes, of the project's own files; another SDK or CEL may decide otherwise too."""
 BUILD_ID_LENGTH = 12
 _PASSED_OVER = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
 
@@ -35,14 +35,15 @@ def build_id(settings: Settings) -> str:
 
 
 def build_id_of(engine: Iterable[Path], processes: Iterable[Path]) -> str:
-    """The first 12 digits of the SHA-256 of an engine's Python files and of all files of processes, by their names.
+    """The first 12 digits of the SHA-256 of an engine's Python files, of files that are named as such and of all files
+    of processes, by their names.
 
     Equal files make equal ids, wherever they lie; a change of any makes another.
     """
     found = hashlib.sha256()
     for root in (*engine, *processes):
         for name, path in sorted(_files(root)):
-            if path.suffix == ".py" or root not in engine:
+            if path.suffix == ".py" or root == path or root not in engine:
                 found.update(f"{root.name}/{name}\0".encode())
                 found.update(hashlib.sha256(path.read_bytes()).digest())
     return found.hexdigest()[:BUILD_ID_LENGTH]

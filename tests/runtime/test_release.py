@@ -32,11 +32,12 @@ def test_a_build_id_is_of_the_source_wherever_it_lies(tmp_path: Path) -> None:
     for name in ("here", "there"):
         (tmp_path / name / "engine").mkdir(parents=True)
         (tmp_path / name / "engine" / "a.py").write_text("a = 1")
+        (tmp_path / name / "uv.lock").write_text("temporalio 1.35")
         (tmp_path / name / "processes" / "p").mkdir(parents=True)
         (tmp_path / name / "processes" / "p" / "process.yaml").write_text("process: p")
 
     def made(name: str) -> str:
-        return build_id_of([tmp_path / name / "engine"], [tmp_path / name / "processes"])
+        return build_id_of([tmp_path / name / "engine", tmp_path / name / "uv.lock"], [tmp_path / name / "processes"])
 
     assert made("here") == made("there")
     (tmp_path / "there" / "engine" / "notes.txt").write_text("no code")
@@ -45,6 +46,10 @@ def test_a_build_id_is_of_the_source_wherever_it_lies(tmp_path: Path) -> None:
     assert made("here") == made("there")
     (tmp_path / "there" / "processes" / "p" / "process.yaml").write_text("process: q")
     assert made("here") != made("there")
+    (tmp_path / "there" / "processes" / "p" / "process.yaml").write_text("process: p")
+    (tmp_path / "there" / "uv.lock").write_text("temporalio 1.36")
+    assert made("here") != made("there")
+    (tmp_path / "there" / "uv.lock").write_text("temporalio 1.35")
     (tmp_path / "here" / "engine" / "a.py").write_text("a = 2")
     (tmp_path / "there" / "processes" / "p" / "process.yaml").write_text("process: p")
     assert made("here") != made("there")
