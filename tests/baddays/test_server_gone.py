@@ -41,6 +41,7 @@ async def test_a_server_that_is_gone_holds_everything_up_and_loses_nothing(house
     began = [house.home / f"began-{step}" for step in ("repeatable", "single")]
     ended = [house.home / f"ended-{step}" for step in ("repeatable", "single")]
     await eventually(lambda: _are_there(*began), bool)
+    await eventually(lambda: _is_watched(house), bool)
 
     house.kill_server()
     (house.home / "go").touch()
@@ -68,6 +69,10 @@ async def test_a_server_that_is_gone_holds_everything_up_and_loses_nothing(house
     told = house.log("starter.log")
     assert f"the server at {house.address} does not answer; this goes on once it does" in told
     assert "gRPC" not in told
+
+
+async def _is_watched(house: House) -> bool:
+    return bool(house.log("starter.log"))
 
 
 async def _are_there(*files: Path) -> bool:

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowQueryFailedError
+from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.errors import CallerError
 from contracts.events import PublishEvent, shard_of, topic_workflow_id
@@ -53,7 +54,12 @@ class Builds:
                 await asyncio.sleep(0.05)
 
     async def build_of(self, workflow: str) -> str:
-        described = await self.client.get_workflow_handle(workflow).describe()
+        try:
+            described = await self.client.get_workflow_handle(workflow).describe()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return "not started yet"
+            raise
         return str(described.raw_description.workflow_execution_info.versioning_info.deployment_version.build_id)
 
 
