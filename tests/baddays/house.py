@@ -1,6 +1,7 @@
 """A house of its own for a bad day: a Temporal server that can be taken away, real workers, the real `starter.py`."""
 
 import asyncio
+import base64
 import json
 import os
 import subprocess
@@ -26,6 +27,15 @@ from tests.business import PROJECT, eventually
 NONE: Mapping[str, str] = MappingProxyType({})
 NAME = "day"
 """Of the process that a house works on."""
+SECRET = f"whsec_{base64.b64encode(bytes(range(32))).decode()}"
+CHANNEL = """
+[[notices]]
+name = "hook"
+kind = "webhook"
+url = "URL/hook"
+secret = "env:HOOK_SECRET"
+events = ["approval.opened"]
+"""
 
 
 @dataclass(frozen=True)
@@ -51,12 +61,20 @@ class House:
     server: "subprocess.Popen[bytes] | None" = None
     children: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
-    def write(self, process: str, tools: str) -> None:
-        """The process that the house works on, and its tools."""
+    def write(self, process: str, tools: str, rehearsal: str | None = None) -> None:
+        """The process that the house works on, its tools, and what its agents say."""
         folder = self.home / "processes" / NAME
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "process.yaml").write_text(dedent(process))
         (folder / "tools.py").write_text(dedent(tools))
+        if rehearsal is not None:
+            (folder / "rehearsal.yaml").write_text(dedent(rehearsal))
+
+    def tell_at(self, base: str) -> None:
+        """Have approvals told of there, by a signed webhook."""
+        config = self.home / "surefoot.toml"
+        config.write_text(CHANNEL.replace("URL", base))
+        self.environment |= {"SUREFOOT_CONFIG": str(config), "HOOK_SECRET": SECRET}
 
     @property
     def address(self) -> str:

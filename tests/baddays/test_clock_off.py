@@ -1,7 +1,6 @@
 """A worker whose clock is an hour off: runs go by the server's clock and are as they would be; messages that the worker
 signs are refused by whoever checks them, which is told, and can be sent again once the clock is right."""
 
-import base64
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -38,15 +37,6 @@ steps:
   last: {{tool: day.work, needs: [ok, later]}}
 """
 REHEARSAL = "agents: {clerk: [{answer: done}]}"
-SECRET = f"whsec_{base64.b64encode(bytes(range(32))).decode()}"
-CHANNEL = """
-[[notices]]
-name = "hook"
-kind = "webhook"
-url = "URL/hook"
-secret = "env:HOOK_SECRET"
-events = ["approval.opened"]
-"""
 TOLERANCE = 300
 """Seconds, as the libraries of Standard Webhooks have it."""
 
@@ -66,11 +56,8 @@ def receiver() -> Iterator[Service]:
 async def test_a_run_is_as_it_would_be_and_a_signed_message_waits_for_the_right_time(
     house: House, receiver: Service, off: str, said: str
 ) -> None:
-    house.write(PROCESS, TOOLS)
-    (house.home / "processes" / NAME / "rehearsal.yaml").write_text(REHEARSAL)
-    config = house.home / "surefoot.toml"
-    config.write_text(CHANNEL.replace("URL", receiver.base))
-    house.environment |= {"SUREFOOT_CONFIG": str(config), "HOOK_SECRET": SECRET}
+    house.write(PROCESS, TOOLS, REHEARSAL)
+    house.tell_at(receiver.base)
     house.start_server()
     await house.client()
     worker = house.start_worker({"DONT_FAKE_MONOTONIC": "1"}, before=("faketime", "-f", off))

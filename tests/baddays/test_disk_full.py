@@ -1,6 +1,5 @@
 """A disk is full: what lies on it waits, what does not goes on, and nothing is lost once there is room again."""
 
-import base64
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -37,15 +36,6 @@ agents:
     - call: [{tool: day.work, with: {what: from the clerk}}]
     - answer: done
 """
-SECRET = f"whsec_{base64.b64encode(bytes(range(32))).decode()}"
-CHANNEL = """
-[[notices]]
-name = "hook"
-kind = "webhook"
-url = "URL/hook"
-secret = "env:HOOK_SECRET"
-events = ["approval.opened"]
-"""
 
 
 @pytest.fixture
@@ -65,11 +55,8 @@ def service() -> Iterator[Service]:
 
 
 def furnish(house: House, service: Service) -> None:
-    house.write(PROCESS, TOOLS)
-    (house.home / "processes" / NAME / "rehearsal.yaml").write_text(REHEARSAL)
-    config = house.home / "surefoot.toml"
-    config.write_text(CHANNEL.replace("URL", service.base))
-    house.environment |= {"SUREFOOT_CONFIG": str(config), "HOOK_SECRET": SECRET}
+    house.write(PROCESS, TOOLS, REHEARSAL)
+    house.tell_at(service.base)
 
 
 async def told_of(service: Service, run: str) -> set[str]:
