@@ -1,23 +1,28 @@
 """The command line: start, decide, repair, inspect. `starter.py --help` lists the commands, `cli/` has them."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli.app import main
 from cli.parts import Parts
-from contracts.board import BoardStore
-from contracts.connections import McpServer, Pins
-from contracts.directory import PeopleDirectory
-from contracts.egress import Egress
 from contracts.errors import CallerError
-from contracts.evals import EvalReport
-from contracts.notices import NoticeDesk
-from contracts.record import RecordStore
-from contracts.run import Definition
-from runtime.catalog import Catalog
-from runtime.client import Connection
-from runtime.settings import Settings
+
+if TYPE_CHECKING:  # they bring what most commands do not need
+    from contracts.board import BoardStore
+    from contracts.connections import McpServer, Pins
+    from contracts.directory import PeopleDirectory
+    from contracts.egress import Egress
+    from contracts.evals import EvalReport
+    from contracts.notices import NoticeDesk
+    from contracts.record import RecordStore
+    from contracts.run import Definition
+    from runtime.catalog import Catalog
+    from runtime.client import Connection
+    from runtime.settings import Settings
 
 
 def worker(settings: Settings, connection: Connection, catalog: Catalog) -> AbstractAsyncContextManager[object]:

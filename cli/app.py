@@ -1,4 +1,7 @@
-"""The commands as they are typed, and the one place where the program ends."""
+"""The commands as they are typed, and the one place where the program ends.
+
+Each command imports what it does once it is carried out, so that no other waits for its imports.
+"""
 
 import asyncio
 import os
@@ -10,18 +13,14 @@ from typing import Annotated, Literal, NoReturn, cast
 import typer
 from typer.exceptions import TyperException
 
-from cli import commands, deciding, demo, evaluating, log, models, notices, operating, people, releasing
-from cli import tools as tool_files
+from cli import deciding, operating, releasing
 from cli.groups import Grouped
-from cli.options import AsJson, By, Reason, Run, carry_out
+from cli.options import DEMO_PROCESS, HOST, AsJson, By, Reason, Run, ToolsAction, carry_out
 from cli.output import Exit, Output, status_of
 from cli.parts import Parts
-from cli.values import read_duration, read_person, read_value
 from contracts.board import ForcedState
 from contracts.errors import CallerError, SurefootError
 from contracts.run import RunStatus
-from runtime.logging import hush_the_sdk
-from runtime.server import HOST
 
 app = typer.Typer(
     name="starter.py",
@@ -38,12 +37,14 @@ app = typer.Typer(
 @app.command("demo")
 def _demo(
     context: typer.Context,
-    process: Annotated[str, typer.Option("--process", help="Another process with a sample.yaml.")] = demo.PROCESS,
+    process: Annotated[str, typer.Option("--process", help="Another process with a sample.yaml.")] = DEMO_PROCESS,
     yes: Annotated[bool, typer.Option("--yes", help="Approve what comes up, as whoever may.")] = False,
     as_json: AsJson = False,
     svg: Annotated[str | None, typer.Option("--svg", hidden=True, help="Save the screen that asks.")] = None,
 ) -> int:
     """Try it: server, worker and a sample run, in one terminal."""
+    from cli import demo
+
     output = Output.standard(as_json=as_json)
     return carry_out(demo.demo(output, cast("Parts", context.obj).worker, process, yes=yes, svg=svg))
 
@@ -67,6 +68,8 @@ def _run(
     as_json: AsJson = False,
 ) -> int:
     """Start a run of a process."""
+    from cli import commands
+
     output = Output.standard(as_json=as_json)
     return carry_out(commands.run(output, process, given, key, by, priority, tenant, wait=wait))
 
@@ -79,7 +82,9 @@ def _status(
     svg: Annotated[str | None, typer.Option("--svg", hidden=True, help="Save the screen.")] = None,
 ) -> int:
     """Show a run: its steps, what it waits for, what is broken."""
-    return carry_out(commands.status(Output.standard(as_json=as_json), run, watch=watch, svg=svg))
+    from cli import looking
+
+    return carry_out(looking.status(Output.standard(as_json=as_json), run, watch=watch, svg=svg))
 
 
 @app.command("list")
@@ -90,7 +95,9 @@ def _list(
     as_json: AsJson = False,
 ) -> int:
     """List runs, newest first, ended ones too."""
-    return carry_out(commands.show_list(Output.standard(as_json=as_json), status, process, limit))
+    from cli import looking
+
+    return carry_out(looking.show_list(Output.standard(as_json=as_json), status, process, limit))
 
 
 @app.command("log")
@@ -129,6 +136,8 @@ def _log(
     as_json: AsJson = False,
 ) -> int:
     """Show a run's record: what happened, by whom, why; or verify it."""
+    from cli import log
+
     output, records = Output.standard(as_json=as_json), cast("Parts", context.obj).records
     if run is None and (verify or follow or execution):
         raise CallerError("--verify, --follow and --execution are of one run; give its id")
@@ -158,6 +167,9 @@ def _event(
     as_json: AsJson = False,
 ) -> int:
     """Publish an event, for steps and processes that wait for it."""
+    from cli import commands
+    from cli.values import read_value
+
     return carry_out(
         commands.event(Output.standard(as_json=as_json), topic, read_value(data, "JSON"), key, event_id, by)
     )
@@ -175,7 +187,7 @@ def _codec(
     as_json: AsJson = False,
 ) -> int:
     """Serve the codec that decrypts for Temporal Web and its CLI."""
-    from cli import codec  # no other command needs a web server's start-up time
+    from cli import codec
 
     return carry_out(codec.serve(Output.standard(as_json=as_json), host, port, origin or ()))
 
@@ -189,7 +201,7 @@ def _serve(
     as_json: AsJson = False,
 ) -> int:
     """Serve the pages that links to decide open."""
-    from cli import serve  # no other command needs a web server's start-up time
+    from cli import serve
 
     return carry_out(serve.serve(Output.standard(as_json=as_json), host, port))
 
@@ -208,6 +220,7 @@ def _link(
 ) -> int:
     """Print a link by which one person decides, once."""
     from cli import serve
+    from cli.values import read_duration, read_person
 
     lasts = None if expires is None else read_duration(expires, "--expires")
     return carry_out(serve.link(Output.standard(as_json=as_json), run, step, read_person(person, "--for"), lasts))
@@ -219,6 +232,8 @@ def _validate(
     as_json: AsJson = False,
 ) -> int:
     """Check process files: every mistake at once, with its place."""
+    from cli import commands
+
     return carry_out(commands.validate(Output.standard(as_json=as_json), files))
 
 
@@ -228,6 +243,8 @@ def _graph(
     as_json: AsJson = False,
 ) -> int:
     """Draw a process or a run as a Mermaid graph."""
+    from cli import commands
+
     return carry_out(commands.graph(Output.standard(as_json=as_json), word))
 
 
@@ -243,6 +260,8 @@ def _models(
     as_json: AsJson = False,
 ) -> int:
     """Show models, limits and breakers; or force a breaker."""
+    from cli import models
+
     board = cast("Parts", context.obj).board
     output = Output.standard(as_json=as_json)
     if alias is None:
@@ -255,6 +274,8 @@ def _models(
 @app.command("people")
 def _people(context: typer.Context, as_json: AsJson = False) -> int:
     """Check and show the directory of people, and who is away."""
+    from cli import people
+
     return carry_out(people.show_people(Output.standard(as_json=as_json), cast("Parts", context.obj).people))
 
 
@@ -269,6 +290,8 @@ def _notices(
     as_json: AsJson = False,
 ) -> int:
     """Show what people were told, and what could not be delivered."""
+    from cli import notices
+
     output, desk = Output.standard(as_json=as_json), cast("Parts", context.obj).notices
     if (action == "resend") != (identity is not None):
         raise CallerError("say which notice to resend: `starter.py notices resend ID`; `notices --dead` lists them")
@@ -280,19 +303,20 @@ def _notices(
 @app.command("tools")
 def _tools(
     context: typer.Context,
-    action: Annotated[tool_files.Action, typer.Argument(help="list them; pin what MCP servers offer; check the pins.")],
+    action: Annotated[ToolsAction, typer.Argument(help="list them; pin what MCP servers offer; check the pins.")],
     files: Annotated[
         list[str] | None, typer.Argument(metavar="[FILE...]", help="tools.yaml files or their folders; else all.")
     ] = None,
     as_json: AsJson = False,
 ) -> int:
     """List the tools of tools.yaml files; pin what MCP servers offer."""
+    from cli import tools
+
     output = Output.standard(as_json=as_json)
-    return carry_out(tool_files.tools(output, cast("Parts", context.obj).offers, action, files or ()))
+    return carry_out(tools.tools(output, cast("Parts", context.obj).offers, action, files or ()))
 
 
 app.add_typer(releasing.app)
-app.add_typer(evaluating.app)
 
 
 def call(arguments: Sequence[str], parts: Parts) -> int:
@@ -324,6 +348,8 @@ def call(arguments: Sequence[str], parts: Parts) -> int:
 
 def main(parts: Parts) -> NoReturn:
     """Carry out the command of this process, and end it."""
+    from runtime.quiet import hush_the_sdk
+
     hush_the_sdk()
     status = call(sys.argv[1:], parts)
     for stream in (sys.stdout, sys.stderr):

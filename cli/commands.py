@@ -1,36 +1,25 @@
 """What each command does, given where it writes. Each returns its exit status and raises `SurefootError`."""
 
-import asyncio
-from datetime import UTC, datetime
-from pathlib import Path
-
 from pydantic import ValidationError
-from rich.table import Column, Table
 from rich.text import Text
 from temporalio.client import Client
 
 from cli.connection import connected
 from cli.files import check_files, graph_of_run
-from cli.follow import follow, marks_of, print_run, screen_for
-from cli.live import print_events
-from cli.marks import Marks, took
+from cli.looking import follow_to_end
 from cli.output import Exit, Output, command
-from cli.picture import save_run
 from cli.start import check_input, definition_of, process_file, run_id, start, worker_polls
 from cli.values import actor_of, read_value
 from contracts.base import Json
 from contracts.errors import CallerError
 from contracts.events import MAX_ID, PublishEvent
-from contracts.run import Definition, RunStatus
+from contracts.run import Definition
 from contracts.state import BUILT_IN
 from language.graph import mermaid
 from runtime.catalog import Catalog
 from runtime.deciding import new_id
-from runtime.live import Follower
-from runtime.runs import Listed, list_runs
 from runtime.settings import Settings, load_settings
 from runtime.topics import Topics
-from runtime.watch import Watch
 
 
 async def run(
@@ -61,35 +50,10 @@ async def run(
         if wait:
             if not output.as_json:
                 output.say(f"started {workflow_id}" + (f"  {link}" if link else ""))
-            return await _follow_to_end(output, client, workflow_id, past=True)
+            return await follow_to_end(output, client, workflow_id, past=True)
         lines = [f"started {workflow_id}", f"  {command('status', workflow_id, '--watch')}"]
         lines += [f"  {link}"] if link else []
         output.show(Text("\n".join(lines), no_wrap=True, overflow="ignore"), {"run": workflow_id, "url": link})
-    return Exit.HOLDS
-
-
-async def status(output: Output, workflow_id: str, *, watch: bool, svg: str | None = None) -> Exit:
-    async with connected() as connection:
-        if watch and output.as_json:
-            return await print_events(output, connection.client, workflow_id)
-        if watch:
-            return await _follow_to_end(output, connection.client, workflow_id)
-        seen = await Watch(connection.client, workflow_id).look()
-        if svg is not None:
-            save_run(seen, Path(svg))
-        print_run(seen, output)
-    return Exit.HOLDS
-
-
-async def show_list(output: Output, of_status: RunStatus | None, process: str | None, limit: int) -> Exit:
-    async with connected() as connection:
-        runs, more = await list_runs(connection.client, status=of_status, process=process, limit=limit)
-    if not runs and not output.as_json:
-        output.say("no runs" if of_status is None and process is None else "no such runs")
-        return Exit.HOLDS
-    output.show(_table(runs, marks_of(output)), {"runs": [run.model_dump(mode="json") for run in runs], "more": more})
-    if more and not output.as_json:
-        output.say(f"the newest {limit}; --limit shows more")
     return Exit.HOLDS
 
 
@@ -136,18 +100,6 @@ async def graph(output: Output, word: str) -> Exit:
     return Exit.HOLDS
 
 
-async def _follow_to_end(output: Output, client: Client, workflow_id: str, *, past: bool = False) -> Exit:
-    by_lines = not output.as_json and not output.live
-    follower = Follower(client, workflow_id, past=past) if by_lines else None
-    try:
-        seen = await follow(client, workflow_id, screen_for(output), follower=follower)
-    except asyncio.CancelledError:
-        output.say(f"{workflow_id} goes on without you; see it with `{command('status', workflow_id)}`")
-        raise
-    print_run(seen, output)
-    return Exit.HOLDS if seen.view.status == "completed" else Exit.RUN_FAILED
-
-
 async def _warn(output: Output, client: Client, settings: Settings, catalog: Catalog, definition: Definition) -> None:
     """Say what would keep a run that was started from going on."""
     if strange := sorted(set(definition.tools) - set(catalog.specs) - set(BUILT_IN)):
@@ -157,28 +109,3 @@ async def _warn(output: Output, client: Client, settings: Settings, catalog: Cat
         )
     if not await worker_polls(client, settings.task_queue):
         output.say(f"warning: no worker polls task queue {settings.task_queue!r}; start one with `worker.py`")
-
-
-def _table(runs: list[Listed], marks: Marks) -> Table:
-    table = Table(
-        Column("run", no_wrap=True, overflow="fold", ratio=1),
-        Column("status", no_wrap=True),
-        Column("waits for", overflow="fold"),
-        Column("started", no_wrap=True),
-        Column("took", no_wrap=True, justify="right"),
-        box=None,
-        header_style="faint",
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-        expand=False,
-    )
-    now = datetime.now(UTC)
-    for run in runs:
-        table.add_row(
-            Text(run.run),
-            Text(f"{marks.icon(run.status)} {run.status}", style=run.status),
-            Text(", ".join(run.waits_for)),
-            Text(run.started.astimezone().strftime("%m-%d %H:%M")),
-            Text(took(run.started, run.ended or now)),
-        )
-    return table

@@ -1,24 +1,13 @@
 """The commands of those who decide: what waits for them, and what they say to it."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, cast
 
 import typer
-from rich.text import Text
 
-from cli.approvals import deciding, in_whose_place, said_so_far, since_and_until
-from cli.connection import connected
-from cli.follow import marks_of
-from cli.marks import Marks
 from cli.options import AsJson, By, Run, carry_out
-from cli.output import Exit, Output
-from cli.parts import OpenPeople, Parts
-from cli.repairs import received
-from cli.values import actor_of, read_value
+from cli.output import Output
+from cli.parts import Parts
 from contracts.errors import CallerError
-from runtime.approvals import OpenApproval, waiting_for
-from runtime.deciding import decision_on, send
-from runtime.settings import load_settings
 
 app = typer.Typer()
 
@@ -32,6 +21,8 @@ def _approve(
     run: Run, step: Step = None, by: By = None, comment: Comment = "", edit: Edit = None, as_json: AsJson = False
 ) -> int:
     """Approve what a run waits for."""
+    from cli.values import read_value
+
     edits = None if edit is None else read_value(edit, "--edit")
     return _say("approve", run, step, by, comment, as_json=as_json, edits=edits)
 
@@ -85,6 +76,9 @@ def _delegate(
     as_json: AsJson = False,
 ) -> int:
     """Hand your say over to somebody else."""
+    from cli.values import actor_of
+    from runtime.settings import load_settings
+
     return _say("delegate", run, step, by, comment, as_json=as_json, to=actor_of(to, load_settings()))
 
 
@@ -107,56 +101,12 @@ def _inbox(
     as_json: AsJson = False,
 ) -> int:
     """Show what waits for your decision, over all runs."""
-    return carry_out(_show_inbox(Output.standard(as_json=as_json), cast("Parts", context.obj).people, who))
+    from cli import inbox
+
+    return carry_out(inbox.show_inbox(Output.standard(as_json=as_json), cast("Parts", context.obj).people, who))
 
 
 def _say(verb: str, run: str, step: str | None, by: str | None, comment: str, *, as_json: bool, **more: Any) -> int:
-    return carry_out(_decide(Output.standard(as_json=as_json), verb, run, step, by, comment, **more))
+    from cli import inbox
 
-
-async def _decide(
-    output: Output, verb: str, run: str, step: str | None, by: str | None, comment: str, **more: Any
-) -> Exit:
-    settings = load_settings()
-    async with connected(settings) as connection:
-        client = connection.client
-        message = await decision_on(
-            client, run, step, decision=verb, by=actor_of(by, settings), comment=comment, **more
-        )
-        return received(output, run, message.step, await send(client, run, message))
-
-
-async def _show_inbox(output: Output, people: OpenPeople, who: str | None) -> Exit:
-    settings = load_settings()
-    person, now = actor_of(who, settings), datetime.now(UTC)
-    async with people(settings) as directory:
-        names = (await directory.everyone()).asked_as(person, now)
-    async with connected(settings) as connection:
-        found, silent = await waiting_for(connection.client, person, names)
-    marks = marks_of(output)
-    shown = Text("\n\n").join(_block(each, person, marks, now) for each in found)
-    if not found:
-        shown = Text(f"nothing waits for {person}")
-    if output.as_json:
-        output.document(
-            {"for": person, "approvals": [each.model_dump(mode="json") for each in found], "silent": silent}
-        )
-    else:
-        output.out.print(shown, soft_wrap=True)
-    if silent:
-        output.say(f"{len(silent)} runs did not answer, {silent[0]} first; is a worker running?")
-    return Exit.HOLDS
-
-
-def _block(found: OpenApproval, person: str, marks: Marks, now: datetime) -> Text:
-    waiting = found.waiting
-    text = Text.assemble((f"{marks.icon('waiting')} ", "waiting"), (waiting.title, "bold"))
-    text.append(f"\n  {found.run}  {waiting.step}  {since_and_until(waiting, now)}", style="faint")
-    if place := in_whose_place(waiting, person):
-        text.append(f"\n  {place}")
-    for name, said in said_so_far(waiting, now):
-        for line in said.plain.splitlines():
-            text.append(f"\n  {name}: {line}", style=said.style)
-    for line in deciding(found.run, waiting, person):
-        text.append(f"\n  {line}", style="command")
-    return text
+    return carry_out(inbox.decide(Output.standard(as_json=as_json), verb, run, step, by, comment, **more))

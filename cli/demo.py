@@ -17,6 +17,7 @@ from cli.attend import Attendant
 from cli.connection import connected
 from cli.follow import print_run
 from cli.listening import address_of, listening_anywhere
+from cli.options import DEMO_PROCESS
 from cli.output import Exit, Output, command, from_here
 from cli.parts import RunWorker
 from cli.start import check_input, start
@@ -36,7 +37,6 @@ from runtime.settings import Settings, load_settings
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-PROCESS = "employee-onboarding"
 SAMPLE = "sample.yaml"
 LOG = "worker.log"
 
@@ -81,7 +81,7 @@ async def _demo(
         try:
             seen = await Attendant(output, connection.client, links, yes=yes, svg=svg).attend(run, header)
         except asyncio.CancelledError:
-            again = command("demo") if process == PROCESS else command("demo", "--process", process)
+            again = command("demo") if process == DEMO_PROCESS else command("demo", "--process", process)
             output.say(f"\n{run} is safe on the server, nothing is lost. Stopping... To go on:\n  {again}")
             raise
         print_run(seen, output)

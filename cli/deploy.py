@@ -4,21 +4,19 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from rich.table import Column, Table
 from rich.text import Text
 
 from cli.connection import connected
 from cli.migrate import move_to_release
+from cli.options import DeployAction
 from cli.output import Exit, Output, command
 from cli.values import actor_of
 from contracts.errors import CallerError
 from contracts.names import PROCESS_WORKFLOW
 from runtime.deployments import Deployments, Release, Releases
 from runtime.settings import load_settings
-
-Action = Literal["status", "ramp", "promote", "rollback", "drain"]
 
 MOST_SHOWN = 1_000
 """Runs of a build that are moved or named at a time."""
@@ -29,7 +27,7 @@ LOOK_SECONDS = 2.0
 class Order:
     """What is asked for. `build`: of ramp, promote and drain; `percent`: of ramp; `move` and `wait`: of drain."""
 
-    action: Action
+    action: DeployAction
     build: str | None = None
     percent: float | None = None
     move: bool = False

@@ -3,15 +3,12 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, cast
 
-import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from cli.options import AsJson, carry_out
 from cli.output import Exit, Output, command
-from cli.parts import Evaluate, Parts
+from cli.parts import Evaluate
 from contracts.errors import CallerError
 from contracts.evals import BASELINE_FILE, EVALS_FILE, CaseReport, Estimate, EvalReport, Score
 from runtime.catalog import Catalog
@@ -19,24 +16,6 @@ from runtime.logging import configure_logging, log_what_the_sdk_says
 from runtime.settings import Settings, load_settings
 
 LOG = "eval.log"
-
-app = typer.Typer()
-
-
-@app.command("eval")
-def _eval(
-    context: typer.Context,
-    processes: Annotated[
-        list[str] | None, typer.Argument(metavar="[PROCESS...]", help="By name; else all with an evals.yaml.")
-    ] = None,
-    runs: Annotated[int | None, typer.Option("--runs", min=1, max=1000, help="Tries of each case.")] = None,
-    record: Annotated[bool, typer.Option("--record", help="Ask the models, and keep what they answer.")] = False,
-    accept: Annotated[bool, typer.Option("--accept", help="What comes out is what later ones are held to.")] = False,
-    as_json: AsJson = False,
-) -> int:
-    """Try a process on its cases; status 1 when worse than accepted."""
-    output, parts = Output.standard(as_json=as_json), cast("Parts", context.obj)
-    return carry_out(evaluate(output, parts.evaluate, processes or [], runs, record=record, accept=accept))
 
 
 async def evaluate(

@@ -4,15 +4,11 @@ from typing import Annotated, Literal, cast, get_args
 
 import typer
 
-from cli import again, many, repairs
 from cli.options import AsJson, By, Reason, Run, carry_out
 from cli.output import Output
-from cli.values import actor_of, read_text, read_value
 from contracts.base import Json
 from contracts.decisions import AgentChange, Repair
 from contracts.errors import CallerError
-from runtime.deciding import new_id
-from runtime.settings import load_settings
 
 app = typer.Typer()
 
@@ -59,6 +55,11 @@ def _repair(
     Nothing that completed is done again. With --where, repair the incidents of many runs:
     starter.py repair --where "error.type == 'ToolFailed'" retry
     """
+    from cli import many, repairs
+    from cli.values import actor_of
+    from runtime.deciding import new_id
+    from runtime.settings import load_settings
+
     if where is not None:
         if step is not None or run not in get_args(Action):
             raise CallerError("with --where say only what to do: repair --where \"error.type == 'ToolFailed'\" retry")
@@ -92,6 +93,8 @@ def _incidents(
     as_json: AsJson = False,
 ) -> int:
     """Show what is broken over all runs, by cause."""
+    from cli import many
+
     return carry_out(many.show_incidents(Output.standard(as_json=as_json), process))
 
 
@@ -101,12 +104,16 @@ def _pause(run: Run, reason: Reason = "", by: By = None, as_json: AsJson = False
 
     What is at work goes on to its end.
     """
+    from cli import repairs
+
     return carry_out(repairs.say(Output.standard(as_json=as_json), run, "pause", by, reason))
 
 
 @app.command("resume")
 def _resume(run: Run, reason: Reason = "", by: By = None, as_json: AsJson = False) -> int:
     """Let a paused run go on."""
+    from cli import repairs
+
     return carry_out(repairs.say(Output.standard(as_json=as_json), run, "resume", by, reason))
 
 
@@ -119,6 +126,8 @@ def _note(
     as_json: AsJson = False,
 ) -> int:
     """Leave a note on a run, or on a step of it."""
+    from cli import repairs
+
     return carry_out(repairs.say(Output.standard(as_json=as_json), run, "note", by, text, step))
 
 
@@ -142,6 +151,9 @@ def _rerun(
 
     What completed is kept, and no effect is doubled.
     """
+    from cli import again
+    from cli.values import read_value
+
     value = None if given is None else read_value(given, "--input")
     output = Output.standard(as_json=as_json)
     return carry_out(again.rerun(output, run, from_, value, by, reason, redo=redo, dry_run=dry_run))
@@ -156,6 +168,8 @@ def _cancel(
     as_json: AsJson = False,
 ) -> int:
     """Stop a run and take its effects back."""
+    from cli import repairs
+
     return carry_out(repairs.cancel(Output.standard(as_json=as_json), run, by, reason, undo=not no_undo))
 
 
@@ -165,6 +179,8 @@ def _change(action: str, task: str | None, instructions: str | None, model: list
     Raises:
         CallerError: it goes with another action.
     """
+    from cli.values import read_text
+
     if task is None and instructions is None and not model:
         return None
     if action != "amend":
@@ -181,6 +197,8 @@ def _value(action: str, value: str | None, *, no_undo: bool, has_change: bool) -
     """Raises:
     CallerError: the action takes no value, or needs one.
     """
+    from cli.values import read_value
+
     if no_undo and action != "abort":
         raise CallerError(f"--no-undo goes with abort, not {action}")
     if value is None:

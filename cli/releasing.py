@@ -1,19 +1,20 @@
-"""The commands of releases: which build gets new runs, whether histories replay, moving runs to a newer definition."""
+"""The commands of releases: which build gets new runs, whether histories replay and cases come out as before,
+moving runs to a newer definition."""
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
-from cli import deploy, migrate, replay
-from cli.options import AsJson, By, Reason, carry_out
+from cli.options import AsJson, By, DeployAction, Reason, carry_out
 from cli.output import Output
+from cli.parts import Parts
 
 app = typer.Typer()
 
 
 @app.command("deploy")
 def _deploy(
-    action: Annotated[deploy.Action, typer.Argument(help="What to do; without one, show the builds.")] = "status",
+    action: Annotated[DeployAction, typer.Argument(help="What to do; without one, show the builds.")] = "status",
     build: Annotated[str | None, typer.Argument(metavar="[BUILD]", help="A build id, of ramp, promote, drain.")] = None,
     percent: Annotated[
         float | None, typer.Option("--percent", min=0, max=100, help="ramp: the share of new runs it gets.")
@@ -24,6 +25,8 @@ def _deploy(
     as_json: AsJson = False,
 ) -> int:
     """Show builds of workers; ramp, promote, roll back or drain one."""
+    from cli import deploy
+
     output = Output.standard(as_json=as_json)
     return carry_out(deploy.deploy(output, deploy.Order(action, build, percent, move=move, wait=wait), by))
 
@@ -43,6 +46,8 @@ def _replay(
 
     Exit status 1 when one of them diverges.
     """
+    from cli import replay
+
     return carry_out(replay.replay(Output.standard(as_json=as_json), words or [], last))
 
 
@@ -61,4 +66,24 @@ def _migrate(
 
     Only where what they have begun allows it.
     """
+    from cli import migrate
+
     return carry_out(migrate.migrate(Output.standard(as_json=as_json), runs, to, by, reason, dry_run=dry_run))
+
+
+@app.command("eval")
+def _eval(
+    context: typer.Context,
+    processes: Annotated[
+        list[str] | None, typer.Argument(metavar="[PROCESS...]", help="By name; else all with an evals.yaml.")
+    ] = None,
+    runs: Annotated[int | None, typer.Option("--runs", min=1, max=1000, help="Tries of each case.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Ask the models, and keep what they answer.")] = False,
+    accept: Annotated[bool, typer.Option("--accept", help="What comes out is what later ones are held to.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Try a process on its cases; status 1 when worse than accepted."""
+    from cli import evaluating
+
+    output, parts = Output.standard(as_json=as_json), cast("Parts", context.obj)
+    return carry_out(evaluating.evaluate(output, parts.evaluate, processes or [], runs, record=record, accept=accept))

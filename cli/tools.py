@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from rich.table import Column, Table
 from rich.text import Text
 
+from cli.options import ToolsAction
 from cli.output import Exit, Output
 from cli.parts import Offers
 from contracts.connections import DeclaredTool, Pins
@@ -17,10 +17,8 @@ from language.tools.pins import drift
 from runtime.catalog import DECLARED_FILE, declared_files, reader, shown
 from runtime.settings import load_settings
 
-Action = Literal["list", "pin", "check"]
 
-
-async def tools(output: Output, offers: Offers, action: Action, words: Sequence[str]) -> Exit:
+async def tools(output: Output, offers: Offers, action: ToolsAction, words: Sequence[str]) -> Exit:
     """`words`: files or folders; none for all that a worker with these settings would read.
 
     Raises:
@@ -95,7 +93,7 @@ def _list(output: Output, found: list[DeclaredTool]) -> Exit:
     return Exit.HOLDS
 
 
-def _show(output: Output, found: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]], action: Action) -> None:
+def _show(output: Output, found: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]], action: ToolsAction) -> None:
     lines: list[str] = []
     for file, groups in found.items():
         for group, differences in groups.items():

@@ -74,14 +74,6 @@ def log_what_the_sdk_says() -> None:
     Runtime.set_default(Runtime(telemetry=telemetry), error_if_already_set=False)
 
 
-def hush_the_sdk() -> None:
-    """Of the SDK's native part only what it cannot help: commands tell themselves what becomes of a call. To be called
-    before the first client is made."""
-    levels = TelemetryFilter(core_level="ERROR", other_level="ERROR")
-    telemetry = TelemetryConfig(logging=LoggingConfig(filter=levels))
-    Runtime.set_default(Runtime(telemetry=telemetry), error_if_already_set=False)
-
-
 def drop_while_replaying(_: Any, __: str, event: Event) -> Event:
     """Raises DropEvent in a workflow that replays: what it says was said the first time."""
     if workflow.in_workflow() and workflow.unsafe.is_replaying_history_events():
