@@ -121,3 +121,4 @@ async def until_waiting(starter: Starter, run: str, status: str) -> dict[str, An
             view: dict[str, Any] = (await starter("status", run, "--json")).json
             if view.get("status") == status:
                 return view
+            await asyncio.sleep(0.05)

@@ -1,5 +1,6 @@
 """Every command that is shown runs, in the order of its page, in a fresh copy of the project with an empty home."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -9,12 +10,14 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.util import find_spec
+from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from typing import TextIO
 
 import pytest
+from temporalio.client import Client
 
+from runtime.runs import Listed, list_runs
 from tests.docs.pages import PAGES, ROOT, Block, blocks, not_printed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -36,6 +39,9 @@ ELSEWHERE = (
 
 MOVES = tuple(f" starter.py {word} " for word in ("run", "approve", "event", "repair", "rerun"))
 """Commands after which runs go on by themselves, until they wait again."""
+
+BETWEEN_LOOKS = 0.5
+"""Seconds. A look at once after the other would take a processor from the commands that are waited for."""
 
 
 @dataclass
@@ -82,18 +88,20 @@ class Workspace:
             if any(text in last.stdout for text in texts):
                 return
             assert time.monotonic() < end, f"{command} never said {texts}: {last.stdout}{last.stderr}"
+            time.sleep(BETWEEN_LOOKS)
 
-    def until_quiet(self, seconds: float = 240) -> None:
+    async def until_quiet(self, seconds: float = 240) -> None:
         """Wait until every run has ended, or waits for people or events. What an event starts may come a moment later,
         so that two looks must agree."""
-        end = time.monotonic() + seconds
-        before = ""
-        while True:
-            now = self.run(".venv/bin/python starter.py list --json").stdout
-            if now == before and '"runs"' in now and '"running"' not in now:
-                return
-            assert time.monotonic() < end, f"still running: {now}"
-            before = now
+        client = await Client.connect(self.address)
+        before: list[Listed] | None = None
+        async with asyncio.timeout(seconds):
+            while True:
+                now, _ = await list_runs(client)
+                if now == before and all(run.status != "running" for run in now):
+                    return
+                before = now
+                await asyncio.sleep(BETWEEN_LOOKS)
 
     @property
     def address(self) -> str:
@@ -123,7 +131,11 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
     for name in listed.stdout.splitlines():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, target)
+        shutil.copy2(ROOT / name, target)  # with its time, by which Python knows what it has compiled of it
+        compiled = Path(cache_from_source(str(ROOT / name)))
+        if target.suffix == ".py" and compiled.exists():
+            Path(cache_from_source(str(target))).parent.mkdir(exist_ok=True)
+            shutil.copy2(compiled, cache_from_source(str(target)))
     (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
     (folder / ".surefoot").mkdir()  # as it is where something has run
     home = tmp_path / "home"
@@ -152,7 +164,7 @@ def run_block(workspace: Workspace, block: Block) -> None:
         assert ended.returncode == block.exit_status, f"{block}: {command}\n{ended.stdout}\n{ended.stderr}"
         assert not_printed(shown, ended.stdout) == [], f"{block}: {command}\n{ended.stdout}"
         if any(move in command for move in MOVES):
-            workspace.until_quiet()
+            asyncio.run(workspace.until_quiet())
 
 
 @pytest.mark.parametrize(
