@@ -56,3 +56,32 @@ def test_processes_see_the_contracts_and_nothing_else_of_the_engine() -> None:
     engine = {"language", "workflows", "activities", "runtime", "api", "cli", "worker", "starter"}
     leaks = {shown(path): imported(path) & engine for path in modules() if shown(path).startswith("processes/")}
     assert {path: names for path, names in leaks.items() if names} == {}
+
+
+CARRIED_OUT = (
+    "import sys; from cli.app import call; from starter import PARTS; call(sys.argv[1:], PARTS); print(*sys.modules)"
+)
+ENGINE = {"workflows", "temporalio.worker", "language.load", "cel", "activities", "api"}
+LIBRARIES = {"openai", "httpx2", "mcp", "sqlalchemy", "starlette", "uvicorn", "prompt_toolkit"}
+
+
+@pytest.mark.parametrize(
+    ("words", "unneeded"),
+    [
+        (("--help",), ENGINE | LIBRARIES | {"runtime.settings", "temporalio.client"}),
+        (("status", "any"), ENGINE | LIBRARIES),
+        (("approve", "any", "step"), ENGINE | LIBRARIES),
+    ],
+)
+def test_a_command_starts_without_what_others_need(words: tuple[str, ...], unneeded: set[str]) -> None:
+    environment = {"TEMPORAL_ADDRESS": "127.0.0.1:1", "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", CARRIED_OUT, *words],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert words == ("--help",) or "127.0.0.1:1 cannot be reached" in done.stderr
+    assert unneeded & set(done.stdout.split()) == set()
