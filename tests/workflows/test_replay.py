@@ -92,7 +92,7 @@ async def test_a_recorded_history_replays(file: Path) -> None:
 async def test_every_place_where_a_workflow_commands_something_is_replayed() -> None:
     """Activities, timers, children, signals, markers: a new one needs a history (`tests/histories/record.py`)."""
     tracer = coverage.Coverage(source=[str(WORKFLOWS_FOLDER)], data_file=None, messages=False)
-    # The sandbox would import the workflows anew, for every history.
+    # The same lines are walked through without the sandbox, and sooner.
     runner = UnsandboxedWorkflowRunner()
     with tracer.collect():
         for file in FILES:
