@@ -204,9 +204,10 @@ async def told(client: Client) -> list[str]:
     """Operators and approvers are told, by a channel that takes it and by one that refuses it."""
     payload = {"process": "told", "input": {}}
     handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id="told", task_queue=TASK_QUEUE)
+    async with asyncio.timeout(60):  # Who has decided is not told any more.
+        while (await handle.fetch_history()).to_json().count('"surefoot.notify"') < 4:
+            await asyncio.sleep(0.1)
     await decided(handle, "ask", "user:alice")
-    while (await handle.fetch_history()).to_json().count('"surefoot.notify"') < 4:
-        await asyncio.sleep(0.1)
     await handle.execute_update(REPAIR, {"step": "check", "action": "skip", "by": "user:tom", "reason": "known"})
     await handle.result()
     return ["told"]
