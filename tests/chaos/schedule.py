@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from contracts.base import Contract
@@ -48,6 +49,11 @@ INPUTS: dict[str, list[dict[str, Any]]] = {
     "budget-planning": [{"year": 2027, "total": 1060000}],
 }
 """The first of each takes the longest way. The other sample processes are started by what these say."""
+
+SHORT = {"order": "W-5001", "sku": "PX-40", "missing": 14, "within_days": 10}
+REGRETTED = {process: inputs[0] for process, inputs in INPUTS.items()} | {"stock-watch": SHORT}
+"""Inputs of the processes that have something to take back. What events start is not regretted when what started it
+is."""
 
 STARTED_BY = {"order-desk": ("stock-watch", "customer-news")}
 """What the events of a process start."""
@@ -137,6 +143,13 @@ class Schedule(Contract):
             hurried=dice.random() < 0.4,
             hasty=dice.random() < 0.5,
         )
+
+    @classmethod
+    def calm(cls, process: str, verdict: Literal["approve", "regret"], at: Iterable[str] = ()) -> "Schedule":
+        """One run the longest way, in which nothing happens but at these places: a cell of the kill matrix."""
+        given = INPUTS[process][0] if verdict == "approve" else REGRETTED[process]
+        start = Start(process=process, run=f"{process}-m", input=given, verdict=verdict)
+        return cls(seed=0, starts=(start,), faults=Faults(namespace="default", at=tuple(at)))
 
     @property
     def processes(self) -> set[str]:

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from contracts.activities import CALL_MODEL, LOAD_PROCESS, PUBLISH_EVENT, RESOLVE_PEOPLE, SUBSCRIBE_STEP
-from contracts.faults import Faults, Point
+from contracts.faults import Point
 from tests.chaos.play import Played, Stage, play, report
-from tests.chaos.schedule import INPUTS, PLACES, STARTED_BY, SURE, UNDONE, Schedule, Start
+from tests.chaos.schedule import INPUTS, PLACES, REGRETTED, STARTED_BY, SURE, UNDONE, Schedule
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
 
@@ -40,10 +40,6 @@ BESIDE = "operators-"
 UNDO = ":undo"
 """What the name of an activity ends with that takes an effect back; a number may follow."""
 
-SHORT = {"order": "W-5001", "sku": "PX-40", "missing": 14, "within_days": 10}
-REGRETTED = {process: inputs[0] for process, inputs in INPUTS.items()} | {"stock-watch": SHORT}
-"""What is started of the processes that have something to take back. What events start is not regretted when what
-started it is."""
 IN_CI = "invoice-approval"
 """Has approvals, an agent, writes and undo; the others take minutes."""
 UNDONE_IN_CI = "supplier-onboarding"
@@ -52,10 +48,6 @@ UNDONE_IN_CI = "supplier-onboarding"
 
 def only_one_in_ci(processes: Iterable[str], one: str) -> list[Any]:
     return [pytest.param(name, marks=() if name == one else pytest.mark.long) for name in processes]
-
-
-def schedule(start: Start, at: Iterable[str] = ()) -> Schedule:
-    return Schedule(seed=0, starts=(start,), faults=Faults(namespace="default", at=tuple(at)))
 
 
 def places(undisturbed: Played) -> list[str]:
@@ -87,15 +79,17 @@ def test_every_sample_process_is_played(stage: Stage) -> None:
     assert set(stage.catalog.names) == {*INPUTS}.union(*STARTED_BY.values())
 
 
-async def die_everywhere(stage: Stage, home: Path, start: Start, undisturbed: Played, found: list[str]) -> None:
-    """The run is played until the worker has died at every point of each of these places, and ends each time as it does
+async def die_everywhere(stage: Stage, home: Path, undisturbed: Played, found: list[str]) -> None:
+    """The run is played until the worker has died at every point of each of these places, and ends each time as it did
     undisturbed."""
     left: set[tuple[str, Point]] = {(place, point) for place in found for point in POINTS}
     turn = asyncio.Semaphore(SIDE_BY_SIDE)
 
     async def one(world: Path, at: list[str]) -> Played:
+        faults = undisturbed.schedule.faults.model_copy(update={"at": tuple(at)})
+        schedule = undisturbed.schedule.model_copy(update={"faults": faults})
         async with turn:
-            return await play(stage, schedule(start, at), world, awaited=undisturbed.views)
+            return await play(stage, schedule, world, awaited=undisturbed.views)
 
     for attempt in range(ATTEMPTS):
         worlds = dealt(left, found)
@@ -113,20 +107,19 @@ def ends(played: Played) -> dict[str, str]:
     return {run: view.status for run, view in played.views.items()}
 
 
-def drawn_from(start: Start, steps: Iterable[str]) -> set[str]:
-    return {f"{start.run}/{step}" for step in steps}
+def of_run(played: Played, steps: Iterable[str]) -> set[str]:
+    return {f"{played.runs[0]}/{step}" for step in steps}
 
 
 @pytest.mark.parametrize("process", only_one_in_ci(INPUTS, IN_CI))
 async def test_a_worker_that_dies_at_any_step_costs_nothing(stage: Stage, tmp_path: Path, process: str) -> None:
-    start = Start(process=process, run=f"{process}-m", input=INPUTS[process][0], verdict="approve")
-    undisturbed = await play(stage, schedule(start), tmp_path / "undisturbed")
+    undisturbed = await play(stage, Schedule.calm(process, "approve"), tmp_path / "undisturbed")
     assert undisturbed.broken == []
     assert set(ends(undisturbed).values()) == {"completed"}
     # What the seeds draw from is where a run comes to.
     reached = {f"{activity.workflow}/{activity.id}" for activity in undisturbed.completed}
-    assert drawn_from(start, [*PLACES[process], *SURE[process]]) <= reached
-    await die_everywhere(stage, tmp_path, start, undisturbed, places(undisturbed))
+    assert of_run(undisturbed, [*PLACES[process], *SURE[process]]) <= reached
+    await die_everywhere(stage, tmp_path, undisturbed, places(undisturbed))
 
 
 def test_every_sample_process_with_an_undo_is_regretted(stage: Stage) -> None:
@@ -137,13 +130,12 @@ def test_every_sample_process_with_an_undo_is_regretted(stage: Stage) -> None:
 
 @pytest.mark.parametrize("process", only_one_in_ci(REGRETTED, UNDONE_IN_CI))
 async def test_a_worker_that_dies_at_any_undo_undoes_all_the_same(stage: Stage, tmp_path: Path, process: str) -> None:
-    start = Start(process=process, run=f"{process}-m", input=REGRETTED[process], verdict="regret")
-    undisturbed = await play(stage, schedule(start), tmp_path / "undisturbed")
+    undisturbed = await play(stage, Schedule.calm(process, "regret"), tmp_path / "undisturbed")
     assert undisturbed.broken == []
-    assert ends(undisturbed)[start.run] == "cancelled"
+    assert ends(undisturbed)[undisturbed.runs[0]] == "cancelled"
     undone = [place for place in places(undisturbed) if UNDO in place]
-    steps = stage.catalog.definition(process).process.steps
     of_steps = {place.rpartition("/")[2].partition(UNDO)[0].partition("[")[0] for place in undone}
+    steps = stage.catalog.definition(process).process.steps
     assert {name for name, step in steps.items() if step.undo} <= of_steps
-    assert drawn_from(start, (f"{step}{UNDO}" for step in UNDONE["regret"].get(process, ()))) <= {*undone}
-    await die_everywhere(stage, tmp_path, start, undisturbed, undone)
+    assert of_run(undisturbed, (f"{step}{UNDO}" for step in UNDONE["regret"].get(process, ()))) <= {*undone}
+    await die_everywhere(stage, tmp_path, undisturbed, undone)
