@@ -1,4 +1,4 @@
-"""A test of the tests: those of a full disk are left out where none can be mounted, but never where CI is to prove them."""
+"""A test of the tests: those of a full disk are left out where none can be mounted, but never where CI needs them."""
 
 import os
 from pathlib import Path
