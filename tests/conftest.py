@@ -14,11 +14,9 @@ import pytest_asyncio
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from runtime.client import data_converter, ensure_search_attributes
-from runtime.server import HOST, PORT, UI_PORT, time_skipping_binary
-from runtime.settings import Settings
+from runtime.server import HOST, PORT, UI_PORT
 from tests.business import Business
-from tests.servers import open_server
+from tests.servers import open_server, open_skipping_server
 
 pytest_plugins = ["testkit"]
 
@@ -69,10 +67,7 @@ async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clie
 @pytest_asyncio.fixture
 async def time_skipping(tmp_path: Path) -> AsyncIterator[WorkflowEnvironment]:
     """A server on which days pass at once, one per test, since time is shared by all that runs on it."""
-    async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(time_skipping_binary()), data_converter=data_converter(Settings(home=tmp_path))
-    ) as environment:
-        await ensure_search_attributes(environment.client)
+    async with open_skipping_server(tmp_path) as environment:
         yield environment
 
 

@@ -207,9 +207,9 @@ class Inbox:
             raise _refusal(error) from error
 
     async def _take(self, model: type[messages.M], payload: tuple[Json, ...]) -> Receipt | StateValue:
+        engine = await self._loaded()
         try:
             message = messages.parse(model, payload)
-            engine = await self._loaded()
             self._check_now(engine, message)
             if isinstance(message, Repair | Cancel | Migration):
                 await operators.authorise(engine, message)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,9 +106,15 @@ def starter(settings: Settings, capsys: pytest.CaptureFixture[str]) -> Starter:
 @pytest_asyncio.fixture
 async def running(settings: Settings, client: Client) -> AsyncIterator[None]:
     """A worker for the test's queue."""
+    async with at_work(settings, client):
+        yield
+
+
+@asynccontextmanager
+async def at_work(settings: Settings, client: Client) -> AsyncIterator[None]:
     connection = Connection(client, client.service_client.config.target_host, None, embedded=False)
     logging = structlog.get_config()
-    with (settings.home / "worker.log").open("w") as log:
+    with (settings.home / "worker.log").open("a") as log:
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(log))
         async with composition.running_worker(settings, connection, Catalog.load(settings.folders)):
             yield

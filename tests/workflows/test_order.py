@@ -44,10 +44,13 @@ async def test_a_message_that_comes_to_a_worker_together_with_older_results_come
             await run.decide("ask", "reject", "user:alice", comment="no")
         else:
             await run.handle.signal("decide", no)
+        await run.until(lambda view: not view.waiting)
         office.gates["goes_on"].set()
         assert "Go? — rejected by user:alice" in await run.failed()
         assert sorted(effects(office, "undo")) == list("abcd")
         events = await run.events("step.completed", "approval.reject")
         assert [event.step for event in events[:5]] == [*"dcba", "ask"]
-        replayer = Replayer(workflows=WORKFLOWS, workflow_runner=workflow_runner(), data_converter=client.data_converter)
+        replayer = Replayer(
+            workflows=WORKFLOWS, workflow_runner=workflow_runner(), data_converter=client.data_converter
+        )
         await replayer.replay_workflow(await run.handle.fetch_history())
