@@ -34,6 +34,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
 
+
 _held = [socket.socket(), socket.socket()]
 
 
