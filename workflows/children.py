@@ -40,6 +40,16 @@ def was_tainted(error: ChildWorkflowError) -> bool:
     return bool(_details(error).get("tainted"))
 
 
+def left_by(error: ChildWorkflowError) -> tuple[str, ...]:
+    """What a sub-process that failed would do once more, were it to go on; each as `step (tool)`."""
+    return tuple(map(str, _details(error).get("stands", ())))
+
+
+def has_begun(error: ChildWorkflowError) -> bool:
+    """Whether a sub-process that failed had come to its first step. One that may not start tells of nothing."""
+    return not isinstance(error.cause, ApplicationError) or bool(_details(error))
+
+
 def failure_of(error: ChildWorkflowError) -> AgentFailure:
     """What an agent had used and left when it failed; nothing when it was stopped from outside."""
     return AgentFailure.model_validate(_details(error))

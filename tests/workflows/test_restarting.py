@@ -19,11 +19,12 @@ TOOLS = {
     name: ToolSpec(name=name, effect=effect, idempotent=True, parameters={"type": "object"})
     for name, effect in (("do.work", "write"), ("do.undo", "write"), ("do.look", "read"))
 }
+CHILD = load_process("process: child\nsteps: {y: {tool: do.work}}", "child.yaml", tools=TOOLS)
 BROKEN = ErrorInfo(type="ToolFailed", message="broken")
 
 
 def definition(text: str) -> Definition:
-    return load_process(dedent(text), "test.yaml", tools=TOOLS)
+    return load_process(dedent(text), "test.yaml", tools=TOOLS, processes={"child": CHILD})
 
 
 def done(step: str, order: int, kind: str = "tool", **more: Any) -> StepRecord:
@@ -303,3 +304,26 @@ def test_what_was_done_inside_of_a_group_that_an_operator_skipped_is_known_after
     text = "process: p\nsteps: {g: {steps: {x: {tool: do.work, undo: {tool: do.undo}}}}}"
     plan = plan_of(text, other("g", "skipped", "steps"), done("g.x", 1))
     assert plan.nodes["g.x"].record.order == 1
+
+
+def test_what_a_sub_process_left_is_asked_about_until_it_goes_on_or_the_step_itself_took_it_back() -> None:
+    text = """
+        process: parent
+        steps:
+          first: {tool: do.look}
+          sub: {process: child, needs: [first]}
+          own: {process: child, needs: [sub], undo: {tool: do.undo}}
+          last: {tool: do.look, needs: [own]}
+    """
+    left = {"stands": ("sub/y (do.work)",)}
+    undone = other("sub", "undone", "process", order=2, **left)
+    with pytest.raises(Refused, match=r"^sub/y \(do.work\) completed, and what was done stands"):
+        restarted(text, done("first", 1), undone)
+    made = restarted(text, done("first", 1), undone, redo=True)
+    assert (made.redone, by_id(made)["sub"].stands) == (("sub/y (do.work)",), ())
+    assert not restarted(text, done("first", 1), done("sub", 2), other("own", "undone", order=3, **left)).redone
+    failed = other("sub", "failed", "process", child="run/sub", **left)
+    second = restarted(text, other("first", "failed"), failed, redo=True)
+    assert (by_id(second)["sub"].resumes, by_id(second)["sub"].stands) == ("run/sub", left["stands"])
+    with pytest.raises(Refused, match=r"^sub/y \(do.work\)"):
+        restarted(text, other("first", "failed"), by_id(second)["sub"])
