@@ -21,7 +21,14 @@ def is_done(node: Node) -> bool:
 
 def stands(definition: Definition, node: Node) -> bool:
     """Whether it had an effect, on the world or on the run's state, that was not taken back."""
-    return ((is_done(node) and node.is_leaf) or _has_forgotten_rounds(node)) and _changes(definition, node.step)
+    return ((is_done(node) and node.is_leaf) or has_forgotten_rounds(node)) and _changes(definition, node.step)
+
+
+def has_forgotten_rounds(node: Node, after: int = 0) -> bool:
+    """Whether there were rounds before its last, and after this one, that completed and of which nothing could be
+    taken back."""
+    known = node.inner.nodes if node.inner is not None else {}
+    return node.has_rounds and any(f"{node.id}#{number}" not in known for number in range(after + 1, node.record.rounds))
 
 
 def left_inside(definition: Definition, node: Node) -> tuple[str, ...]:
@@ -61,12 +68,6 @@ def _left(definition: Definition, nodes: Iterable[Node]) -> Iterator[str]:
             yield in_words(node)
         else:
             yield from _left(definition, node.inside())
-
-
-def _has_forgotten_rounds(node: Node) -> bool:
-    """Whether there were rounds before its last that completed, and of which nothing could be taken back."""
-    known = node.inner.nodes if node.inner is not None else {}
-    return node.has_rounds and any(f"{node.id}#{number}" not in known for number in range(1, node.record.rounds))
 
 
 def _changes(definition: Definition, step: Step) -> bool:

@@ -14,7 +14,7 @@ from contracts.errors import Refused
 from contracts.plain import some
 from contracts.process import ProcessStep
 from contracts.run import IDLE, Definition, Snapshot, StepRecord
-from workflows.lasting import MAX_TOLD, in_words, is_done, left_inside, stands
+from workflows.lasting import MAX_TOLD, has_forgotten_rounds, in_words, is_done, left_inside, stands
 from workflows.nodes import Node
 from workflows.plan import Plan
 
@@ -116,9 +116,11 @@ class _Reset:
 
     def _after(self, node: Node) -> Iterator[Node]:
         yield from (other for other in self._dependents[node] if not self._can_do_without(other))
-        if node.role == "round":
+        if node.role == "round" and node.holder.owner is not None:
             rounds = list(node.holder.nodes.values())
             yield from rounds[rounds.index(node) + 1 :]
+            if has_forgotten_rounds(node.holder.owner, after=_number(node)):
+                yield node.holder.owner
         for holder in (node.stands_in_for if node.record.called else None, node.holder.owner):
             if holder is not None:
                 yield from self._reopened(holder)
@@ -266,5 +268,10 @@ def _resumed(node: Node, *, is_anew: bool) -> str | None:
 def _rounds(node: Node, reset: _Reset) -> int:
     """The round in which a `repeat` goes on: the first that starts again, else the one it was at."""
     inside = node.inner.nodes.values() if node.has_rounds and node.inner is not None else ()
-    again = [int(each.id.rpartition("#")[2]) for each in inside if each in reset.again or each in reset.open]
+    again = [_number(each) for each in inside if each in reset.again or each in reset.open]
     return min(again, default=node.record.rounds)
+
+
+def _number(node: Node) -> int:
+    """Of a round."""
+    return int(node.id.rpartition("#")[2])

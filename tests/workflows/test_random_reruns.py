@@ -234,8 +234,7 @@ class Judge:
         before = self.back[step] + self.back[step.rpartition(".")[0]]
         if times != before and not self.chain.redos and step not in ("sx", "sy"):
             yield f"{key} was done after it had been taken back {before} times"
-        is_forgotten = step.startswith("h.r#")  # A round before the last, of which nothing can be taken back.
-        if line >= self.chain.amended.get(step, line + 1) and what != "amended" and not is_forgotten:
+        if line >= self.chain.amended.get(step, line + 1) and what != "amended":
             yield f"{key} was done with {what!r}, and had been amended"
 
     def undone(self, step: str, what: str, key: str) -> Iterator[str]:

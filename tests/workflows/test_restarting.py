@@ -286,6 +286,26 @@ def test_rounds_of_which_nothing_is_known_any_more_are_not_done_once_more_by_the
     assert keys == ["run/r#1^1", "run/r#2^1", "run/r#3"]
 
 
+def test_a_round_that_people_changed_stays_as_they_left_it_though_those_around_it_are_forgotten() -> None:
+    text = """
+        process: amended-round
+        steps:
+          first: {tool: do.look}
+          r: {tool: do.work, needs: [first], repeat: {until: "${ output == 4 }"}}
+    """
+    mine = done("r#2", 2, amended=1, input={"what": "mine"})
+    records = (done("first", 1), other("r", "cancelled", rounds=4), mine, other("r#4", "failed"))
+    on = restarted(text, *records)
+    assert (by_id(on)["r"].rounds, by_id(on)["r#2"], on.again) == (4, mine, ("r#4",))
+    for from_ in ("first", "r#2"):  # after which the third is done once more too, of which nobody knows
+        with pytest.raises(Refused, match=r"^r, r#2 completed, and what was done stands"):
+            restarted(text, *records, from_=from_)
+        plan = plan_of(text, *restarted(text, *records, from_=from_, redo=True).records)
+        rounds = [plan.open_round(plan.nodes["r"], number).record for number in (1, 2, 3, 4)]
+        assert [record.key("run") for record in rounds] == ["run/r#1^1", "run/r#2^1~1", "run/r#3^1", "run/r#4"]
+        assert [record.input for record in rounds] == [None, {"what": "mine"}, None, None]
+
+
 def test_a_race_that_was_to_be_run_anew_and_was_not_come_to_is_still_to_run() -> None:
     text = """
         process: race
