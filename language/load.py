@@ -13,6 +13,7 @@ from contracts.tools import ToolSpec, granted
 from language.legs import Legs
 from language.mend import mend_schemas
 from language.names import Names, walk
+from language.readers import report_unread
 from language.references import References
 from language.source import Path, load_yaml
 from language.structure import parse
@@ -48,6 +49,8 @@ def load_process(
         references.check(process)
         Names(source, dropped, tools, processes).check(process)
         Legs(source, process, tools).check()
+        if not source.problems:  # In what was left out for its mistakes may be what reads them.
+            report_unread(source, process)
         needs = references.needs
         for name, agent in process.agents.items():
             if agent.adapter is not None and (wrong := adapters(agent.adapter)) is not None:

@@ -28,7 +28,8 @@ def has_forgotten_rounds(node: Node, after: int = 0) -> bool:
     """Whether there were rounds before its last, and after this one, that completed and of which nothing could be
     taken back."""
     known = node.inner.nodes if node.inner is not None else {}
-    return node.has_rounds and any(f"{node.id}#{number}" not in known for number in range(after + 1, node.record.rounds))
+    numbers = range(after + 1, node.record.rounds)
+    return node.has_rounds and any(f"{node.id}#{number}" not in known for number in numbers)
 
 
 def left_inside(definition: Definition, node: Node) -> tuple[str, ...]:

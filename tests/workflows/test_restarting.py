@@ -335,7 +335,7 @@ def test_what_a_sub_process_left_is_asked_about_until_it_goes_on_or_the_step_its
           own: {process: child, needs: [sub], undo: {tool: do.undo}}
           last: {tool: do.look, needs: [own]}
     """
-    left = {"stands": ("sub/y (do.work)",)}
+    left: dict[str, Any] = {"stands": ("sub/y (do.work)",)}
     undone = other("sub", "undone", "process", order=2, **left)
     with pytest.raises(Refused, match=r"^sub/y \(do.work\) completed, and what was done stands"):
         restarted(text, done("first", 1), undone)
