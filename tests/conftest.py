@@ -1,5 +1,6 @@
 """A real Temporal server for every test that wants one, and nothing beyond this machine for any."""
 
+import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from runtime.client import data_converter, ensure_search_attributes
-from runtime.server import time_skipping_binary
+from runtime.server import HOST, PORT, UI_PORT, time_skipping_binary
 from runtime.settings import Settings
 from tests.business import Business
 from tests.servers import open_server
@@ -24,6 +25,15 @@ for name in list(os.environ):
     if name.startswith(("OPENAI_", "SUREFOOT_", "TEMPORAL_")):
         del os.environ[name]
 os.environ["SUREFOOT_PACE"] = "0"
+
+_held = [socket.socket(), socket.socket()]
+
+
+def pytest_configure() -> None:
+    """The usual ports are kept from all servers of tests: one that is killed would find another test's at its own."""
+    for holder, port in zip(_held, (PORT, UI_PORT), strict=True):
+        with contextlib.suppress(OSError):  # another session of tests, or somebody's own server, has it
+            holder.bind((HOST, port))
 
 
 @pytest.fixture(autouse=True)
