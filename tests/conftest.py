@@ -3,7 +3,7 @@
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from runtime.client import data_converter, ensure_search_attributes
 from runtime.server import HOST, PORT, UI_PORT, time_skipping_binary
 from runtime.settings import Settings
 from tests.business import Business
+from tests.endpoint import Endpoint, open_endpoint
 from tests.servers import open_server
 
 pytest_plugins = ["testkit"]
@@ -64,6 +65,12 @@ async def time_skipping(tmp_path: Path) -> AsyncIterator[WorkflowEnvironment]:
     ) as environment:
         await ensure_search_attributes(environment.client)
         yield environment
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with open_endpoint() as opened:
+        yield opened
 
 
 @pytest_asyncio.fixture

@@ -1,6 +1,6 @@
 """Other arguments, another task, another moment: for steps that failed, wait or are still to start."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailed
 
 from contracts.decisions import Difference
 from contracts.settings import ModelAlias
-from tests.endpoint import Endpoint, open_endpoint
+from tests.endpoint import Endpoint
 from tests.workflows.office import UNDO, Office, effects, open_office, statuses
 
 AGENT = """
@@ -18,12 +18,6 @@ AGENT = """
     steps: {ask: {agent: clerk, task: "Weigh ${ input.what }."}}
     output: ${ steps.ask.output }
 """
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture

@@ -1,21 +1,14 @@
 """Agents of a run that is started again: their calls are known again, unless what they did was taken back."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
 from contracts.settings import ModelAlias
-from tests.endpoint import Endpoint, open_endpoint
+from tests.endpoint import Endpoint
 from tests.workflows.office import UNDO, Office, effects, open_office
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture

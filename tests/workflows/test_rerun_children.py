@@ -118,3 +118,20 @@ async def test_a_sub_process_that_may_not_go_on_is_the_one_that_later_reruns_go_
         assert "the run was stopped while it took back x" in said
     await run.cancel(undo=False)
     await run.failed()
+
+
+async def test_what_a_sub_process_did_that_was_stopped_with_its_run_is_asked_about_too(office: Office) -> None:
+    office.children["child"] = office.definition(f"""
+        process: child
+        steps:
+          x: {{tool: do.work, {UNDO}}}
+          y: {{tool: do.work, needs: [x]}}
+          w: {{wait: 1d, needs: [y]}}
+    """)
+    run = await office.start(PARENT)
+    await run.until(lambda view: office.calls["y"] == 1)
+    await office.run_of(f"{run.id}/sub").waiting("w")
+    await run.cancel()
+    await run.failed()
+    assert effects(office, "undo") == ["x", "a"]
+    assert (await (await run.again()).failed()).startswith("Refused: sub/y (do.work) completed, and what was done")

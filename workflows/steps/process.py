@@ -68,16 +68,22 @@ async def _run_child(engine: Engine, node: Node, process: str, request: RunReque
             try:
                 result = await handle  # It had come to its end: the run is to know how to undo it.
             except ChildWorkflowError as error:
+                _take_down(engine, node, error)
                 raise asyncio.CancelledError from error
     except ChildWorkflowError as error:
-        add_usage(engine, node, usage_of(error))
-        node.update(tainted=was_tainted(error), stands=_inside(node, left_by(error)))
+        _take_down(engine, node, error)
         if request.rerun is not None and not has_begun(error):
             node.update(child=request.rerun.of)  # Which is still the one that has done something.
         raise child_error(engine, node, error, process) from error
     except WorkflowAlreadyStartedError as error:
         raise taken(child) from error
     return result
+
+
+def _take_down(engine: Engine, node: Node, error: ChildWorkflowError) -> None:
+    """Keep in the step's record what a sub-process that failed, or was stopped, had used and left."""
+    add_usage(engine, node, usage_of(error))
+    node.update(tainted=was_tainted(error), stands=_inside(node, left_by(error)))
 
 
 def _rerun(engine: Engine, node: Node) -> Rerun | None:
