@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+
+from contracts.names import MIGRATE
 from tests.workflows.office import UNDO, Office, Run, effects
 
 PARENT = f"""
@@ -120,7 +123,10 @@ async def test_a_sub_process_that_may_not_go_on_is_the_one_that_later_reruns_go_
     await run.failed()
 
 
-async def test_what_a_sub_process_did_that_was_stopped_with_its_run_is_asked_about_too(office: Office) -> None:
+@pytest.mark.parametrize("continues", [False, True])
+async def test_what_a_sub_process_did_that_was_stopped_with_its_run_is_asked_about_too(
+    office: Office, continues: bool
+) -> None:
     office.children["child"] = office.definition(f"""
         process: child
         steps:
@@ -131,6 +137,8 @@ async def test_what_a_sub_process_did_that_was_stopped_with_its_run_is_asked_abo
     run = await office.start(PARENT)
     await run.until(lambda view: office.calls["y"] == 1)
     await office.run_of(f"{run.id}/sub").waiting("w")
+    if continues:
+        await run.handle.execute_update(MIGRATE, {"by": "user:op"})
     await run.cancel()
     await run.failed()
     assert effects(office, "undo") == ["x", "a"]

@@ -80,7 +80,7 @@ async def _run_child(engine: Engine, node: Node, process: str, request: RunReque
     return result
 
 
-def _take_down(engine: Engine, node: Node, error: ChildWorkflowError) -> None:
+def _take_down(engine: Engine, node: Node, error: BaseException | None) -> None:
     """Keep in the step's record what a sub-process that failed, or was stopped, had used and left."""
     add_usage(engine, node, usage_of(error))
     node.update(tainted=was_tainted(error), stands=_inside(node, left_by(error)))
@@ -103,12 +103,16 @@ async def _adopt(engine: Engine, node: Node, child: str) -> RunResult:
     try:
         call = Call(node.id, f"{node.id}: wait for {child}", timeout=ADOPTED_RUN_TIMEOUT)
         return await call_engine(AWAIT_PROCESS, awaited, call)
+    except StepError as error:
+        _take_down(engine, node, error.__cause__)
+        raise
     except asyncio.CancelledError:
         await stop(workflow.get_external_workflow_handle(child), _cancel_of(engine))
         ended = Call(f"{node.id}:cancelled", f"{node.id}: wait until {child} has ended", timeout=ADOPTED_RUN_TIMEOUT)
         try:
             return await call_engine(AWAIT_PROCESS, awaited, ended)
         except StepError as error:
+            _take_down(engine, node, error.__cause__)
             raise asyncio.CancelledError from error
 
 
