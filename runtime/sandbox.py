@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from temporalio.worker import Worker, WorkflowInstance, WorkflowInstanceDetails
+from temporalio.worker._workflow_instance import _WorkflowLogicFlag
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxMatcher, SandboxRestrictions
 
 PASSED_THROUGH = ("contracts", "language", "cel", "jsonschema_rs", "structlog")
@@ -25,17 +26,25 @@ LONGEST_FAREWELL = 5.0
 """Seconds that Core may take to close a worker that has ended all its work; it needs hundredths of one."""
 
 
+ALL_AT_ONCE = _WorkflowLogicFlag.PROCESS_WORKFLOW_ACTIVATION_JOBS_AS_SINGLE_BATCH
+"""A later SDK will have it so by itself. Histories say whether they were made so, and replay as they were."""
+
+
 def patient(worker: Worker) -> Worker:
-    """The worker, whose workflow tasks may take `LONGEST_TASK` seconds, and which never waits for Core for ever.
+    """The worker, whose workflow tasks may take `LONGEST_TASK` seconds and are taken in as a whole before any of them
+    is acted on, and which never waits for Core for ever.
 
     The SDK takes a task for a deadlock after 2 s, which a plan of ten thousand steps can need on a machine that is busy
-    with something else. And about one in a thousand times its Core does not come back from closing a worker whose polls
-    have ended and whose work is reported: a process that was told to stop would stay. The SDK has no public setting for
-    either; tests notice when these names are gone.
+    with something else. It acts on the messages of a task before it looks at the results that came before them. And
+    about one in 300 times its Core does not come back from closing a worker whose polls have ended and whose work is
+    reported: a process that was told to stop would stay. The SDK has no public setting for any of it; tests notice
+    when these names are gone.
     """
     inner = worker._workflow_worker
-    if inner is not None and inner._deadlock_timeout_seconds is not None:  # None: in debug mode
-        inner._deadlock_timeout_seconds = LONGEST_TASK
+    if inner is not None:
+        inner._set_default_workflow_logic_flag(ALL_AT_ONCE, enabled=True)
+        if inner._deadlock_timeout_seconds is not None:  # None: in debug mode
+            inner._deadlock_timeout_seconds = LONGEST_TASK
     core = worker._bridge_worker
     close = core.finalize_shutdown
 

@@ -207,9 +207,9 @@ class Inbox:
             raise _refusal(error) from error
 
     async def _take(self, model: type[messages.M], payload: tuple[Json, ...]) -> Receipt | StateValue:
+        engine = await self._loaded()
         try:
             message = messages.parse(model, payload)
-            engine = await self._loaded()
             self._check_now(engine, message)
             if isinstance(message, Repair | Cancel | Migration):
                 await operators.authorise(engine, message)
@@ -265,6 +265,14 @@ class Inbox:
             )
 
     async def _loaded(self) -> Engine:
+        """The engine, once it has taken in whatever came in the same workflow task.
+
+        A worker that did not hold the run may get a message together with results that came long before it, while
+        replay gets them one after the other (github.com/temporalio/sdk-rust/issues/1146). Both see the same run when
+        messages come last.
+        """
+        if workflow.patched("messages-come-last"):
+            await workflow.wait_condition(lambda: self._engine is not None)
         while self._engine is None:
             await workflow.wait_condition(lambda: self._engine is not None)
         return self._engine

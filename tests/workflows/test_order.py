@@ -1,0 +1,54 @@
+"""A run replays as it went, in whatever parcels a worker learns of what happened."""
+
+import pytest
+from temporalio.client import Client
+from temporalio.worker import Replayer
+
+from runtime.sandbox import workflow_runner
+from tests.workflows.office import UNDO, Run, effects, open_office, statuses
+from workflows.registered import WORKFLOWS
+
+PROCESS = f"""
+process: order
+steps:
+  a: {{tool: do.held, {UNDO}}}
+  b: {{tool: do.held, {UNDO}}}
+  c: {{tool: do.held, {UNDO}}}
+  d: {{tool: do.held, {UNDO}}}
+  goes_on: {{tool: do.held}}
+  ask: {{approval: {{title: Go?, from: [{{any_of: [user:alice]}}]}}}}
+"""
+
+
+async def completed(run: Run, step: str) -> None:
+    await run.until(lambda view: statuses(view)[step] == "completed")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("how", ["update", "signal"])
+async def test_a_message_that_comes_to_a_worker_together_with_older_results_comes_after_them(
+    client: Client, how: str
+) -> None:
+    """Results in a row after which there is nothing to do, then a message, to a worker that let go of the run."""
+    async with open_office(client, max_cached_workflows=1) as office:
+        run = await office.start(PROCESS)
+        await run.waiting("ask")
+        for step in "dcba":
+            await office.started[step].wait()
+            office.gates[step].set()
+            await completed(run, step)
+        other = await office.start("{process: another, steps: {w: {wait: 1d}}}")
+        await other.waiting("w")
+        no = {"step": "ask", "decision": "reject", "by": "user:alice", "comment": "no"}
+        if how == "update":
+            await run.decide("ask", "reject", "user:alice", comment="no")
+        else:
+            await run.handle.signal("decide", no)
+        await run.until(lambda view: not view.waiting)
+        office.gates["goes_on"].set()
+        assert "Go? — rejected by user:alice" in await run.failed()
+        assert sorted(effects(office, "undo")) == list("abcd")
+        events = await run.events("step.completed", "approval.reject")
+        assert [event.step for event in events[:5]] == [*"dcba", "ask"]
+        replayer = Replayer(workflows=WORKFLOWS, workflow_runner=workflow_runner(), data_converter=client.data_converter)
+        await replayer.replay_workflow(await run.handle.fetch_history())
