@@ -46,6 +46,11 @@ def pytest_configure() -> None:
             holder.bind((HOST, port))
 
 
+def pytest_unconfigure() -> None:
+    for holder in _held:
+        holder.close()
+
+
 @pytest.fixture(autouse=True)
 def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
     connect = socket.socket.connect
