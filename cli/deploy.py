@@ -91,26 +91,35 @@ async def _drain(output: Output, deployments: Deployments, order: Order) -> Exit
         raise CallerError(
             f"build {build} is {release.status}, and gets new runs; promote another first, or `deploy rollback`"
         )
+    moved: set[str] = set()
     if order.move:
         for run in await deployments.open_runs(build, PROCESS_WORKFLOW, MOST_SHOWN):
-            output.say(await move_to_release(deployments.client, run, deployments.by))
+            is_moved, outcome = await move_to_release(deployments.client, run, deployments.by)
+            moved |= {run} if is_moved else set()
+            output.say(outcome)
     while order.wait and release.status != "drained":
         await asyncio.sleep(LOOK_SECONDS)
         release = _known(await deployments.look(), build)
-    left = await deployments.open_runs(build, PROCESS_WORKFLOW, MOST_SHOWN)
-    text = Text("\n".join([_left(build, release, len(left)), *(f"  {run}" for run in left)]), no_wrap=True)
-    output.show(text, {"build_id": build, "status": release.status, "open": release.open, "runs": left})
+    # The index may not know yet of those that were moved just now.
+    open_runs = await deployments.open_runs(build, PROCESS_WORKFLOW, MOST_SHOWN)
+    left = [run for run in open_runs if run not in moved]
+    if output.as_json:
+        output.document({"build_id": build, "status": release.status, "open": release.open, "runs": left})
+    else:
+        lines = [*_left(build, release, len(left)), *(f"  {run}" for run in left)]
+        output.out.print(Text("\n".join(lines)), soft_wrap=True)  # A command that is broken in two cannot be copied.
     return Exit.HOLDS
 
 
-def _left(build: str, release: Release, runs: int) -> str:
+def _left(build: str, release: Release, runs: int) -> list[str]:
     if release.status == "drained":
-        return f"build {build} is drained: its workers can be stopped"
-    still = f"{runs} runs" if runs else "no run, by the server's index"
-    return (
-        f"build {build} is {release.status}; {still} on it. It is drained when they have ended; "
-        f"`{command('deploy', 'drain', build, '--move')}` has those that wait go on with the current build"
-    )
+        return [f"build {build} is drained: its workers can be stopped"]
+    if not runs:
+        return [f"build {build} is {release.status}: no run is on it any more; the server looks every few minutes"]
+    return [
+        f"build {build} is {release.status}: it is drained when what is on it has ended;",
+        f"those that wait go on with the current build by `{command('deploy', 'drain', build, '--move')}`",
+    ]
 
 
 def _known(found: Releases, build: str) -> Release:

@@ -54,13 +54,13 @@ async def migrate(
     return exit_status
 
 
-async def move_to_release(client: Client, run: str, by: str) -> str:
-    """Have a run that waits go on with the current release; what came of it."""
+async def move_to_release(client: Client, run: str, by: str) -> tuple[bool, str]:
+    """Have a run that waits go on with the current release; whether it does, and what came of it."""
     try:
         receipt = await send(client, run, Migration(by=by, reason="its release is drained", id=new_id()))
     except CallerError as error:
-        return f"{run}: {error}"
-    return f"{run}: {receipt.outcome}"
+        return False, f"{run}: {error}"
+    return True, f"{run}: {receipt.outcome}"
 
 
 async def _newest(client: Client, catalog: Catalog, run: str) -> Definition:

@@ -20,6 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.base import Contract
 from contracts.errors import CallerError
+from contracts.names import TOPIC_WORKFLOW
 
 APPEAR_SECONDS = 20.0
 """That a release which has just been started is waited for."""
@@ -33,7 +34,8 @@ Status = Literal["current", "ramping", "draining", "drained", "inactive"]
 class Release(Contract):
     """One build of the workers. `draining`: it gets no new runs, and has some; `drained`: its workers can be stopped.
 
-    `open`: runs and agents that are on it, as the server's index has it. `was_current`: when it last was.
+    `open`: runs and agents that are on it, as the server's index has it; topics, which leave it by themselves, are not
+    counted. `was_current`: when it last was.
     """
 
     build_id: str
@@ -140,11 +142,12 @@ class Deployments:
         build_id = summary.deployment_version.build_id
         is_current, is_ramping = build_id == current, build_id == ramping
         share = percent if is_ramping else 100 - percent if is_current else 0
+        query = f"{self._on(build_id)} AND WorkflowType != '{TOPIC_WORKFLOW}'"
         return Release(
             build_id=build_id,
             status="current" if is_current else "ramping" if is_ramping else _status(summary.status),
             percent=share,
-            open=(await self.client.count_workflows(self._on(build_id))).count,
+            open=(await self.client.count_workflows(query)).count,
             created=summary.create_time.ToDatetime(tzinfo=UTC),
             was_current=_moment(summary.last_current_time),
         )

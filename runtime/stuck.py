@@ -5,8 +5,9 @@ import asyncio
 from dataclasses import dataclass
 
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import EventType, VersioningBehavior, WorkflowTaskFailedCause
-from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
+from temporalio.api.enums.v1 import EventType, TaskQueueType, VersioningBehavior, WorkflowTaskFailedCause
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, GetWorkflowExecutionHistoryReverseRequest
 from temporalio.client import Client, WorkflowExecutionDescription
 
 from contracts.names import PROCESS_ATTRIBUTE, PROCESS_WORKFLOW, REPORTED_ATTRIBUTE
@@ -72,7 +73,7 @@ async def why_stuck(client: Client, run: str) -> str | None:
     return f"its worker fails at it, and tries on: {said}"
 
 
-def why_silent(found: WorkflowExecutionDescription) -> str:
+async def why_silent(client: Client, found: WorkflowExecutionDescription) -> str:
     """Why nobody answers for a run, and what helps."""
     info = found.raw_description.workflow_execution_info.versioning_info
     build_id = info.deployment_version.build_id
@@ -82,4 +83,23 @@ def why_silent(found: WorkflowExecutionDescription) -> str:
             f"answers; start one with that code and SUREFOOT_BUILD_ID={build_id}, which `starter.py deploy drain "
             f"{build_id} --move` then empties"
         )
+    if builds := await _unpromoted(client, found.task_queue):
+        return (
+            f"its workers are builds that get no runs until they are told to; `starter.py deploy promote {builds[-1]}`"
+        )
     return "no worker answers for it; start one with `worker.py`"
+
+
+async def _unpromoted(client: Client, queue: str) -> list[str]:
+    """The builds of the workers that ask a queue for work, where no build is the one of new runs and no worker is of
+    none."""
+    answer = await client.workflow_service.describe_task_queue(
+        DescribeTaskQueueRequest(
+            namespace=client.namespace,
+            task_queue=TaskQueue(name=queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
+    )
+    builds = {poller.deployment_options.build_id for poller in answer.pollers}
+    is_told = answer.versioning_info.current_deployment_version.build_id or "" in builds
+    return [] if is_told else sorted(builds)

@@ -225,8 +225,8 @@ async def explained(client: Client, found: WorkflowExecutionDescription, error: 
     if error.loading:
         return str(error)
     if error.failing or found.raw_description.pending_workflow_task.attempt > 1:
-        return await why_stuck(client, found.id) or why_silent(found)
-    return why_silent(found)
+        return await why_stuck(client, found.id) or await why_silent(client, found)
+    return await why_silent(client, found)
 
 
 async def query_view(handle: WorkflowHandle[object, object], model: type[V], *page: Page) -> V:

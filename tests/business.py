@@ -22,6 +22,19 @@ PROJECT = Path(__file__).parents[1]
 _NONE: Mapping[str, str] = {}
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a command of `starter.py` left: exit status, stdout, stderr."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
 @dataclass
 class Business:
     """A worker with its embedded server in a home folder, and the sample company's ledger. `program`: the worker's."""

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,10 @@ import pytest_asyncio
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from runtime.client import data_converter, ensure_search_attributes
-from runtime.server import HOST, PORT, UI_PORT, time_skipping_binary
-from runtime.settings import Settings
+from runtime.server import HOST, PORT, UI_PORT
 from tests.business import Business
-from tests.servers import open_server
+from tests.endpoint import Endpoint, open_endpoint
+from tests.servers import open_server, open_skipping_server
 
 pytest_plugins = ["testkit"]
 
@@ -59,11 +58,14 @@ async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clie
 @pytest_asyncio.fixture
 async def time_skipping(tmp_path: Path) -> AsyncIterator[WorkflowEnvironment]:
     """A server on which days pass at once, one per test, since time is shared by all that runs on it."""
-    async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(time_skipping_binary()), data_converter=data_converter(Settings(home=tmp_path))
-    ) as environment:
-        await ensure_search_attributes(environment.client)
+    async with open_skipping_server(tmp_path) as environment:
         yield environment
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with open_endpoint() as opened:
+        yield opened
 
 
 @pytest_asyncio.fixture

@@ -8,8 +8,8 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from contracts.names import SEARCH_ATTRIBUTES
-from runtime.client import data_converter
-from runtime.server import server_options, temporal_binary
+from runtime.client import data_converter, ensure_search_attributes
+from runtime.server import server_options, temporal_binary, time_skipping_binary
 from runtime.settings import Settings
 
 
@@ -29,3 +29,13 @@ async def open_server(home: Path, *dynamic: str) -> AsyncIterator[Client]:
         data_converter=data_converter(Settings(home=home)),
     ) as environment:
         yield environment.client
+
+
+@asynccontextmanager
+async def open_skipping_server(home: Path) -> AsyncIterator[WorkflowEnvironment]:
+    """A server on which days pass at once."""
+    async with await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(time_skipping_binary()), data_converter=data_converter(Settings(home=home))
+    ) as environment:
+        await ensure_search_attributes(environment.client)
+        yield environment

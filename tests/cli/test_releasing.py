@@ -1,11 +1,16 @@
 """Releases from the command line: histories that replay or diverge, runs that move or say why not, orders of builds."""
 
 import json
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from temporalio.client import Client
 
-from tests.cli.conftest import Starter, until_waiting
+from runtime.settings import load_settings
+from tests.business import eventually
+from tests.cli.conftest import Starter, at_work, until_waiting
 
 ROOT = Path(__file__).parents[2]
 HISTORIES = ROOT / "tests" / "histories"
@@ -104,3 +109,34 @@ async def test_a_deployment_without_workers_is_told(starter: Starter, monkeypatc
     ended = await starter("deploy", "--json")
     assert ended.status == 2
     assert "start one with SUREFOOT_DEPLOYMENT=nobody-is-here" in json.loads(ended.out)["error"]["message"]
+
+
+@pytest.mark.slow
+async def test_a_build_gets_runs_when_it_is_promoted_and_is_emptied_when_it_is_drained(
+    starter: Starter, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUREFOOT_DEPLOYMENT", f"dep-{uuid4().hex}")
+
+    def build(build_id: str) -> AbstractAsyncContextManager[None]:
+        return at_work(load_settings().model_copy(update={"build_id": build_id}), client)
+
+    async def open_on() -> dict[str, int]:
+        shown = await starter("deploy", "--json")
+        return {each["build_id"]: each["open"] for each in shown.json["releases"]}
+
+    async with build("v1"):
+        await starter("run", "flaky", "--id", "drained", "--input", '{"item": "chair"}')
+        told = " ".join((await starter("status", "flaky-drained")).out.split())
+        assert "its workers are builds that get no runs until they are told to; `starter.py deploy promote v1`" in told
+        await starter("deploy", "promote", "v1")
+        await until_waiting(starter, "flaky-drained", "waiting")
+        async with build("v2"):
+            await starter("deploy", "promote", "v2")
+            assert await eventually(open_on, lambda found: sum(found.values()) > 0) == {"v1": 1, "v2": 0}
+            full = await starter("deploy", "drain", "v1")
+            assert full.out.splitlines()[-1] == "  flaky-drained"
+            assert "deploy drain v1 --move`" in full.out
+            emptied = await starter("deploy", "drain", "v1", "--move")
+            assert "flaky-drained: the run goes on with the release of the workers that new runs get" in emptied.err
+            assert emptied.out.startswith("build v1 is draining: no run is on it any more")
+            assert await eventually(open_on, lambda found: found["v1"] == 0) == {"v1": 0, "v2": 1}

@@ -25,7 +25,8 @@ NAME = f"surefoot-worker-{BUILD_ID}"
 
 
 class TemporalTrigger(Contract):
-    """https://keda.sh/docs/2.22/scalers/temporal/; KEDA takes texts."""
+    """What KEDA's scaler reads, and nothing else: `pkg/scalers/temporal_scaler.go` of 2.20.2,
+    https://keda.sh/docs/2.20/scalers/temporal/. KEDA takes texts."""
 
     endpoint: str
     namespace: str
@@ -44,6 +45,13 @@ def ident(resource: dict[str, Any]) -> str:
 def test_a_manifest_fits_the_schema_of_kubernetes(resource: dict[str, Any]) -> None:
     schemas = pytest.importorskip("kubernetes_validate", reason="make setup WITH=deploy")
     schemas.validate(resource, VERSION, strict=True)
+
+
+def test_the_scaled_object_fits_the_schema_of_keda() -> None:
+    models = pytest.importorskip("cloudcoil.models.keda.v1alpha1", reason="make setup WITH=deploy")
+    given = manifest("ScaledObject", NAME)
+    read = models.ScaledObject.model_validate(given, strict=True)
+    assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) == given, "a name that it does not know"
 
 
 def test_there_is_no_other_kind_of_manifest() -> None:

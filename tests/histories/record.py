@@ -9,55 +9,31 @@ import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError
-from temporalio.service import RPCError
-from temporalio.testing import WorkflowEnvironment
+from temporalio.client import Client
 
 from contracts.channels import WebhookChannel
 from contracts.events import PublishEvent, shard_of, topic_workflow_id
 from contracts.migration import Migration
-from contracts.names import CANCEL, DECIDE, MIGRATE, PROCESS_WORKFLOW, REPAIR, SEARCH_ATTRIBUTES, TASK_QUEUE, VIEW_QUERY
-from contracts.run import RunView, definition_hash
+from contracts.names import CANCEL, DECIDE, MIGRATE, PROCESS_WORKFLOW, REPAIR, TASK_QUEUE
+from contracts.run import definition_hash
 from contracts.settings import ModelAlias
 from runtime.catalog import Catalog
-from runtime.client import Connection, data_converter
-from runtime.server import server_options, temporal_binary
+from runtime.client import Connection
 from runtime.settings import PROJECT, Settings
 from runtime.topics import Topics
 from tests.endpoint import Answered, Asked, completion, open_endpoint
-from tests.service import Answer, open_service
+from tests.histories import lasting, trying
+from tests.histories.runs import Handle, decided, failed, start, until, until_waiting, view
+from tests.servers import hasty, open_server
+from tests.service import Answer, Request, open_service
 from worker import running_worker
 
 FOLDER = Path(__file__).parent
-Handle = WorkflowHandle[Any, Any]
-
-
-async def start(client: Client, process: str, run: str) -> Handle:
-    sample = yaml.safe_load((PROJECT / "processes" / process / "sample.yaml").read_text())
-    payload = {"process": process, "input": sample, "started_by": "user:hanna"}
-    return await client.start_workflow(PROCESS_WORKFLOW, payload, id=run, task_queue=TASK_QUEUE)
-
-
-async def until_waiting(handle: Handle) -> None:
-    async with asyncio.timeout(60):
-        while not (await view(handle)).waiting:
-            await asyncio.sleep(0.1)
-
-
-async def view(handle: Handle) -> RunView:
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                seen: RunView = await handle.query(VIEW_QUERY, result_type=RunView)
-            except (WorkflowQueryFailedError, RPCError):  # the run is still to be started, or loads its process first
-                await asyncio.sleep(0.1)
-            else:
-                return seen
 
 
 async def onboarding_approved(client: Client) -> list[str]:
@@ -176,7 +152,7 @@ async def over_limits(client: Client) -> list[str]:
     """A run that is warned of its limit, and comes to it."""
     payload = {"process": "over-limits", "input": {}}
     await failed(await client.start_workflow(PROCESS_WORKFLOW, payload, id="over-limits", task_queue=TASK_QUEUE))
-    return ["over-limits"]
+    return ["over-limits", "over-limits/read"]
 
 
 async def repaired(client: Client) -> list[str]:
@@ -187,9 +163,7 @@ async def repaired(client: Client) -> list[str]:
     async def say(action: str, step: str = "", **more: Any) -> None:
         await handle.execute_update(REPAIR, {"step": step, "action": action, "by": "user:tom", **more})
 
-    async with asyncio.timeout(60):
-        while {incident.step for incident in (await view(handle)).incidents} < {"machine", "screen"}:
-            await asyncio.sleep(0.1)
+    await until(handle, lambda seen: {incident.step for incident in seen.incidents} == {"machine", "screen"})
     machine = {"employee": "E-1001", "sku": "NB-14", "price": 1380}
     await say("note", reason="look at the catalog")
     await say("pause", reason="stocktaking")
@@ -226,24 +200,14 @@ def read_pages(asked: Asked) -> Answered:
     return Answered(body=json.dumps(completion(asked, "" if calls else "all read", calls, "stop", usage)))
 
 
-async def decided(handle: Handle, step: str, by: str, reason: str = "") -> None:
-    """Approve a step once it asks, for this reason."""
-    async with asyncio.timeout(60):
-        while not any(
-            wait.step == step and str(wait.show.get("reason", "")).startswith(reason)
-            for wait in (await view(handle)).waiting
-        ):
-            await asyncio.sleep(0.1)
-    await handle.execute_update(DECIDE, {"step": step, "decision": "approve", "by": by})
-
-
 async def told(client: Client) -> list[str]:
     """Operators and approvers are told, by a channel that takes it and by one that refuses it."""
     payload = {"process": "told", "input": {}}
     handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id="told", task_queue=TASK_QUEUE)
+    async with asyncio.timeout(60):  # Who has decided is not told any more.
+        while (await handle.fetch_history()).to_json().count('"surefoot.notify"') < 4:
+            await asyncio.sleep(0.1)
     await decided(handle, "ask", "user:alice")
-    while (await handle.fetch_history()).to_json().count('"surefoot.notify"') < 4:
-        await asyncio.sleep(0.1)
     await handle.execute_update(REPAIR, {"step": "check", "action": "skip", "by": "user:tom", "reason": "known"})
     await handle.result()
     return ["told"]
@@ -293,14 +257,6 @@ async def out_of_time(client: Client) -> list[str]:
     return ["out-of-time"]
 
 
-async def failed(handle: Handle) -> None:
-    try:
-        await handle.result()
-    except WorkflowFailureError:
-        return
-    raise AssertionError(f"{handle.id} was to fail")
-
-
 PATHS: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     onboarding_approved,
     onboarding_rejected,
@@ -317,6 +273,10 @@ PATHS: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     told,
     asked_again,
     out_of_time,
+    trying.told_late,
+    trying.tried,
+    trying.turning,
+    trying.altered,
     # Their first histories are of before there was a record.
     partial(delegated, run="recorded-delegated"),
     partial(agreed_by_equals, run="recorded-by-equals"),
@@ -329,47 +289,61 @@ WITH_A_MODEL: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
 """No script answers where an endpoint is set up, so these have a worker of their own."""
 
 
+def channel_of(name: str, url: str, *processes: str) -> WebhookChannel:
+    return WebhookChannel(name=name, kind="webhook", url=f"{url}/{name}", secret="env:HOOK", processes=processes)
+
+
+def receiver() -> Callable[[Request], Answer]:
+    """One channel takes all, one refuses all, one is down the first time, one always."""
+    late: list[Request] = []
+
+    def answer(request: Request) -> Answer:
+        if request.path == "/late":
+            late.append(request)
+            return Answer(b"", status=503 if len(late) == 1 else 204)
+        return Answer(b"", status={"/taken": 204, "/refused": 410}.get(request.path, 503))
+
+    return answer
+
+
 async def main() -> None:
     os.environ["SUREFOOT_PACE"] = "0"
     os.environ["HOOK"] = "whsec_" + "c2VjcmV0" * 4
-    with tempfile.TemporaryDirectory() as home, open_endpoint() as endpoint, open_service() as service:
-        service.answer = lambda request: Answer(b"", status=204 if request.path == "/taken" else 410)
-        endpoint.default = read_pages
+    with tempfile.TemporaryDirectory() as name, open_endpoint() as endpoint, open_service() as service:
+        home = Path(name)
+        service.answer = receiver()
+        channels = (
+            channel_of("taken", service.base, "told", "asked-again"),
+            channel_of("refused", service.base, "told", "asked-again"),
+            channel_of("late", service.base, "asks"),
+            channel_of("down", service.base, "lasting"),
+        )
+        settings = Settings(home=home, notices=channels)
         model = ModelAlias(model="recorded", base_url=endpoint.url, window=2_500)
-        channels = tuple(
-            WebhookChannel(
-                name=name,
-                kind="webhook",
-                url=f"{service.base}/{name}",
-                secret="env:HOOK",
-                processes=("told", "asked-again"),
-            )
-            for name in ("taken", "refused")
-        )
-        settings = Settings(home=Path(home), notices=channels)
-        environment = await WorkflowEnvironment.start_local(
-            dev_server_existing_path=str(temporal_binary()),
-            dev_server_extra_args=server_options(),
-            search_attributes=SEARCH_ATTRIBUTES,
-            data_converter=data_converter(settings),
-        )
-        async with environment:
-            client = environment.client
-            connection = Connection(client=client, address="", ui=None, embedded=True)
-            catalog = Catalog.load((*settings.folders, FOLDER / "team"))
+        async with open_server(home) as client:
+            endpoint.default = read_pages
             for paths, models in ((PATHS, {}), (WITH_A_MODEL, {"recorded": model})):
-                with_models = settings.model_copy(update={"models": models})
-                async with running_worker(with_models, connection, catalog):
+                async with at_work(client, settings.model_copy(update={"models": models})):
                     for path in paths:
                         for run in await path(client):
-                            await record(client, run)
+                            await keep(run.replace("/", "-"), client.get_workflow_handle(run))
+        async with open_server(home, hasty(lasting.SUGGESTED_AFTER_EVENTS)) as client:
+            endpoint.default = lasting.reader()
+            models = {"roomy": ModelAlias(model="roomy", base_url=endpoint.url)}
+            async with at_work(client, settings.model_copy(update={"models": models})):
+                for parts in (lasting.lasting(client), lasting.long_reader(client, home)):
+                    async for part, handle in parts:
+                        await keep(part, handle)
+        async for part, handle in lasting.forgotten(home):
+            await keep(part, handle)
 
 
-async def record(client: Client, run: str) -> None:
-    await keep(run.replace("/", "-"), client.get_workflow_handle(run))
+def at_work(client: Client, settings: Settings) -> AbstractAsyncContextManager[object]:
+    connection = Connection(client=client, address="", ui=None, embedded=True)
+    return running_worker(settings, connection, Catalog.load((*settings.folders, FOLDER / "team")))
 
 
-async def keep(name: str, handle: WorkflowHandle[Any, Any]) -> None:
+async def keep(name: str, handle: Handle) -> None:
     file = FOLDER / f"{name}.json"
     if not file.exists():
         text = (await handle.fetch_history()).to_json()

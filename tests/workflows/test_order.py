@@ -50,5 +50,7 @@ async def test_a_message_that_comes_to_a_worker_together_with_older_results_come
         assert sorted(effects(office, "undo")) == list("abcd")
         events = await run.events("step.completed", "approval.reject")
         assert [event.step for event in events[:5]] == [*"dcba", "ask"]
-        replayer = Replayer(workflows=WORKFLOWS, workflow_runner=workflow_runner(), data_converter=client.data_converter)
+        replayer = Replayer(
+            workflows=WORKFLOWS, workflow_runner=workflow_runner(), data_converter=client.data_converter
+        )
         await replayer.replay_workflow(await run.handle.fetch_history())

@@ -1,9 +1,11 @@
 """Workers of several builds on one queue: a run stays on the build it began on, and changes it when it continues."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -11,14 +13,20 @@ import pytest_asyncio
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import Replayer
+from temporalio.workflow import NondeterminismError
 
 from contracts.errors import CallerError
 from contracts.events import PublishEvent, shard_of, topic_workflow_id
 from contracts.migration import Migration
 from contracts.names import MIGRATE, PROCESS_WORKFLOW
+from contracts.run import RunResult
 from runtime.deployments import Deployments
 from runtime.release import deployment
+from runtime.sandbox import workflow_runner
 from runtime.settings import Settings
+from tests.servers import hasty, open_server
+from tests.workflows.newer import NEWER_WORKFLOWS
 from tests.workflows.office import Office, Run, effects, open_office
 from workflows.registered import RELEASED_WORKFLOWS
 
@@ -30,6 +38,16 @@ STEPS = """
       look: {tool: do.work, with: {what: "looked"}}
       ok: {approval: {title: "Go on?", from: [{any_of: [group:finance]}]}}
       tell: {tool: do.work, needs: [look, ok], with: {what: "told"}}
+    output: ${ steps.tell.output.what }
+"""
+GROWING = """
+    process: growing
+    steps:
+      look: {tool: do.work}
+      ok: {approval: {title: "Go on?", from: [{any_of: [group:finance]}]}}
+      page: {tool: do.work, needs: [look, ok], for_each: "${ input.pages }"}
+      rest: {approval: {title: "And on?", from: [{any_of: [group:finance]}]}, needs: [page]}
+      tell: {tool: do.work, needs: [rest], with: {what: "told"}}
     output: ${ steps.tell.output.what }
 """
 
@@ -63,16 +81,23 @@ class Builds:
         return str(described.raw_description.workflow_execution_info.versioning_info.deployment_version.build_id)
 
 
-@pytest_asyncio.fixture
-async def builds(client: Client) -> AsyncIterator[Builds]:
+@asynccontextmanager
+async def open_builds(client: Client, v2: Sequence[type] = RELEASED_WORKFLOWS) -> AsyncIterator[Builds]:
+    """`v2`: the workflows of the newer build."""
     name, queue = f"dep-{uuid4().hex}", f"releases-{uuid4().hex}"
 
-    def build(build_id: str) -> AbstractAsyncContextManager[Office]:
+    def build(build_id: str, workflows: Sequence[type]) -> AbstractAsyncContextManager[Office]:
         config = deployment(Settings(deployment=name, build_id=build_id))
-        return open_office(client, queue=queue, workflows=RELEASED_WORKFLOWS, deployment_config=config)
+        return open_office(client, queue=queue, workflows=workflows, deployment_config=config)
 
-    async with build("v1") as first, build("v2") as second:
+    async with build("v1", RELEASED_WORKFLOWS) as first, build("v2", v2) as second:
         yield Builds(client, Deployments(client, name, "user:op"), first, second)
+
+
+@pytest_asyncio.fixture
+async def builds(client: Client) -> AsyncIterator[Builds]:
+    async with open_builds(client) as opened:
+        yield opened
 
 
 async def test_a_run_ends_on_the_build_it_began_on_and_new_runs_take_the_current_one(builds: Builds) -> None:
@@ -117,6 +142,50 @@ async def test_a_run_that_is_moved_goes_on_with_the_current_build(builds: Builds
     await run.decide("ok", "approve", "alice")
     assert (await run.handle.result()).output == "told"
     assert (effects(builds.v1), effects(builds.v2)) == (["look"], ["tell"])
+
+
+async def test_a_long_run_goes_on_with_the_current_build_once_it_continues_as_new_and_a_short_one_stays(
+    tmp_path: Path,
+) -> None:
+    async with (
+        open_server(tmp_path, hasty(60)) as client,
+        open_builds(client, NEWER_WORKFLOWS) as builds,
+    ):
+        await builds.deployments.promote("v1")
+        long, short = [await builds.v1.start(GROWING, {"pages": list(range(count))}) for count in (20, 1)]
+        for run in (long, short):
+            await run.waiting("ok")
+        await builds.deployments.promote("v2")
+        for run in (long, short):
+            await run.decide("ok", "approve", "alice")
+        # Nobody asks it to.
+        await builds.until_on(long.id, "v2")
+        for run in (long, short):
+            await run.waiting("rest")
+            await run.decide("rest", "approve", "alice")
+            assert (await run.handle.result()).output == "told"
+        assert [await builds.build_of(run.id) for run in (long, short)] == ["v2", "v1"]
+        assert Counter(step.partition("[")[0] for step in effects(builds.v1)) == {"look": 2, "page": 21, "tell": 1}
+        assert effects(builds.v2) == ["tell"], "of the long one"
+        before, after = await parts(long)
+        (whole,) = await parts(short)
+        assert [await part.failed_tasks() for part in (before, after, whole)] == [0, 0, 0]
+        newer = Replayer(
+            workflows=NEWER_WORKFLOWS, workflow_runner=workflow_runner(), data_converter=client.data_converter
+        )
+        with pytest.raises(NondeterminismError):
+            await newer.replay_workflow(await before.handle.fetch_history())
+
+
+async def parts(run: Run) -> list[Run]:
+    """A run from its first part to its last."""
+    client, found = run.office.client, list[Run]()
+    part = (await run.handle.describe()).raw_description.workflow_execution_info.first_run_id
+    while part:
+        found.append(Run(run.office, client.get_workflow_handle(run.id, run_id=part, result_type=RunResult)))
+        last = (await found[-1].handle.fetch_history()).events[-1]
+        part = last.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+    return found
 
 
 async def test_a_part_of_a_run_stays_on_the_build_of_its_run(builds: Builds) -> None:

@@ -1,4 +1,4 @@
-"""What the agent of a recorded history reads."""
+"""What the agents of recorded histories read, and write."""
 
 from contracts.tools import tool
 
@@ -7,3 +7,9 @@ from contracts.tools import tool
 async def read(page: int) -> str:
     """A page, of 2,000 characters."""
     return f"page {page} ".ljust(2_000, "x")
+
+
+@tool(name="pages.note", effect="write", idempotent=True)
+async def note(text: str) -> str:
+    """Write a note in the margin."""
+    return text

@@ -1,0 +1,54 @@
+"""Paths on which something does not go at once, or not at all."""
+
+from typing import Any
+
+from temporalio.client import Client
+
+from contracts.names import CANCEL, PROCESS_WORKFLOW, REPAIR, TASK_QUEUE
+from runtime.catalog import Catalog
+from runtime.settings import PROJECT
+from tests.histories.runs import decided, failed, until_completed
+
+
+async def tried(client: Client) -> list[str]:
+    """Calls are tried again by themselves and by an operator; parts are changed, paused, and stopped with the run."""
+    payload = {"process": "tried", "input": {}}
+    handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id="tried", task_queue=TASK_QUEUE)
+
+    async def say(action: str, step: str = "", **more: Any) -> None:
+        await handle.execute_update(REPAIR, {"step": step, "action": action, "by": "user:tom", **more})
+
+    await until_completed(handle, "paid", "reached", "counted")
+    await say("retry", "later")
+    await until_completed(handle, "later")
+    await say("pause", reason="lunch")
+    await say("resume")
+    await say("amend", "part", value={"part": "Bob"})
+    await handle.execute_update(CANCEL, {"by": "user:tom", "reason": "enough"})
+    await failed(handle)
+    return ["tried"]
+
+
+async def told_late(client: Client) -> list[str]:
+    """A run that ends before somebody could be told, and waits a little for it."""
+    payload = {"process": "asks", "input": {}}
+    handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id="told-late", task_queue=TASK_QUEUE)
+    await decided(handle, "ask", "user:alice")
+    await handle.result()
+    return ["told-late"]
+
+
+async def turning(client: Client) -> list[str]:
+    """Hundreds of rounds without a pause, inside a deadline."""
+    payload = {"process": "turning", "input": {}}
+    handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id="turning", task_queue=TASK_QUEUE)
+    await handle.result()
+    return ["turning"]
+
+
+async def altered(client: Client) -> list[str]:
+    """A run that is refused, since somebody changed its definition after it was compiled."""
+    definition = Catalog.load([PROJECT / "processes"]).definition("order-desk").model_dump(mode="json")
+    payload = {"process": "order-desk", "input": {}, "definition": {**definition, "hash": "0" * 64}}
+    await failed(await client.start_workflow(PROCESS_WORKFLOW, payload, id="altered", task_queue=TASK_QUEUE))
+    return ["altered"]
