@@ -8,12 +8,11 @@ import pytest
 from runtime.catalog import Catalog
 from runtime.settings import PROJECT
 from tests.business import Business
+from tests.chaos.haste import HASTY_WORKER
 from tests.chaos.nursery import Nursery
 from tests.chaos.play import Stage
 from tests.chaos.rehearsed import Rehearsed
 from tests.endpoint import open_endpoint
-
-HASTY_WORKER = Path(__file__).with_name("hasty_worker.py")
 
 
 @pytest.fixture(scope="session")

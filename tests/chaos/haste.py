@@ -2,9 +2,11 @@
 
 import functools
 from datetime import timedelta
+from pathlib import Path
 
 from temporalio.worker import Worker
 
+HASTY_WORKER = Path(__file__).with_name("hasty_worker.py")
 HEARTBEAT = 4.0
 """Seconds without a sign of life after which a worker is taken for lost, instead of 10."""
 

@@ -50,7 +50,7 @@ INPUTS: dict[str, list[dict[str, Any]]] = {
 }
 """The first of each takes the longest way. The other sample processes are started by what these say."""
 
-SHORT = {"order": "W-5001", "sku": "PX-40", "missing": 14, "within_days": 10}
+SHORT = {"order": "W-5001", "sku": "CH-7", "missing": 28, "within_days": 7}
 REGRETTED = {process: inputs[0] for process, inputs in INPUTS.items()} | {"stock-watch": SHORT}
 """Inputs of the processes that have something to take back. What events start is not regretted when what started it
 is."""

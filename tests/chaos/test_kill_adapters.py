@@ -13,6 +13,7 @@ from contracts.adapters import GROUPS, Framework
 from contracts.names import PROCESS_WORKFLOW, TASK_QUEUE
 from contracts.run import RunResult
 from tests.business import Business, eventually
+from tests.chaos.haste import HASTY_WORKER
 from tests.endpoint import Answered, Asked, completion, open_endpoint
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
@@ -67,7 +68,7 @@ async def test_a_worker_killed_in_a_turn_repeats_the_turn_and_no_tool(
         monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
         home = tmp_path / "home"
         home.mkdir()
-        business = Business(home)
+        business = Business(home, HASTY_WORKER)
         business.start_worker()
         try:
             client = await business.client()

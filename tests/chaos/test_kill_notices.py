@@ -13,6 +13,7 @@ from contracts.run import RunRequest, RunView
 from contracts.stores import RecordSettings
 from tests.activities.notices.desk import SECRET
 from tests.business import Business, eventually
+from tests.chaos.haste import HASTY_WORKER
 from tests.service import Answer, Request, open_service
 
 PROCESS = """
@@ -39,7 +40,7 @@ async def test_a_notice_is_sent_again_under_its_id_after_a_kill(
     (folder / "process.yaml").write_text(PROCESS)
     home = tmp_path / "home"
     home.mkdir()
-    business = Business(home)
+    business = Business(home, HASTY_WORKER)
     with open_service() as service:
         (tmp_path / "surefoot.toml").write_text(SETTINGS.replace("URL", service.base))
         monkeypatch.setenv("SUREFOOT_CONFIG", str(tmp_path / "surefoot.toml"))
