@@ -59,6 +59,8 @@ def ledger(home: Path) -> list[Effect]:
     if not file.exists():
         return []
     with closing(sqlite3.connect(file, timeout=20)) as db:
+        if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'effects'").fetchone() is None:
+            return []  # the first call is making it
         rows = db.execute("SELECT key, sequence, tool, undone_by FROM effects ORDER BY sequence").fetchall()
     return [Effect(*row) for row in rows]
 
@@ -153,10 +155,17 @@ def _nothing_again(evidence: Evidence) -> list[str]:
     )
     wrong = [f"{what} completed {count} times" for (_, what), count in calls.items() if count > 1]
     for agent, count in evidence.agents.items():
-        retried = sum(times for (run, step), times in evidence.retried.items() if agent.startswith(f"{run}/{step}"))
+        retried = sum(times for (run, step), times in evidence.retried.items() if _is_asked_anew(agent, run, step))
         if count > 1 + retried:
             wrong.append(f"{agent} completed {count} times")
     return wrong
+
+
+def _is_asked_anew(agent: str, run: str, step: str) -> bool:
+    """Whether it may be when this step is tried again: it works for the step; or it plans, and the step is of its plan
+    and may fail again."""
+    goal = step.rpartition(".")[0]
+    return agent.startswith(f"{run}/{step}") or (bool(goal) and agent.startswith(f"{run}/{goal}/plan-"))
 
 
 def _undone_in_reverse(evidence: Evidence) -> list[str]:

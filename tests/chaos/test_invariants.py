@@ -1,6 +1,7 @@
 """A test of the tests: what must hold of undoing is held to the steps of a plan as it is to those of a file."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +10,7 @@ from contracts.run import Cost, RunView, StepView
 from runtime.catalog import Catalog
 from runtime.client import data_converter
 from runtime.settings import PROJECT, Settings
-from tests.chaos.invariants import Effect, Evidence, _undone_in_reverse
+from tests.chaos.invariants import Effect, Evidence, _nothing_again, _undone_in_reverse
 
 RUN = "supplier-onboarding-0"
 STEPS = {
@@ -64,3 +65,19 @@ def evidence(*undone: str) -> Evidence:
 )
 def test_what_is_left_over_or_undone_too_early_is_told(undone: tuple[str, ...], wrong: list[str]) -> None:
     assert _undone_in_reverse(evidence(*undone)) == wrong
+
+
+@pytest.mark.parametrize(
+    ("retried", "wrong"),
+    [
+        ({}, [f"{RUN}/checks/plan-3.1 completed 2 times"]),
+        ({(RUN, "checks"): 1}, []),
+        ({(RUN, "checks.terms"): 1}, []),
+        ({(RUN, "activate"): 1}, [f"{RUN}/checks/plan-3.1 completed 2 times"]),
+    ],
+)
+def test_a_planner_is_asked_again_only_for_what_was_tried_again(
+    retried: dict[tuple[str, str], int], wrong: list[str]
+) -> None:
+    seen = replace(evidence(), retried=Counter(retried), agents=Counter({f"{RUN}/checks/plan-3.1": 2}))
+    assert _nothing_again(seen) == wrong

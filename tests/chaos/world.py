@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from tests.business import Business, eventually
 from tests.chaos.haste import HEARTBEAT
 from tests.chaos.nursery import PORT, Nursery, is_alive
 
 NONE: Mapping[str, str] = MappingProxyType({})
+READY = "Surefoot worker is ready"
 LOST_AFTER = HEARTBEAT + 1.5
 """Seconds: what was stopped for so long is taken for lost."""
 
@@ -151,8 +151,10 @@ async def open_world(
     supervisor = asyncio.create_task(world.supervise())
     try:
 
-        async def is_up() -> Any:
-            return (home / "server.json").exists()
+        async def is_up() -> bool:
+            # A server that is killed before it has settled is taken for one whose port is not free, and goes elsewhere.
+            log = home / "worker-0.log"
+            return log.exists() and READY in log.read_text()
 
         await eventually(is_up, bool)
         yield world
