@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowHandle
 
-from contracts.names import PROCESS_WORKFLOW, TASK_QUEUE
+from contracts.names import AGENT_WORKFLOW, PROCESS_WORKFLOW, TASK_QUEUE
 from contracts.run import RunResult
 from contracts.settings import ModelAlias
-from tests.business import Business
+from tests.business import Business, eventually
 from tests.endpoint import Answered, Asked, Endpoint
 from tests.servers import hasty, open_server
 from tests.workflows.cast import Cast, SteadyCast, team
@@ -74,6 +74,12 @@ async def test_a_lead_whose_worker_is_killed_while_others_work_for_it_goes_on(
             PROCESS_WORKFLOW, {"process": "team"}, id="team-1", task_queue=TASK_QUEUE, result_type=RunResult
         )
         assert await asyncio.to_thread(is_asked.wait, 60)
+
+        async def has_answered() -> bool:
+            ended = await client.count_workflows(f"WorkflowType = '{AGENT_WORKFLOW}' AND ExecutionStatus = 'Completed'")
+            return ended.count == 1
+
+        await eventually(has_answered, bool)
         business.kill_worker()
         business.start_worker()
         may_answer.set()
