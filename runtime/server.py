@@ -68,13 +68,18 @@ def time_skipping_binary() -> Path:
 
 
 def server_options() -> list[str]:
-    """Measured: without these a step takes two to four times as long, and fairness keys do nothing."""
+    """Measured: without these a step takes two to four times as long, fairness keys do nothing, and a hundred decisions
+    at once on a busy machine get no answer for minutes: over its limit, 10, the server drops those it has as well.
+    Turns and priorities are kept in each partition of a queue, so that over four of them they hold only roughly."""
     dynamic = {
         "history.transferProcessorMaxPollRPS": "2000",
         "history.timerProcessorMaxPollRPS": "2000",
         "history.visibilityProcessorMaxPollRPS": "2000",
         "history.outboundProcessorMaxPollRPS": "2000",
         "matching.enableFairness": "true",
+        "matching.numTaskqueueReadPartitions": "1",
+        "matching.numTaskqueueWritePartitions": "1",
+        "history.maxInFlightUpdates": "1000",
     }
     options = ["--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"]
     for key, value in dynamic.items():

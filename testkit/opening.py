@@ -31,7 +31,8 @@ APART: dict[str, Any] = {
     "encryption": EncryptionSettings(),
     "deployment": None,
 }
-"""Whatever a project sets up: nobody is told, and nothing is kept, of what is only tried."""
+"""Whatever a project sets up: nobody is told, and nothing is kept, of what is only tried. Its models, which would be
+asked before a script is, are there by name only."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ async def open_trial(
     DefinitionInvalid: its files, or those beside it, have mistakes.
     """
     folder = _found(folder)
-    chosen: dict[str, Any] = {"models": models.aliases} if models else {}
-    settings = Settings(home=home, people=people or _people(folder), faults=faults, **APART, **chosen)
+    settings = Settings(home=home, people=people or _people(folder), faults=faults, **APART)
+    aliases = models.aliases if models else {name: ModelAlias() for name in settings.models}
+    settings = settings.model_copy(update={"models": aliases})
     loaded = Catalog.load([folder.parent])
     process = next((name for name, file in loaded.files.items() if file.parent == folder), None)
     if process is None:

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from contracts.base import Json
 from testkit import OpenTrial
+from tests.endpoint import Endpoint
 
 PROCESSES = Path(__file__).parents[2] / "processes"
 
@@ -121,3 +123,17 @@ async def test_a_purchase_too_dear_for_the_buyer_alone_is_asked_for(trial: OpenT
     await run.reject("agree", by="user:paul", comment="not now")
     assert (await run.ended()).status == "failed"
     assert desk.calls("purchasing.order") == []
+
+
+async def test_a_script_answers_in_place_of_the_models_that_the_project_has(
+    trial: OpenTrial, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "surefoot.toml"
+    config.write_text(f'[models.default]\nmodel = "ours"\nbase_url = "{endpoint.url}"\nkey_env = "OUR_KEY"\n')
+    monkeypatch.setenv("SUREFOOT_CONFIG", str(config))
+    monkeypatch.setenv("OUR_KEY", "sk-live")
+    desk = await trial(PROCESSES / "invoice-approval")
+    desk.says("auditor", {"matches": True, "risk": "high", "reasons": ["It smells."]})
+    run = await desk.start(sample("invoice-approval"))
+    await run.until(lambda view: bool(view.waiting))
+    assert endpoint.requests == []

@@ -17,7 +17,6 @@ from contracts.queues import QueueSettings
 from contracts.run import RunRequest, RunResult
 from contracts.tools import Tool, tool
 from runtime.queues import OntoQueues
-from tests.servers import open_server
 from tests.workflows.office import Office, open_office
 
 MANY = """
@@ -31,23 +30,9 @@ PART = 250
 """Steps of a run that are scheduled at once."""
 
 
-@pytest_asyncio.fixture(scope="module")
-async def ordered(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
-    """Of a server whose queues have one partition each: an order is what the server promises of a partition."""
-    one = [f"matching.numTaskqueue{kind}Partitions=1" for kind in ("Read", "Write")]
-    async with open_server(tmp_path_factory.mktemp("home"), *one) as client:
-        yield client
-
-
 @pytest_asyncio.fixture
 async def office(client: Client) -> AsyncIterator[Office]:
     async with workflows_worker(client) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture
-async def orderly(ordered: Client) -> AsyncIterator[Office]:
-    async with workflows_worker(ordered) as opened:
         yield opened
 
 
@@ -93,23 +78,23 @@ async def start(
 
 
 @pytest.mark.slow
-async def test_priority_1_overtakes_a_backlog_of_1000_of_priority_5(orderly: Office) -> None:
+async def test_priority_1_overtakes_a_backlog_of_1000_of_priority_5(office: Office) -> None:
     for _ in range(4):
-        await start(orderly, ["late"] * PART, priority=5)
-    await start(orderly, ["patient"], priority=5)
-    urgent = await start(orderly, ["urgent"], priority=1)
-    served = await served_until(urgent, orderly)
+        await start(office, ["late"] * PART, priority=5)
+    await start(office, ["patient"], priority=5)
+    urgent = await start(office, ["urgent"], priority=1)
+    served = await served_until(urgent, office)
     assert served[0] == "urgent"
     # Of the same load without priority 1, though it came earlier, nothing yet: it is behind a thousand others.
     assert "patient" not in served
 
 
 @pytest.mark.slow
-async def test_a_noisy_tenant_does_not_starve_another(orderly: Office) -> None:
-    await start(orderly, ["noisy"] * PART, tenant="noisy")
-    await start(orderly, ["more of it"] * 20, tenant="noisy")
-    quiet = await start(orderly, ["quiet"] * 20, tenant="quiet")
-    served = await served_until(quiet, orderly)
+async def test_a_noisy_tenant_does_not_starve_another(office: Office) -> None:
+    await start(office, ["noisy"] * PART, tenant="noisy")
+    await start(office, ["more of it"] * 20, tenant="noisy")
+    quiet = await start(office, ["quiet"] * 20, tenant="quiet")
+    served = await served_until(quiet, office)
     # In turns from the first to the last; the same load of the noisy tenant, though it came earlier, waits.
     assert served[:40] == ["noisy", "quiet"] * 20
     assert "more of it" not in served
