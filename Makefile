@@ -28,7 +28,7 @@ test-model: ## the tests against a small real model, served on this machine
 	@sh .ci/setup model
 	@$(PY) -m pytest -m model $(ARGS)
 
-chaos: setup ## kill, stop and starve workers, servers and models under seeds of faults (SEED=7, SEED=1-50), and at every step
+chaos: setup ## kill, stop and starve workers, servers and models under seeds of faults (SEED=7, SEED=1-50), at every step and undo
 	@$(if $(SEED),CHAOS_SEEDS=$(SEED) $(PY) -m pytest -s tests/chaos/test_seeds.py,$(PY) -m pytest -s tests/chaos) $(ARGS)
 
 chaos-night: setup ## a thousand seeds of faults, and a server that is gone for ten minutes

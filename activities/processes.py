@@ -43,7 +43,8 @@ def await_process_activity(client: Client) -> Callable[[AwaitRun], Awaitable[Run
                 result: RunResult = await handle.result()
         except WorkflowFailureError as error:
             message = f"{request.workflow_id}: {getattr(error.cause, 'message', error.cause)}"
-            raise ApplicationError(message, type=ChildFailed.type_name(), non_retryable=True) from error
+            left = error.cause.details if isinstance(error.cause, ApplicationError) else ()
+            raise ApplicationError(message, *left, type=ChildFailed.type_name(), non_retryable=True) from error
         except RPCError as error:
             if error.status != RPCStatusCode.NOT_FOUND:
                 raise

@@ -89,10 +89,11 @@ class AgentRequest(Contract):
 
 
 class TogetherState(Contract):
-    """An agent's work with others so far. `undo`: how what processes did for it is taken back, first call first.
-    `peers`: what each was asked and answered."""
+    """An agent's work with others so far. `undo`: how what processes did for it is taken back, first call first;
+    `stands`: what of that nobody can, each as `step (tool)`. `peers`: what each was asked and answered."""
 
     undo: tuple[UndoCall, ...] = ()
+    stands: tuple[str, ...] = ()
     children: tuple[ChildRecord, ...] = ()
     peers: dict[str, tuple[Message, ...]] = {}
 
@@ -168,7 +169,7 @@ class AgentSnapshot(Contract):
 
 class AgentResult(Contract):
     """The result of workflow `Agent`: an answer that fits its schema (text when there is none). `undo`: how what
-    processes did for it is taken back, first call first."""
+    processes did for it is taken back, first call first; `stands`: what of that nobody can, each as `step (tool)`."""
 
     output: Json
     usage: Usage
@@ -176,6 +177,7 @@ class AgentResult(Contract):
     tool_calls: int
     notes: tuple[Note, ...] = ()
     undo: tuple[UndoCall, ...] = ()
+    stands: tuple[str, ...] = ()
     children: tuple[ChildRecord, ...] = ()
     tainted: bool = Field(default=False, description="whether it may hold what came from outside")
     waited: Annotated[timedelta, Field(description="for people")] = timedelta(0)
@@ -189,6 +191,7 @@ class AgentFailure(Contract):
     detail: Json = None
     notes: tuple[Note, ...] = ()
     undo: tuple[UndoCall, ...] = ()
+    stands: tuple[str, ...] = ()
     children: tuple[ChildRecord, ...] = ()
     tainted: bool = Field(default=False, description="whether it may hold what came from outside")
     waited: Annotated[timedelta, Field(description="for people")] = timedelta(0)

@@ -103,7 +103,8 @@ class CallApproval(Approve):
 class Approval(Approve):
     """What people are asked, what they are shown, who they are, and what happens when they do not answer.
 
-    `edits`: JSON Schema of what they may write in `--edit`; left out: any JSON.
+    `edits`: JSON Schema of what they may write in `--edit`; left out: any JSON, where an expression reads the `edits`
+    of the step's output, and nothing where none does.
     """
 
     title: Annotated[str, Field(min_length=1)]

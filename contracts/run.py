@@ -130,6 +130,9 @@ class StepRecord(Contract):
 
     redone: int = Field(default=0, description="how often a rerun had its effect made anew, since it was taken back")
     resumes: str | None = Field(default=None, description="the sub-process that is to go on, after a rerun")
+    stands: tuple[str, ...] = Field(
+        default=(), description="what its sub-processes did and would do once more, each as `step (tool)`"
+    )
 
     def effect(self, origin: str) -> str:
         """What its effect is known by: the first run of the chain, and the step; once more when it was taken back."""
@@ -287,12 +290,14 @@ class RunView(Contract):
 
 
 class RunResult(Contract):
-    """The result of workflow `Process`. `undo`: how a parent takes this run's effects back, first one first."""
+    """The result of workflow `Process`. `undo`: how a parent takes this run's effects back, first one first. `stands`:
+    those that nobody can take back, each as `step (tool)`."""
 
     status: RunStatus
     output: Json = None
     cost: Cost
     usage: Usage
     undo: tuple[UndoCall, ...] = ()
+    stands: tuple[str, ...] = ()
     tainted: bool = Field(default=False, description="whether the output may hold text from outside")
     record: RecordMark | None = Field(default=None, description="how far its record goes")

@@ -5,7 +5,7 @@ from typing import Any
 
 from contracts.adapters import Adapter
 from contracts.errors import DefinitionInvalid
-from contracts.process import AgentStep, GoalStep, GroupStep, Process, Step, ToolStep
+from contracts.process import AgentStep, ApprovalStep, GoalStep, GroupStep, Process, Step, ToolStep
 from contracts.run import Definition, definition_hash
 from contracts.state import BUILT_IN
 from contracts.team import team_of
@@ -13,8 +13,9 @@ from contracts.tools import ToolSpec, granted
 from language.legs import Legs
 from language.mend import mend_schemas
 from language.names import Names, walk
+from language.readers import are_edits_read
 from language.references import References
-from language.source import Path, load_yaml
+from language.source import Path, Source, load_yaml
 from language.structure import parse
 
 
@@ -48,6 +49,8 @@ def load_process(
         references.check(process)
         Names(source, dropped, tools, processes).check(process)
         Legs(source, process, tools).check()
+        if not source.problems:  # In what was left out for its mistakes may be what reads them.
+            _report_unread(source, process)
         needs = references.needs
         for name, agent in process.agents.items():
             if agent.adapter is not None and (wrong := adapters(agent.adapter)) is not None:
@@ -70,6 +73,18 @@ def completed(steps: Mapping[str, Step], path: Path, needs: Mapping[Path, tuple[
             changes["steps"] = completed(step.steps, (*here, "steps"), needs)
         made[name] = step.model_copy(update=changes) if changes else step
     return made
+
+
+def _report_unread(source: Source, process: Process) -> None:
+    """Approvals that say what may be edited, where nothing would be done with it."""
+    for path, step in walk(process.steps):
+        says_so = isinstance(step, ApprovalStep) and step.approval.edits is not None
+        if says_so and not are_edits_read(process, ".".join(map(str, path[1::2]))):
+            source.report(
+                source.place((*path, "approval", "edits")),
+                f"nothing reads what people edit of `{path[-1]}`, so that it would not be done",
+                f"use steps.{path[-1]}.output.edits where it is to hold, or leave `edits` out",
+            )
 
 
 def _of_agent(process: Process, name: str, tools: Mapping[str, ToolSpec]) -> Iterator[str]:

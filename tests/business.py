@@ -22,20 +22,34 @@ PROJECT = Path(__file__).parents[1]
 _NONE: Mapping[str, str] = {}
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a command of `starter.py` left: exit status, stdout, stderr."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
 @dataclass
 class Business:
-    """A worker with its embedded server in a home folder, and the sample company's ledger."""
+    """A worker with its embedded server in a home folder, and the sample company's ledger. `program`: the worker's."""
 
     home: Path
+    program: Path = PROJECT / "worker.py"
     worker: "subprocess.Popen[bytes] | None" = None
     logs: list[Any] = field(default_factory=list)
 
-    def start_worker(self, program: Path = PROJECT / "worker.py", settings: Mapping[str, str] = _NONE) -> None:
+    def start_worker(self, program: Path | None = None, settings: Mapping[str, str] = _NONE) -> None:
         log = (self.home / f"worker-{len(self.logs)}.log").open("wb")
         self.logs.append(log)
         environment = {**os.environ, "SUREFOOT_HOME": str(self.home), "SUREFOOT_PACE": "0.4", **settings}
         self.worker = subprocess.Popen(
-            [sys.executable, str(program)],
+            [sys.executable, str(program or self.program)],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,

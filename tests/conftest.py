@@ -3,7 +3,7 @@
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from runtime.server import HOST, PORT, UI_PORT
 from tests.business import Business
+from tests.endpoint import Endpoint, open_endpoint
 from tests.servers import open_server, open_skipping_server
 
 pytest_plugins = ["testkit"]
@@ -59,6 +60,12 @@ async def time_skipping(tmp_path: Path) -> AsyncIterator[WorkflowEnvironment]:
     """A server on which days pass at once, one per test, since time is shared by all that runs on it."""
     async with open_skipping_server(tmp_path) as environment:
         yield environment
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with open_endpoint() as opened:
+        yield opened
 
 
 @pytest_asyncio.fixture

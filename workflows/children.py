@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, CancelledError, ChildWorkflowError
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, ChildWorkflowError
 
 with workflow.unsafe.imports_passed_through():
     from contracts.agent import AgentFailure
@@ -29,15 +29,25 @@ async def stop(
         workflow.logger.warning("%s has ended before it was told to stop", child.id)
 
 
-def usage_of(error: ChildWorkflowError) -> Usage:
+def usage_of(error: BaseException | None) -> Usage:
     """What a sub-process had used when it failed."""
     details = _details(error)
     return Usage.model_validate(details["usage"]) if "usage" in details else Usage()
 
 
-def was_tainted(error: ChildWorkflowError) -> bool:
+def was_tainted(error: BaseException | None) -> bool:
     """Whether a sub-process had read text from outside before it failed: its error may hold some."""
     return bool(_details(error).get("tainted"))
+
+
+def left_by(error: BaseException | None) -> tuple[str, ...]:
+    """What a sub-process that failed would do once more, were it to go on; each as `step (tool)`."""
+    return tuple(map(str, _details(error).get("stands", ())))
+
+
+def has_begun(error: ChildWorkflowError) -> bool:
+    """Whether a sub-process that failed had come to its first step. One that may not start tells of nothing."""
+    return not isinstance(error.cause, ApplicationError) or bool(_details(error))
 
 
 def failure_of(error: ChildWorkflowError) -> AgentFailure:
@@ -73,6 +83,8 @@ def taken(child: str) -> StepError:
     return ChildFailed(f"workflow id {child} is in use by a run that this one did not start; end that one, then retry")
 
 
-def _details(error: ChildWorkflowError) -> dict[str, Json]:
-    details = error.cause.details if isinstance(error.cause, ApplicationError) else ()
+def _details(error: BaseException | None) -> dict[str, Json]:
+    """What a sub-process said as it failed, whether this run started it or waits for it by an activity."""
+    cause = error.cause if isinstance(error, ChildWorkflowError | ActivityError) else None
+    details = cause.details if isinstance(cause, ApplicationError) else ()
     return next((detail for detail in details if isinstance(detail, dict) and "usage" in detail), {})

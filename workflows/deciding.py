@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.record import ENGINE as BY_ITSELF
     from contracts.record import EventKind
     from language.constraints import refusal
+    from language.readers import are_edits_read
     from language.schema import violations
     from workflows.amending import check_arguments
     from workflows.calls import Call, call_engine
@@ -44,6 +45,22 @@ def check_decision(engine: Engine, decision: Decision) -> None:
         raise Refused(f"{decision.step}: {reason}")
     if decision.edits is not None:
         _check_edits(engine, node, decision.edits)
+
+
+def check_edits_are_read(engine: Engine, decision: Decision) -> None:
+    """Raises:
+    Refused: nothing would be done with what somebody edits, who would believe that it is.
+    """
+    node = engine.waiting[decision.step]
+    # In a plan, whoever needs the step is told its output, and so is the planner.
+    is_open = decision.edits is None or node.role == "ask" or node.goal() is not None
+    if is_open or not isinstance(node.step, ApprovalStep) or are_edits_read(engine.definition.process, node.id):
+        return
+    if workflow.patched("edits-are-read"):
+        raise Refused(
+            f"{node.id}: nothing of the process reads what is edited here, so that it would not be done; approve or "
+            "reject it as it is"
+        )
 
 
 async def check_person(engine: Engine, decision: Decision) -> None:

@@ -287,6 +287,7 @@ async def _prepare(engine: Engine, message: Decision | Repair) -> None:
     if messages.is_known(engine, message):
         return
     if isinstance(message, Decision):
+        deciding.check_edits_are_read(engine, message)
         await goal.check_edits(engine, message)
         await deciding.check_person(engine, message)
     else:

@@ -141,6 +141,12 @@ class Node:
         return record.status == "pending" and not changed and not is_of_rerun
 
     @property
+    def was_changed(self) -> bool:
+        """Whether people gave it other arguments, another task or another step to stand in for it."""
+        record = self.saved
+        return record is not None and bool(record.amended or record.agent or record.fallback)
+
+    @property
     def is_pending(self) -> bool:
         """Whether it is still to start, so that what it is going to do can be changed."""
         return not self.has_begun and (self.saved is None or self.saved.status == "pending")

@@ -36,7 +36,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.ends import Ending
     from workflows.engine import Engine
     from workflows.inbox import Inbox
+    from workflows.lasting import left
     from workflows.notices import Notices
+    from workflows.restarting import redone_by_rerun
     from workflows.steps.actions import ACTIONS
     from workflows.taint import has_read, is_output_tainted
     from workflows.undo import undo_by_parent, undo_run
@@ -88,6 +90,7 @@ class ProcessWorkflow(Inbox):
             cost=Cost.of(engine.usage),
             usage=engine.usage,
             undo=undo_by_parent(engine) if workflow.info().parent else (),
+            stands=left(engine.definition, engine.plan) if workflow.info().parent else (),
             tainted=is_output_tainted(engine),
             record=engine.record.mark,
         )
@@ -212,6 +215,7 @@ class ProcessWorkflow(Inbox):
                     "status": self._status,
                     "usage": engine.usage.model_dump(mode="json"),
                     "tainted": has_read(engine),
+                    "stands": redone_by_rerun(engine.definition, engine.snapshot()) if workflow.info().parent else (),
                     "record": engine.record.mark.model_dump(),
                 },
                 type=self._error.type,

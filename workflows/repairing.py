@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.differences import difference
     from contracts.errors import Cancelled, ErrorInfo, OutcomeUnknown, Refused, StepError
     from contracts.incidents import Repaired
+    from contracts.plain import some
     from contracts.process import AgentStep, ApprovalStep, ProcessStep, ToolStep
     from language.schema import violations
     from workflows.amending import amendment, check_child_input
@@ -146,11 +147,11 @@ def possible(engine: Engine, node: Node) -> dict[RepairAction, str]:
             "complete": "it did happen: it is then taken back with the others; give its output",
             "skip": "it did not happen, or its effect is to stay",
         }
-    found: dict[RepairAction, str] = {
-        "retry": "do it again, once you know that it did not happen; else it happens twice"
-        if may_have_happened
-        else "try it again as it is",
-    }
+    found: dict[RepairAction, str] = {"retry": "try it again as it is"}
+    if may_have_happened:
+        found["retry"] = "do it again, once you know that it did not happen; else it happens twice"
+    elif isinstance(node.step, ProcessStep) and node.record.stands:
+        found["retry"] = f"start it anew, though what it did stands: {some(node.record.stands)}"
     if node.is_leaf and node.record.kind in ("tool", "process", "emit"):
         found["amend"] = "try it again with other arguments, under a key of its own"
     elif node.is_leaf and node.record.kind == "event":

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.errors import Refused
-from contracts.grants import Grant
 from contracts.plain import some
-from contracts.process import AgentStep, EmitStep, GoalStep, GroupStep, ProcessStep, StateStep, Step, ToolStep
+from contracts.process import ProcessStep
 from contracts.run import IDLE, Definition, Snapshot, StepRecord
-from contracts.tools import PROCESS_PREFIX, granted
+from workflows.lasting import MAX_TOLD, has_forgotten_rounds, in_words, is_done, left_inside, stands
 from workflows.nodes import Node
 from workflows.plan import Plan
 
@@ -23,7 +22,8 @@ from workflows.plan import Plan
 @dataclass(frozen=True)
 class Restart:
     """`records`: as the rerun begins with them. Ids of steps: those that completed and are `kept`, those that had begun
-    and start `again`, and of these the ones whose effect stands and is made once more (`redone`)."""
+    and start `again`, and of these the ones whose effect stands and is made once more (`redone`), with those that their
+    sub-processes and agents did, as `step (tool)`."""
 
     records: tuple[StepRecord, ...]
     kept: tuple[str, ...]
@@ -52,22 +52,31 @@ def restart(definition: Definition, snapshot: Snapshot, from_: str | None, *, re
     if from_ is not None:
         reset.start(_from(plan, from_))
     _end(reset, plan.root.nodes.values())
-    taken_back = {inner for node in nodes if _is_undone(node) for inner in (node, *node.all_inside())}
-    redone = [node for node in nodes if node in reset.again and node not in taken_back and _stands(definition, node)]
+    effects = _Effects(definition, plan, reset)
+    redone = (*(node.id for node in effects.redone), *effects.inside)
     if redone and not redo:
         later = ", or start from a later step" if from_ is not None else ""
         raise Refused(
-            f"{some([node.id for node in redone])} completed, and what was done stands: it would be done once more, "
-            f"since it comes after what starts again; say so with --redo (`redo`){later}"
+            f"{some(redone)} completed, and what was done stands: it would be done once more, since it comes after "
+            f"what starts again, or is part of it; say so with --redo (`redo`){later}"
         )
-    anew = {*taken_back, *redone}
+    anew = {*effects.taken_back, *effects.redone}
     records = (_record(node, reset, anew) for node in plan.walk())
     return Restart(
         records=(*(record for record in records if record is not None), *plan.unopened()),
-        kept=tuple(node.id for node in nodes if node.is_leaf and _is_done(node) and node not in reset.again),
+        kept=tuple(node.id for node in nodes if node.is_leaf and is_done(node) and node not in reset.again),
         again=tuple(node.id for node in nodes if node in reset.again and node.inner is None and not node.is_untouched),
-        redone=tuple(node.id for node in redone),
+        redone=redone,
     )
+
+
+def redone_by_rerun(definition: Definition, snapshot: Snapshot) -> tuple[str, ...]:
+    """What a rerun of a run that failed would do once more, each as `step (tool)`."""
+    plan = Plan(definition.process.steps, {record.id: record for record in snapshot.records})
+    reset = _Reset(plan)
+    _end(reset, plan.root.nodes.values())
+    effects = _Effects(definition, plan, reset)
+    return (*map(in_words, effects.redone), *effects.inside)[:MAX_TOLD]
 
 
 class _Reset:
@@ -107,9 +116,11 @@ class _Reset:
 
     def _after(self, node: Node) -> Iterator[Node]:
         yield from (other for other in self._dependents[node] if not self._can_do_without(other))
-        if node.role == "round":
+        if node.role == "round" and node.holder.owner is not None:
             rounds = list(node.holder.nodes.values())
             yield from rounds[rounds.index(node) + 1 :]
+            if has_forgotten_rounds(node.holder.owner, after=_number(node)):
+                yield node.holder.owner
         for holder in (node.stands_in_for if node.record.called else None, node.holder.owner):
             if holder is not None:
                 yield from self._reopened(holder)
@@ -126,6 +137,25 @@ class _Reset:
             return False
         kept = [need for need in node.needs if need.is_settled and need not in self.again and need not in self.open]
         return sum(need.record.status not in IDLE for need in kept) >= (1 if join == "any" else join)
+
+
+class _Effects:
+    """Of what starts again: what was `taken_back`; what stands and is `redone`; what the sub-processes and agents of
+    these did `inside` and stands, as `step (tool)`."""
+
+    def __init__(self, definition: Definition, plan: Plan, reset: _Reset) -> None:
+        nodes = [node for node in plan.walk() if node.role != "ask"]
+        whole = {node for node in nodes if _is_undone(node)}
+        covered = {inner for node in whole for inner in node.all_inside()}
+        again = [node for node in nodes if node in reset.again]
+        self.taken_back = whole | covered
+        self.redone = [node for node in again if node not in self.taken_back and stands(definition, node)]
+        self.inside: list[str] = []
+        for node in again:
+            if node in whole - covered:
+                self.inside += left_inside(definition, node)
+            elif node not in covered and not is_done(node):
+                self.inside += node.record.stands  # Of a sub-process that failed: what it does once more as it goes on.
 
 
 def _end(reset: _Reset, nodes: Iterable[Node], *, is_over: bool = False) -> None:
@@ -166,58 +196,9 @@ def _was_planned_around(node: Node) -> bool:
     return node.id.removeprefix(f"{goal.id}.") in goal.record.plan.revisions[-1].kept
 
 
-def _is_done(node: Node) -> bool:
-    return node.record.order is not None and node.record.status != "undone"
-
-
 def _is_half_undone(node: Node) -> bool:
     status = node.record.status
     return status == "undoing" or (status == "attention" and node.record.order is not None)
-
-
-def _stands(definition: Definition, node: Node) -> bool:
-    """Whether it had an effect, on the world or on the run's state, that was not taken back."""
-    return ((_is_done(node) and node.is_leaf) or _has_forgotten_rounds(node)) and _changes(definition, node.step)
-
-
-def _has_forgotten_rounds(node: Node) -> bool:
-    """Whether there were rounds before its last that completed, and of which nothing could be taken back."""
-    known = node.inner.nodes if node.inner is not None else {}
-    return node.has_rounds and any(f"{node.id}#{number}" not in known for number in range(1, node.record.rounds))
-
-
-def _changes(definition: Definition, step: Step) -> bool:
-    match step:
-        case ToolStep(tool=tool):
-            return definition.tools[tool].effect == "write"
-        case AgentStep(agent=agent):
-            return _can_write(definition, [agent], set())
-        case ProcessStep() | EmitStep() | StateStep():
-            return True
-        case GroupStep(steps=steps):
-            return any(_changes(definition, inner) for inner in steps.values())
-        case GoalStep(tools=tools, agents=agents):
-            return _is_one_a_write(definition, tools) or _can_write(definition, agents, set())
-    return False
-
-
-def _can_write(definition: Definition, names: Iterable[str], seen: set[str]) -> bool:
-    """Whether one of these agents, or one that may work for it, may call a tool that changes something, or a
-    process."""
-    for name in names:
-        spec = definition.process.agents.get(name)
-        if spec is None or name in seen:
-            continue
-        seen.add(name)
-        others = (*spec.agents, *spec.peers, *spec.hand_over, *(spec.debate.among if spec.debate else ()))
-        if _is_one_a_write(definition, spec.tools) or _can_write(definition, others, seen):
-            return True
-    return False
-
-
-def _is_one_a_write(definition: Definition, grants: Iterable[Grant]) -> bool:
-    own = granted(grants, definition.tools)
-    return any(tool.startswith(PROCESS_PREFIX) or definition.tools[tool].effect == "write" for tool in own)
 
 
 def _from(plan: Plan, name: str) -> Node:
@@ -263,6 +244,7 @@ def _carried(node: Node, reset: _Reset, *, is_anew: bool) -> dict[str, Any]:
     if node.goal() in reset.again:
         return {}
     record = node.record
+    resumes = _resumed(node, is_anew=is_anew)
     return {
         "amended": record.amended if record.input is not None else 0,
         "input": record.input if record.amended else None,
@@ -270,7 +252,8 @@ def _carried(node: Node, reset: _Reset, *, is_anew: bool) -> dict[str, Any]:
         "agent": record.agent,
         "fallback": record.fallback,
         "called": record.called and node.stands_in_for not in reset.again,
-        "resumes": _resumed(node, is_anew=is_anew),
+        "resumes": resumes,
+        "stands": record.stands if resumes is not None else (),
     }
 
 
@@ -285,5 +268,10 @@ def _resumed(node: Node, *, is_anew: bool) -> str | None:
 def _rounds(node: Node, reset: _Reset) -> int:
     """The round in which a `repeat` goes on: the first that starts again, else the one it was at."""
     inside = node.inner.nodes.values() if node.has_rounds and node.inner is not None else ()
-    again = [int(each.id.rpartition("#")[2]) for each in inside if each in reset.again or each in reset.open]
+    again = [_number(each) for each in inside if each in reset.again or each in reset.open]
     return min(again, default=node.record.rounds)
+
+
+def _number(node: Node) -> int:
+    """Of a round."""
+    return int(node.id.rpartition("#")[2])

@@ -22,7 +22,7 @@ from contracts.names import SEARCH_ATTRIBUTES, VIEW_QUERY
 from runtime.client import data_converter
 from runtime.server import HOST, free_port, server_options, temporal_binary
 from runtime.settings import Settings
-from tests.business import PROJECT, eventually
+from tests.business import PROJECT, Said, eventually
 
 NONE: Mapping[str, str] = MappingProxyType({})
 NAME = "day"
@@ -36,19 +36,6 @@ url = "URL/hook"
 secret = "env:HOOK_SECRET"
 events = ["approval.opened"]
 """
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command of `starter.py` left."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 @dataclass

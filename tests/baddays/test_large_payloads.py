@@ -60,14 +60,14 @@ async def test_what_is_merely_large_goes_all_the_way(office: Office) -> None:
           ok:
             needs: [keep]
             approval: {title: Go on?, show: {it: "${ input.it }"}, from: [{any_of: [user:ann]}]}
-        output: ${ state.kept }
+        output: ["${ state.kept }", "${ steps.ok.output.edits.it }"]
         """,
         {"it": LARGE},
     )
     await run.waiting("ok")
     await run.decide("ok", "approve", "user:ann", edits={"it": LARGE + "!"})
     result = await run.handle.result()
-    assert result.output == LARGE
+    assert result.output == [LARGE, LARGE + "!"]
     assert await run.failed_tasks() == 0
     assert max(len(stored.text) for stored in await office.records.read(run.id)) < 64_000
 

@@ -1,15 +1,19 @@
-"""What all worlds of a test session share."""
+"""What all worlds of a test session share, and a company whose lost workers are noticed soon."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from runtime.catalog import Catalog
 from runtime.settings import PROJECT
+from tests.business import Business
 from tests.chaos.nursery import Nursery
 from tests.chaos.play import Stage
 from tests.chaos.rehearsed import Rehearsed
 from tests.endpoint import open_endpoint
+
+HASTY_WORKER = Path(__file__).with_name("hasty_worker.py")
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +22,17 @@ def stage() -> Iterator[Stage]:
     with Nursery() as nursery, open_endpoint() as endpoint:
         endpoint.default = Rehearsed(catalog)
         yield Stage(nursery, endpoint.url, catalog)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Business]:
+    """One whose worker is still to be started."""
+    opened = Business(tmp_path, HASTY_WORKER)
+    yield opened
+    opened.stop()
+
+
+@pytest.fixture
+def business(home: Business) -> Business:
+    home.start_worker()
+    return home

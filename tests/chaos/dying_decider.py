@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import worker
 from contracts.decisions import Receipt
 from contracts.state import StateValue
+from tests.chaos.haste import hasten
 from workflows import messages
 from workflows.engine import Engine
 
@@ -40,4 +41,5 @@ def _die() -> None:
 
 if __name__ == "__main__":
     vars(messages)["take"] = dies
+    hasten()
     asyncio.run(worker.main())

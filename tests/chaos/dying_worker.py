@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import worker
 from activities.records.store import Records
 from contracts.record import WriteRecord
+from tests.chaos.haste import hasten
 
 write = Records.write
 
@@ -28,4 +29,5 @@ async def dies(self: Records, request: WriteRecord) -> None:
 
 if __name__ == "__main__":
     Records.write = dies  # type: ignore[method-assign] # the fault
+    hasten()
     asyncio.run(worker.main())

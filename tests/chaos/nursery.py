@@ -5,7 +5,6 @@ stopped and gone on as any other. A test of the tests plants a bug in it first (
 """
 
 import contextlib
-import functools
 import gc
 import importlib
 import json
@@ -13,20 +12,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Self
 
-from temporalio.worker import Worker
 from temporalio.worker._worker import load_default_build_id
 
 from runtime.catalog import Catalog
 from tests.business import PROJECT
-
-HEARTBEAT = 4.0
-"""Seconds without a sign of life after which a worker is taken for lost, instead of 10."""
+from tests.chaos.haste import hasten
 
 CONTINUE_AFTER = "CHAOS_CONTINUE_AFTER"
 """In a worker's environment: events after which its server suggests to continue as new."""
@@ -144,7 +140,8 @@ def _be_a_worker(wanted: dict[str, object]) -> None:
     os.environ.clear()
     os.environ.update(wanted["environment"])  # type: ignore[call-overload]  # a mapping of texts, from JSON
     sys.argv = ["worker.py"]
-    _hasten(worker)
+    hasten()
+    _in_its_world(os.environ)
     if wanted["planted"] is not None:
         planted.plant(str(wanted["planted"]))
     status = 1
@@ -156,23 +153,16 @@ def _be_a_worker(wanted: dict[str, object]) -> None:
         os._exit(status)
 
 
-def _hasten(worker: ModuleType) -> None:
-    """A lost worker is noticed in a part of the usual time, which is most of what these tests wait for."""
-    import activities.heartbeats
+def _in_its_world(environment: Mapping[str, str]) -> None:
+    """With a server at the world's own port."""
     import runtime.server
-    import workflows.calls
 
-    options = [*runtime.server.server_options(), "--dynamic-config-value"]
-    options.append(f'history.defaultWorkflowTaskTimeout="{HEARTBEAT}s"')
-    if events := os.environ.get(CONTINUE_AFTER):
-        options += ["--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={events}"]
-    runtime.server.server_options = lambda: options
-    runtime.server.PORT = int(os.environ[PORT])
+    if events := environment.get(CONTINUE_AFTER):
+        options = [*runtime.server.server_options(), "--dynamic-config-value"]
+        options.append(f"limit.historyCount.suggestContinueAsNew={events}")
+        runtime.server.server_options = lambda: options
+    runtime.server.PORT = int(environment[PORT])
     runtime.server.UI_PORT = runtime.server.PORT + 1
-    activities.heartbeats.INTERVAL = HEARTBEAT / 4
-    workflows.calls.HEARTBEAT_TIMEOUT = timedelta(seconds=HEARTBEAT)
-    sticky = timedelta(seconds=HEARTBEAT)
-    vars(worker)["Worker"] = functools.partial(Worker, sticky_queue_schedule_to_start_timeout=sticky)
 
 
 if __name__ == "__main__":

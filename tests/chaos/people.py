@@ -22,7 +22,10 @@ from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, TASK_QUEUE
 from contracts.run import RunView, Waiting
 from runtime.topics import Topics
 
-Verdict = Literal["approve", "reject", "cancel"]
+Verdict = Literal["approve", "reject", "cancel", "regret"]
+"""`regret`: they approve of all, and cancel the run when all of it is done."""
+STAYS = "stays"
+"""The last step of a run that is regretted, at which somebody is asked whether what was done is to stay."""
 
 PATIENCE = timedelta(seconds=15)
 """For one answer; who got none asks again, with the same id."""
@@ -108,16 +111,20 @@ class People:
 
     async def _answer(self, handle: WorkflowHandle[Any, Any], waiting: Waiting) -> None:
         verdict = self.verdicts.get(handle.id, "approve")
-        if verdict == "cancel" or (waiting.step == "arrived" and self._is_never_bought(handle.id)):
+        if (
+            verdict == "cancel"
+            or waiting.step == STAYS
+            or (waiting.step == "arrived" and self._is_never_bought(handle.id))
+        ):
             await self._say(handle, CANCEL, {"by": "user:hanna", "reason": "not wanted any more"})
         elif waiting.kind == "event":
             if waiting.step == "delivery":
                 await self._deliver(handle.id)
         elif waiting.people:
-            said = "approve" if waiting.step in REVIEWED else verdict
+            said = "reject" if verdict == "reject" and waiting.step not in REVIEWED else "approve"
             await self._decide(handle, waiting, waiting.people[0], said)
 
-    async def _decide(self, handle: WorkflowHandle[Any, Any], waiting: Waiting, by: str, verdict: Verdict) -> None:
+    async def _decide(self, handle: WorkflowHandle[Any, Any], waiting: Waiting, by: str, verdict: str) -> None:
         # The hash is of what is decided on, so that a changed plan is a new decision.
         identity = f"{waiting.step}-{by}-{(waiting.hash or '')[:12]}"
         decision = {"step": waiting.step, "decision": verdict, "by": by, "id": identity, "comment": "as seen"}

@@ -1,6 +1,7 @@
 """Plays a schedule in a world of its own, and says which promises were broken."""
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -14,12 +15,14 @@ from temporalio.service import RPCError
 
 from contracts.faults import Faults
 from contracts.names import PROCESS_WORKFLOW, TASK_QUEUE
-from contracts.run import RunView
+from contracts.run import Definition, RunView
+from language.load import load_process
+from language.source import load_yaml
 from runtime.catalog import Catalog
 from tests.business import eventually
 from tests.chaos.invariants import Completed, gather, ledger, violations
 from tests.chaos.nursery import CONTINUE_AFTER, PROCESSES, Nursery
-from tests.chaos.people import People, within
+from tests.chaos.people import STAYS, People, within
 from tests.chaos.schedule import Schedule, Shock, Start
 from tests.chaos.world import World, open_world
 
@@ -62,6 +65,18 @@ class Stage:
         made |= {CONTINUE_AFTER: f"{SOON}"} if schedule.hasty else {}
         return made | ({"SUREFOOT_FAULTS": faults.model_dump_json()} if faults is not None else {})
 
+    def request(self, start: Start) -> dict[str, Any]:
+        """What starts it. What is regretted has one step more, after all others."""
+        asked: dict[str, Any] = {"process": start.process, "input": start.input, "started_by": "user:hanna"}
+        return asked | ({"definition": self._with_regret(start.process)} if start.verdict == "regret" else {})
+
+    def _with_regret(self, process: str) -> Definition:
+        file = self.catalog.files[process]
+        source = load_yaml(file.read_text(), file.name).data
+        asks = {"title": "Is it to stay?", "from": [{"any_of": ["user:tom"]}]}
+        source["steps"][STAYS] = {"needs": [*source["steps"]], "approval": asks}
+        return load_process(json.dumps(source), file.name, tools=self.catalog.specs, processes=self.catalog.names)
+
 
 async def play(
     stage: Stage, schedule: Schedule, home: Path, planted: str | None = None, awaited: Iterable[str] = ()
@@ -74,7 +89,7 @@ async def play(
         verdicts = {start.run: start.verdict for start in schedule.starts}
         people = People(client, verdicts, hurried=schedule.hurried, kill=world.kill_worker)
         for start in schedule.starts:
-            await _start(client, start)
+            await _start(client, start.run, stage.request(start))
         shocks = asyncio.create_task(_shocks(world, schedule.shocks, people, played))
         attending = asyncio.create_task(people.attend([*played.runs, *awaited]))
         await asyncio.wait([attending], timeout=STORM)
@@ -95,13 +110,12 @@ async def play(
     return played
 
 
-async def _start(client: Client, start: Start) -> None:
+async def _start(client: Client, run: str, request: dict[str, Any]) -> None:
     """Started once, however often it is tried: what the server accepted is there."""
-    payload = {"process": start.process, "input": start.input, "started_by": "user:hanna"}
 
     async def accepted() -> bool:
         try:
-            await client.start_workflow(PROCESS_WORKFLOW, payload, id=start.run, task_queue=TASK_QUEUE)
+            await client.start_workflow(PROCESS_WORKFLOW, request, id=run, task_queue=TASK_QUEUE)
         except WorkflowAlreadyStartedError:
             return True
         except RPCError:
@@ -150,13 +164,4 @@ async def _stuck(client: Client, people: People) -> list[str]:
 def report(played: Played) -> str:
     lines = [str(played.schedule), *(f"  made: {fault} {place}" for fault, place in played.faults)]
     lines += [f"  BROKEN: {each}" for each in played.broken]
-    return "\n".join((*lines, f"again: make chaos SEED={played.schedule.seed}"))
-
-
-def wanted_seeds(environment: Mapping[str, str] = os.environ) -> list[int]:
-    """`CHAOS_SEEDS`: `7`, `1-50` or `3,9,20-30`."""
-    seeds: list[int] = []
-    for part in environment.get("CHAOS_SEEDS", "1-50").split(","):
-        first, _, last = part.partition("-")
-        seeds += range(int(first), int(last or first) + 1)
-    return seeds
+    return "\n".join(lines)

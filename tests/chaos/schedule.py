@@ -2,9 +2,10 @@
 
 import json
 import random
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, Literal
 
+from contracts.base import Contract
 from contracts.faults import Faults, ModelFaults
 from tests.chaos.people import Verdict
 
@@ -49,6 +50,11 @@ INPUTS: dict[str, list[dict[str, Any]]] = {
 }
 """The first of each takes the longest way. The other sample processes are started by what these say."""
 
+SHORT = {"order": "W-5001", "sku": "PX-40", "missing": 14, "within_days": 10}
+REGRETTED = {process: inputs[0] for process, inputs in INPUTS.items()} | {"stock-watch": SHORT}
+"""Inputs of the processes that have something to take back. What events start is not regretted when what started it
+is."""
+
 STARTED_BY = {"order-desk": ("stock-watch", "customer-news")}
 """What the events of a process start."""
 
@@ -68,59 +74,59 @@ SURE = {
     "budget-planning": ["round#1.sales/turn-1"],
 }
 """Activities that come before anybody is asked anything, so that a run comes to them whatever people say."""
-UNDONE = {
-    "employee-onboarding": ["record", "accounts[0]", "training[1]"],
-    "invoice-approval": ["pay"],
-    "supplier-onboarding": ["checks.account", "checks.record"],
-    "order-desk": ["reserve"],
-    "budget-planning": [],
+UNDONE: dict[Verdict, dict[str, list[str]]] = {
+    "approve": {},
+    "reject": {
+        "employee-onboarding": ["record", "accounts[0]"],
+        "supplier-onboarding": ["checks.record", "checks.account"],
+    },
+    "cancel": {"employee-onboarding": ["record", "accounts[0]"]},
+    "regret": {
+        "employee-onboarding": ["record", "training[1]", "accounts[0]", "meeting", "hardware", "welcome"],
+        "invoice-approval": ["pay"],
+        "supplier-onboarding": ["checks.record", "checks.account", "activate"],
+        "order-desk": ["reserve", "top_up", "ship"],
+        "budget-planning": ["budgets[0]", "budgets[2]", "announce"],
+    },
 }
-"""Steps whose effect is taken back when people say no."""
-
+"""Steps whose effect is taken back when people say this, as it was made before they did, or nearly always was."""
 
 DRAINED = 0.25
 """Share of the schedules in which all workers are told to stop, and another takes over, as when a release comes."""
 
 
-@dataclass(frozen=True)
-class Start:
+class Start(Contract):
     process: str
     run: str
     input: dict[str, Any]
     verdict: Verdict
 
 
-@dataclass(frozen=True)
-class Shock:
+class Shock(Contract):
     """A blow once the ledger has so many effects, or there is nothing more to wait for."""
 
     blow: Blow
     effects: int
 
 
-@dataclass(frozen=True)
-class Schedule:
+class Schedule(Contract):
     """`hurried`: the worker is killed while it takes a decision. `hasty`: runs are to continue as new soon."""
 
     seed: int
     starts: tuple[Start, ...]
     faults: Faults
-    shocks: tuple[Shock, ...]
-    hurried: bool
-    hasty: bool
+    shocks: tuple[Shock, ...] = ()
+    hurried: bool = False
+    hasty: bool = False
 
     @classmethod
     def of(cls, seed: int) -> "Schedule":
         dice = random.Random(seed)  # noqa: S311 - the same again for the same seed is what it is for
         processes = dice.choices([*INPUTS], weights=[4, 5, 4, 3, 1], k=2)
         starts = tuple(_start(dice, process, number) for number, process in enumerate(processes))
-        places = tuple(place for start in starts for place in _places(dice, start))
         blows: list[Blow] = ["worker killed", "worker stopped", "server killed", "both killed"]
         kinds = dice.choices(blows, weights=[3, 2, 2, 1], k=dice.randint(1, 2))
-        # Thrown apart, so that seeds that failed once are what they were, and more.
-        more = random.Random(f"{seed} more")  # noqa: S311 - as above
-        places += tuple(place for start in starts for place in _sure_place(more, start, places))
-        drained = [Shock("workers drained", more.randint(0, 8))] if more.random() < DRAINED else []
+        kinds += ["workers drained"] if dice.random() < DRAINED else []
         return cls(
             seed=seed,
             starts=starts,
@@ -130,13 +136,20 @@ class Schedule:
                 late=dice.choice([0, 0.1]),
                 longest=dice.choice(["1s", "3s"]),
                 lost=dice.choice([0, 0.1]),
-                at=places,
+                at=tuple(place for start in starts for place in _places(dice, start)),
                 model=_bad_day(dice),
             ),
-            shocks=(*(Shock(kind, dice.randint(0, 8)) for kind in kinds), *drained),
+            shocks=tuple(Shock(blow=kind, effects=dice.randint(0, 8)) for kind in kinds),
             hurried=dice.random() < 0.4,
             hasty=dice.random() < 0.5,
         )
+
+    @classmethod
+    def calm(cls, process: str, verdict: Literal["approve", "regret"], at: Iterable[str] = ()) -> "Schedule":
+        """One run the longest way, in which nothing happens but at these places: a cell of the kill matrix."""
+        given = INPUTS[process][0] if verdict == "approve" else REGRETTED[process]
+        start = Start(process=process, run=f"{process}-m", input=given, verdict=verdict)
+        return cls(seed=0, starts=(start,), faults=Faults(namespace="default", at=tuple(at)))
 
     @property
     def processes(self) -> set[str]:
@@ -155,25 +168,23 @@ class Schedule:
 
 
 def _start(dice: random.Random, process: str, number: int) -> Start:
-    verdicts: list[Verdict] = ["approve", "reject", "cancel"]
-    verdict = dice.choices(verdicts, weights=[6, 2, 2])[0]
-    return Start(process, f"{process}-{number}", dice.choice(INPUTS[process]), verdict)
+    verdicts: list[Verdict] = ["approve", "reject", "cancel", "regret"]
+    verdict = dice.choices(verdicts, weights=[5, 2, 1, 2])[0]
+    # What is regretted is to have been done.
+    given = INPUTS[process][0] if verdict == "regret" else dice.choice(INPUTS[process])
+    return Start(process=process, run=f"{process}-{number}", input=given, verdict=verdict)
 
 
 def _places(dice: random.Random, start: Start) -> list[str]:
     chosen = dice.sample(PLACES[start.process], k=2)
     places = [f"{start.run}/{place}:{dice.choice(['before', 'between', 'after', 'between'])}" for place in chosen]
-    if start.verdict != "approve":
-        undone = UNDONE[start.process][: dice.randint(0, 2)]
-        places += [f"{start.run}/{step}:undo:{dice.choice(['before', 'between', 'after'])}" for step in undone]
-    return places
-
-
-def _sure_place(dice: random.Random, start: Start, places: tuple[str, ...]) -> list[str]:
-    """One at which the worker is sure to die, if the run has none yet: no run is to get by without a fault. After a
-    completion it may be dying for another step already."""
+    undone = UNDONE[start.verdict].get(start.process, [])
+    undone = dice.sample(undone, k=min(len(undone), dice.randint(0, 2)))
+    places += [f"{start.run}/{step}:undo:{dice.choice(['before', 'between', 'after'])}" for step in undone]
+    # One is sure to be reached, so that no run gets by without a fault. After a completion the worker may be dying for
+    # another step already.
     sure = [f"{start.run}/{place}:{point}" for place in SURE[start.process] for point in ("before", "between")]
-    return [] if any(place in sure for place in places) else [dice.choice(sure)]
+    return places if any(place in sure for place in places) else [*places, dice.choice(sure)]
 
 
 def _bad_day(dice: random.Random) -> ModelFaults:

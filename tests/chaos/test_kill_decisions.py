@@ -1,7 +1,6 @@
 """kill -9 around a decision's answer: who was answered is counted, who was not says it again and is counted once."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +26,6 @@ steps: {ok: {approval: {title: Go?, from: [{any_of: [user:alice, user:bob], coun
 output: ${ steps.ok.output.by }
 """
 WHO = ["worker", "server", "worker server"]
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Business]:
-    opened = Business(tmp_path)
-    yield opened
-    opened.stop()
 
 
 def yes(by: str) -> Decision:

@@ -21,13 +21,6 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 DYING = Path(__file__).parent / "dying_worker.py"
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Business]:
-    opened = Business(tmp_path)
-    yield opened
-    opened.stop()
-
-
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Server]:
     needs("postgresql")

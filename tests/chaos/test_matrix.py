@@ -1,5 +1,9 @@
 """The kill matrix: at every step of every sample process the worker dies, before the effect, between the effect and its
-completion, and after the completion. Each run completes all the same, every effect exactly once."""
+completion, and after the completion. Each run completes all the same, every effect exactly once.
+
+And at everything that is taken back, when all that a run did is regretted: each run ends, every effect is taken back
+once, and none before what came of it.
+"""
 
 import asyncio
 import math
@@ -7,13 +11,14 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contracts.activities import CALL_MODEL, LOAD_PROCESS, PUBLISH_EVENT, RESOLVE_PEOPLE, SUBSCRIBE_STEP
-from contracts.faults import Faults, Point
+from contracts.faults import Point
 from tests.chaos.play import Played, Stage, play, report
-from tests.chaos.schedule import INPUTS, STARTED_BY, Schedule, Start
+from tests.chaos.schedule import INPUTS, PLACES, REGRETTED, STARTED_BY, SURE, UNDONE, Schedule
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
 
@@ -30,16 +35,19 @@ OF_STEPS = {stub.name for stub in (CALL_MODEL, LOAD_PROCESS, PUBLISH_EVENT, RESO
 """What steps do besides calling tools. Notices and the record go beside a run, in batches that fall as time has it."""
 LATER_ROUND = re.compile(r"#(?!1\b)\d")
 """How many rounds departments need to agree is a matter of who is faster."""
-IN_CI = "invoice-approval"
-"""Has approvals, an agent, writes and undo; the others take minutes."""
 BESIDE = "operators-"
 """Looking up who may repair, whenever somebody does."""
+UNDO = ":undo"
+"""What the name of an activity ends with that takes an effect back; a number may follow."""
+
+IN_CI = "invoice-approval"
+"""Has approvals, an agent, writes and undo; the others take minutes."""
+UNDONE_IN_CI = "supplier-onboarding"
+"""Takes three effects back, of a plan and of a step, one after the other."""
 
 
-def schedule(process: str, at: Iterable[str] = ()) -> Schedule:
-    start = Start(process, f"{process}-m", INPUTS[process][0], "approve")
-    faults = Faults(namespace="default", at=tuple(at))
-    return Schedule(seed=0, starts=(start,), faults=faults, shocks=(), hurried=False, hasty=False)
+def only_one_in_ci(processes: Iterable[str], one: str) -> list[Any]:
+    return [pytest.param(name, marks=() if name == one else pytest.mark.long) for name in processes]
 
 
 def places(undisturbed: Played) -> list[str]:
@@ -71,27 +79,63 @@ def test_every_sample_process_is_played(stage: Stage) -> None:
     assert set(stage.catalog.names) == {*INPUTS}.union(*STARTED_BY.values())
 
 
-@pytest.mark.parametrize(
-    "process", [pytest.param(name, marks=() if name == IN_CI else pytest.mark.long) for name in INPUTS]
-)
-async def test_a_worker_that_dies_at_any_step_costs_nothing(stage: Stage, tmp_path: Path, process: str) -> None:
-    undisturbed = await play(stage, schedule(process), tmp_path / "undisturbed")
-    assert undisturbed.broken == []
-    assert {view.status for view in undisturbed.views.values()} == {"completed"}
-    found = places(undisturbed)
+async def die_everywhere(stage: Stage, home: Path, undisturbed: Played, found: list[str]) -> None:
+    """The run is played until the worker has died at every point of each of these places, and ends each time as it did
+    undisturbed."""
     left: set[tuple[str, Point]] = {(place, point) for place in found for point in POINTS}
     turn = asyncio.Semaphore(SIDE_BY_SIDE)
 
-    async def one(home: Path, at: list[str]) -> Played:
+    async def one(world: Path, at: list[str]) -> Played:
+        faults = undisturbed.schedule.faults.model_copy(update={"at": tuple(at)})
+        schedule = undisturbed.schedule.model_copy(update={"faults": faults})
         async with turn:
-            return await play(stage, schedule(process, at), home, awaited=undisturbed.views)
+            return await play(stage, schedule, world, awaited=undisturbed.views)
 
     for attempt in range(ATTEMPTS):
         worlds = dealt(left, found)
-        results = await asyncio.gather(*(one(tmp_path / f"{attempt}-{number}", at) for number, at in enumerate(worlds)))
+        results = await asyncio.gather(*(one(home / f"{attempt}-{number}", at) for number, at in enumerate(worlds)))
         assert [report(played) for played in results if played.broken] == []
-        assert {view.status for played in results for view in played.views.values()} == {"completed"}
+        for played in results:
+            assert ends(played) == ends(undisturbed)
         left -= {(place, point) for played in results for point, place in played.faults if point in POINTS}
         if not left:
             return
     raise AssertionError(f"the worker never died at {sorted(left)}")
+
+
+def ends(played: Played) -> dict[str, str]:
+    return {run: view.status for run, view in played.views.items()}
+
+
+def of_run(played: Played, steps: Iterable[str]) -> set[str]:
+    return {f"{played.runs[0]}/{step}" for step in steps}
+
+
+@pytest.mark.parametrize("process", only_one_in_ci(INPUTS, IN_CI))
+async def test_a_worker_that_dies_at_any_step_costs_nothing(stage: Stage, tmp_path: Path, process: str) -> None:
+    undisturbed = await play(stage, Schedule.calm(process, "approve"), tmp_path / "undisturbed")
+    assert undisturbed.broken == []
+    assert set(ends(undisturbed).values()) == {"completed"}
+    # What the seeds draw from is where a run comes to.
+    reached = {f"{activity.workflow}/{activity.id}" for activity in undisturbed.completed}
+    assert of_run(undisturbed, [*PLACES[process], *SURE[process]]) <= reached
+    await die_everywhere(stage, tmp_path, undisturbed, places(undisturbed))
+
+
+def test_every_sample_process_with_an_undo_is_regretted(stage: Stage) -> None:
+    definitions = {name: stage.catalog.definition(name).process for name in stage.catalog.names}
+    undoing = {name for name, process in definitions.items() if any(step.undo for step in process.steps.values())}
+    assert undoing == REGRETTED.keys()
+
+
+@pytest.mark.parametrize("process", only_one_in_ci(REGRETTED, UNDONE_IN_CI))
+async def test_a_worker_that_dies_at_any_undo_undoes_all_the_same(stage: Stage, tmp_path: Path, process: str) -> None:
+    undisturbed = await play(stage, Schedule.calm(process, "regret"), tmp_path / "undisturbed")
+    assert undisturbed.broken == []
+    assert ends(undisturbed)[undisturbed.runs[0]] == "cancelled"
+    undone = [place for place in places(undisturbed) if UNDO in place]
+    of_steps = {place.rpartition("/")[2].partition(UNDO)[0].partition("[")[0] for place in undone}
+    steps = stage.catalog.definition(process).process.steps
+    assert {name for name, step in steps.items() if step.undo} <= of_steps
+    assert of_run(undisturbed, (f"{step}{UNDO}" for step in UNDONE["regret"].get(process, ()))) <= {*undone}
+    await die_everywhere(stage, tmp_path, undisturbed, undone)

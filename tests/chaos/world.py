@@ -12,8 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from tests.business import PROJECT, Business, eventually
-from tests.chaos.nursery import HEARTBEAT, PORT, Nursery, is_alive
+from tests.business import Business, eventually
+from tests.chaos.haste import HEARTBEAT
+from tests.chaos.nursery import PORT, Nursery, is_alive
 
 NONE: Mapping[str, str] = MappingProxyType({})
 LOST_AFTER = HEARTBEAT + 1.5
@@ -64,7 +65,7 @@ class World(Business):
     def __post_init__(self) -> None:
         self.home.mkdir()
 
-    def start_worker(self, program: Path = PROJECT / "worker.py", settings: Mapping[str, str] = NONE) -> None:
+    def start_worker(self, program: Path | None = None, settings: Mapping[str, str] = NONE) -> None:
         """The nursery has the program in its memory already."""
         environment = {
             "PATH": os.environ["PATH"],

@@ -1,10 +1,8 @@
 """The command line in this process, against the shared server and the very worker of `worker.py`."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -20,6 +18,7 @@ from runtime.catalog import Catalog
 from runtime.client import Connection
 from runtime.settings import Settings, load_settings
 from starter import PARTS
+from tests.business import Said
 
 TOOLS = '''
 from contracts.tools import ToolError, tool
@@ -48,21 +47,8 @@ output: {taken: "${ steps.stock.output }"}
 """
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a command left: exit status, stdout, stderr."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
 class Starter(Protocol):
-    async def __call__(self, *arguments: str) -> Answer: ...
+    async def __call__(self, *arguments: str) -> Said: ...
 
 
 @pytest.fixture
@@ -95,10 +81,10 @@ def settings(client: Client, process_file: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def starter(settings: Settings, capsys: pytest.CaptureFixture[str]) -> Starter:
-    async def start(*arguments: str) -> Answer:
+    async def start(*arguments: str) -> Said:
         capsys.readouterr()
         status = await asyncio.to_thread(call, arguments, PARTS)
-        return Answer(status, *capsys.readouterr())
+        return Said(status, *capsys.readouterr())
 
     return start
 

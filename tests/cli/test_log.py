@@ -11,7 +11,8 @@ import pytest
 
 from contracts.record import BEGINNING, Happening, WriteRecord, chained, hash_of
 from runtime.settings import Settings
-from tests.cli.conftest import Answer, Starter, until_waiting
+from tests.business import Said
+from tests.cli.conftest import Starter, until_waiting
 
 BUMPED = """UPDATE surefoot_events SET event = replace(event, '"version":2', '"version":3') WHERE number = 1"""
 PUT_BACK = """UPDATE surefoot_events SET event = replace(event, '"version":3', '"version":2') WHERE number = 1"""
@@ -40,7 +41,7 @@ def change(settings: Settings, statement: str) -> None:
 
 
 async def verified(starter: Starter, *arguments: str) -> Any:
-    answer: Answer = await starter("log", *arguments, "--verify", "--json")
+    answer: Said = await starter("log", *arguments, "--verify", "--json")
     assert answer.status == (0 if answer.json["holds"] else 1)
     return answer.json
 

@@ -1,7 +1,7 @@
 """`starter.py models`: what is declared, what workers find, and an operator's word that they hear."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from runtime.settings import load_settings
 from tests.activities.model.conftest import shut
 from tests.activities.model.harness import KEY, Desk
 from tests.cli.conftest import Starter
-from tests.endpoint import Endpoint, open_endpoint
+from tests.endpoint import Endpoint
 
 MODELS = """
 [models.default]
@@ -32,12 +32,6 @@ model = "qwen3"
 base_url = "http://127.0.0.1:PORT/v1"
 key_env = "LOCAL_KEY"
 """
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,17 +26,11 @@ from contracts.live import (
 )
 from contracts.settings import ModelAlias
 from runtime.live import follow
-from tests.endpoint import Endpoint, open_endpoint
+from tests.endpoint import Endpoint
 from tests.streams import DONE, event, pieces
 from tests.workflows.office import Office, open_office
 
 WORDS = "The invoice matches its order, and nothing is amiss."
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture

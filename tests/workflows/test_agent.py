@@ -5,7 +5,7 @@ The model is a real HTTP endpoint that answers as the test says.
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,8 @@ from contracts.agent import AgentView
 from contracts.names import VIEW_QUERY
 from contracts.run import RunView
 from contracts.settings import ModelAlias
-from tests.endpoint import Answered, Asked, Endpoint, completion, open_endpoint
+from tests.endpoint import Answered, Asked, Endpoint, completion
 from tests.workflows.office import Office, open_office
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture

@@ -2,7 +2,7 @@
 in, and an agent that learns nothing new is stopped."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,7 +13,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
 from contracts.settings import ModelAlias
-from tests.endpoint import Answered, Asked, Endpoint, completion, open_endpoint
+from tests.endpoint import Answered, Asked, Endpoint, completion
 from tests.servers import hasty, open_server
 from tests.workflows.office import Office, Run, open_office
 
@@ -28,12 +28,6 @@ async def hasty_client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
     """A server that suggests to continue as new soon."""
     async with open_server(tmp_path_factory.mktemp("home"), hasty(SUGGESTED_AFTER_EVENTS)) as client:
         yield client
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture(loop_scope="module")

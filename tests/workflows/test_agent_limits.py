@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,10 @@ import pytest_asyncio
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
 from contracts.settings import ModelAlias
-from tests.endpoint import Answered, Asked, Endpoint, completion, open_endpoint
+from tests.endpoint import Answered, Asked, Endpoint, completion
 from tests.workflows.office import Office, open_office
 
 ASK = '{ask: {from: [{any_of: ["user:ada"]}]}}'
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture

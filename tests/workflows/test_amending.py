@@ -1,6 +1,6 @@
 """Other arguments, another task, another moment: for steps that failed, wait or are still to start."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailed
 
 from contracts.decisions import Difference
 from contracts.settings import ModelAlias
-from tests.endpoint import Endpoint, open_endpoint
+from tests.endpoint import Endpoint
 from tests.workflows.office import UNDO, Office, effects, open_office, statuses
 
 AGENT = """
@@ -18,12 +18,6 @@ AGENT = """
     steps: {ask: {agent: clerk, task: "Weigh ${ input.what }."}}
     output: ${ steps.ask.output }
 """
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture
@@ -189,3 +183,24 @@ async def test_taking_back_goes_on_with_other_arguments_under_another_key(office
     with pytest.raises(WorkflowFailureError):
         await run.handle.result()
     assert office.ledger[-1] == ("undo", "a", "b")
+
+
+async def test_a_round_keeps_its_amendment_though_those_around_it_are_forgotten(office: Office) -> None:
+    office.broken.update(("h.r#2", "stop"))
+    run = await office.start("""
+        process: amended-round
+        steps:
+          h:
+            undo: {tool: do.undo, with: {of: h}}
+            steps: {r: {tool: do.work, with: {what: old}, repeat: {until: "${ output.id == 'h.r#3' }"}}}
+          stop: {tool: do.work, needs: [h], on_failure: fail}
+    """)
+    await run.parked("h.r#2")
+    office.broken.discard("h.r#2")
+    await run.repair("h.r#2", "amend", value={"what": "new"})
+    await run.failed()
+    office.broken.clear()
+    await (await run.again()).handle.result()
+    rounds = [("do", "h.r#1", "old"), ("do", "h.r#2", "new"), ("do", "h.r#3", "old")]
+    assert office.ledger == [*rounds, ("undo", "h", "h"), *rounds, ("do", "stop", "")]
+    assert len(set(office.keys)) == len(office.keys)

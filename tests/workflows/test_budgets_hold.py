@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,12 @@ from uuid_utils import uuid7
 from contracts.agent import AgentView
 from contracts.names import LEASE_SIGNAL, VIEW_QUERY
 from contracts.settings import ModelAlias
-from tests.endpoint import Answered, Asked, Endpoint, completion, open_endpoint
+from tests.endpoint import Answered, Asked, Endpoint, completion
 from tests.workflows.cast import Cast, Script, team
 from tests.workflows.office import Office, Run, open_office
 
 ASK = '{ask: {from: [{any_of: ["user:ada"]}]}}'
 LOOKS: Script = [[("do_look", {"fail_times": 0})]]
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 def models(endpoint: Endpoint) -> dict[str, ModelAlias]:

@@ -28,6 +28,7 @@ PAY = """
               count: 2
           not_by: [starter]
       pay: {tool: do.work, needs: [ok], with: {what: "${ steps.ok.output.decision } ${ steps.ok.output.by }"}}
+      agreed: {state: {key: agreed, set: "${ steps.ok.output.edits }"}}
     output: ${ steps.pay.output.what }
 """
 
@@ -322,6 +323,19 @@ async def test_edits_of_an_approval_must_fit_what_it_says_may_be_edited(office: 
     said = await run.decide("ok", "approve", "alice", edits={"amount": 450})
     assert [(each.path, each.before, each.after) for each in said.difference] == [("amount", 500, 450)]
     assert (await waiting(run)).edits == {"amount": 450}
+
+
+async def test_edits_that_nothing_reads_are_refused_and_change_nothing(office: Office) -> None:
+    process = yaml.safe_load(PAY)
+    del process["steps"]["agreed"]
+    run = await office.start(yaml.safe_dump(process), {"amount": 500}, started_by="user:sam")
+    asked = (await run.waiting("ok")).waiting[0]
+    said = await run.refused("ok", "approve", "alice", edits={"amount": 400})
+    assert "nothing of the process reads what is edited here, so that it would not be done; approve or" in said
+    await run.handle.signal(DECIDE, {"step": "ok", "decision": "approve", "by": "alice", "edits": {"amount": 400}})
+    assert "nothing of the process reads" in (await run.until(lambda view: bool(view.refused))).refused[0]
+    assert await waiting(run) == asked
+    await run.decide("ok", "approve", "alice")
 
 
 async def test_whoever_edits_cannot_approve_where_not_by_says_editor(office: Office) -> None:

@@ -21,7 +21,7 @@ from contracts.settings import ModelAlias
 from language.tools.files import read_tools_file
 from language.tools.mcp import LOCK
 from runtime.catalog import Catalog
-from tests.endpoint import Endpoint, open_endpoint
+from tests.endpoint import Endpoint
 from tests.mcp_server import server
 from tests.service import Answer, Service, open_service
 from tests.workflows.office import Office, open_office
@@ -53,12 +53,6 @@ mcp:
 @pytest.fixture
 def service() -> Iterator[Service]:
     with open_service() as opened:
-        yield opened
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
         yield opened
 
 

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from runtime.sandbox import workflow_runner
 from runtime.settings import EncryptionSettings, Settings
 from runtime.watch import Attempt, Watch
 from tests.business import eventually
-from tests.endpoint import Endpoint, open_endpoint
+from tests.endpoint import Endpoint
 from tests.workflows.office import Office, open_office
 from workflows.agent.workflow import AgentWorkflow
 from workflows.process import ProcessWorkflow
@@ -59,12 +59,6 @@ GATED = """
 def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, number in (("OLD_KEY", 1), ("NEW_KEY", 2)):
         monkeypatch.setenv(name, base64.b64encode(bytes([number] * 32)).decode())
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 async def connected(client: Client, home: Path, encryption: EncryptionSettings) -> Client:

@@ -1,6 +1,6 @@
 """An agent whose answer comes as a call of the tool `finish`: the run sees an answer, checked and corrected as any."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +9,9 @@ import pytest_asyncio
 from temporalio.client import Client
 
 from contracts.settings import ModelAlias
-from tests.endpoint import Endpoint, open_endpoint
+from tests.endpoint import Endpoint
 from tests.workflows.office import Office, open_office
 from tests.workflows.test_agent import RISK, process
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture(params=["chat", "responses"])

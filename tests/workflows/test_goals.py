@@ -2,7 +2,7 @@
 endpoint that answers as the test says."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,11 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 from contracts.errors import PlanInvalid
 from contracts.run import RunView, StepView
 from contracts.settings import ModelAlias
-from tests.endpoint import Endpoint, open_endpoint
+from tests.endpoint import Endpoint
 from tests.workflows.office import UNDO, Office, Run, effects, open_office, statuses
 
 WORK: dict[str, Any] = {"tool": "do.work"}
 REVIEW = "review: {from: [{any_of: [user:ada]}]}"
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture

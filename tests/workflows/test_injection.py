@@ -6,7 +6,7 @@ The model is a real HTTP endpoint that answers as the attacker says.
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,9 @@ import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
-from tests.endpoint import Answered, Endpoint, completion, open_endpoint
+from tests.endpoint import Answered, Endpoint, completion
 from tests.workflows.bank import open_bank
 from tests.workflows.office import Office, Run
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture

@@ -5,7 +5,7 @@ The model is a real HTTP endpoint that answers as the test says.
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from temporalio.client import Client
 from contracts.results import SHOWN, SHOWN_WHOLE
 from contracts.settings import ModelAlias
 from contracts.tools import Tool, tool
-from tests.endpoint import Answered, Asked, Endpoint, completion, open_endpoint
+from tests.endpoint import Answered, Asked, Endpoint, completion
 from tests.workflows.office import Office, open_office
 
 SIGNS = "aé漢🙂"
@@ -29,12 +29,6 @@ def library(office: Office) -> list[Tool[..., Any]]:
         return (SIGNS * (size // 4 + 1))[:size]
 
     return [read]
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture

@@ -5,7 +5,7 @@ import re
 import socket
 import urllib.request
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +26,7 @@ from runtime.counting import counting_runs
 from runtime.health import measuring
 from runtime.settings import Settings
 from tests.activities.tools.declared import LOOPBACK, declare
-from tests.endpoint import Answered, Asked, Endpoint, completion, open_endpoint
+from tests.endpoint import Answered, Asked, Endpoint, completion
 from tests.runtime.waiting import until
 from tests.servers import hasty, open_server
 from tests.service import Answer, open_service
@@ -70,12 +70,6 @@ def _sample(line: str) -> tuple[str, str | None, dict[str, str], float] | None:
 
 
 METRIC = {metric.name: metric for metric in METRICS}
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest.fixture

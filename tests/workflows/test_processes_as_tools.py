@@ -1,7 +1,7 @@
 """Processes that agents run: checked input, one run for each call, effects that are taken back with the agent's run."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ import pytest_asyncio
 from temporalio.client import Client, WorkflowFailureError
 
 from contracts.settings import ModelAlias
-from tests.endpoint import Endpoint, open_endpoint
+from tests.endpoint import Endpoint
 from tests.workflows.office import UNDO, Office, Run, effects, open_office, statuses
 
 CHILD = f"""
@@ -22,12 +22,6 @@ CHILD = f"""
     output: {{ordered: "${{ steps.order.output.what }}"}}
 """
 CALL = ("process_order-parts", {"name": "bolts"})
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture

@@ -1,21 +1,14 @@
 """Agents of a run that is started again: their calls are known again, unless what they did was taken back."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
 from contracts.settings import ModelAlias
-from tests.endpoint import Endpoint, open_endpoint
+from tests.endpoint import Endpoint
 from tests.workflows.office import UNDO, Office, effects, open_office
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture
@@ -75,3 +68,30 @@ async def test_a_process_that_an_agent_ran_and_that_was_taken_back_is_run_anew(
     assert second == first.replace("/buy/", "/buy^1/")
     await rerun.repair("stop", "skip")
     await rerun.handle.result()
+
+
+async def test_what_a_process_of_an_agent_or_the_agent_itself_did_and_no_undo_took_back_is_asked_about(
+    office: Office, endpoint: Endpoint
+) -> None:
+    office.children["order-bolts"] = office.definition(f"""
+        process: order-bolts
+        input: {{type: object}}
+        steps: {{order: {{tool: do.work, {UNDO}}}, ship: {{tool: do.work, needs: [order]}}}}
+    """)
+    for tools, said in (
+        ("process.order-bolts", "buy/process.order-bolts/ship (do.work)"),
+        ("process.order-bolts, do.work, state.put", "buy (agent clerk), buy/process.order-bolts/ship (do.work)"),
+    ):
+        endpoint.call(("process_order-bolts", {}))
+        endpoint.say("bought")
+        run = await office.start(f"""
+            process: bought-anew
+            agents: {{clerk: {{instructions: You are a clerk., tools: [{tools}]}}}}
+            steps: {{buy: {{agent: clerk, task: Buy.}}, stop: {{tool: do.work, needs: [buy], with: {{fails: true}}}}}}
+        """)
+        await run.parked("stop")
+        await run.repair("stop", "abort")
+        await run.failed()
+        before = list(office.ledger)
+        assert (await (await run.again()).failed()).startswith(f"Refused: {said} completed, and what was done stands")
+        assert office.ledger == before

@@ -19,11 +19,12 @@ TOOLS = {
     name: ToolSpec(name=name, effect=effect, idempotent=True, parameters={"type": "object"})
     for name, effect in (("do.work", "write"), ("do.undo", "write"), ("do.look", "read"))
 }
+CHILD = load_process("process: child\nsteps: {y: {tool: do.work}}", "child.yaml", tools=TOOLS)
 BROKEN = ErrorInfo(type="ToolFailed", message="broken")
 
 
 def definition(text: str) -> Definition:
-    return load_process(dedent(text), "test.yaml", tools=TOOLS)
+    return load_process(dedent(text), "test.yaml", tools=TOOLS, processes={"child": CHILD})
 
 
 def done(step: str, order: int, kind: str = "tool", **more: Any) -> StepRecord:
@@ -285,6 +286,26 @@ def test_rounds_of_which_nothing_is_known_any_more_are_not_done_once_more_by_the
     assert keys == ["run/r#1^1", "run/r#2^1", "run/r#3"]
 
 
+def test_a_round_that_people_changed_stays_as_they_left_it_though_those_around_it_are_forgotten() -> None:
+    text = """
+        process: amended-round
+        steps:
+          first: {tool: do.look}
+          r: {tool: do.work, needs: [first], repeat: {until: "${ output == 4 }"}}
+    """
+    mine = done("r#2", 2, amended=1, input={"what": "mine"})
+    records = (done("first", 1), other("r", "cancelled", rounds=4), mine, other("r#4", "failed"))
+    on = restarted(text, *records)
+    assert (by_id(on)["r"].rounds, by_id(on)["r#2"], on.again) == (4, mine, ("r#4",))
+    for from_ in ("first", "r#2"):  # after which the third is done once more too, of which nobody knows
+        with pytest.raises(Refused, match=r"^r, r#2 completed, and what was done stands"):
+            restarted(text, *records, from_=from_)
+        plan = plan_of(text, *restarted(text, *records, from_=from_, redo=True).records)
+        rounds = [plan.open_round(plan.nodes["r"], number).record for number in (1, 2, 3, 4)]
+        assert [record.key("run") for record in rounds] == ["run/r#1^1", "run/r#2^1~1", "run/r#3^1", "run/r#4"]
+        assert [record.input for record in rounds] == [None, {"what": "mine"}, None, None]
+
+
 def test_a_race_that_was_to_be_run_anew_and_was_not_come_to_is_still_to_run() -> None:
     text = """
         process: race
@@ -303,3 +324,26 @@ def test_what_was_done_inside_of_a_group_that_an_operator_skipped_is_known_after
     text = "process: p\nsteps: {g: {steps: {x: {tool: do.work, undo: {tool: do.undo}}}}}"
     plan = plan_of(text, other("g", "skipped", "steps"), done("g.x", 1))
     assert plan.nodes["g.x"].record.order == 1
+
+
+def test_what_a_sub_process_left_is_asked_about_until_it_goes_on_or_the_step_itself_took_it_back() -> None:
+    text = """
+        process: parent
+        steps:
+          first: {tool: do.look}
+          sub: {process: child, needs: [first]}
+          own: {process: child, needs: [sub], undo: {tool: do.undo}}
+          last: {tool: do.look, needs: [own]}
+    """
+    left: dict[str, Any] = {"stands": ("sub/y (do.work)",)}
+    undone = other("sub", "undone", "process", order=2, **left)
+    with pytest.raises(Refused, match=r"^sub/y \(do.work\) completed, and what was done stands"):
+        restarted(text, done("first", 1), undone)
+    made = restarted(text, done("first", 1), undone, redo=True)
+    assert (made.redone, by_id(made)["sub"].stands) == (("sub/y (do.work)",), ())
+    assert not restarted(text, done("first", 1), done("sub", 2), other("own", "undone", order=3, **left)).redone
+    failed = other("sub", "failed", "process", child="run/sub", **left)
+    second = restarted(text, other("first", "failed"), failed, redo=True)
+    assert (by_id(second)["sub"].resumes, by_id(second)["sub"].stands) == ("run/sub", left["stands"])
+    with pytest.raises(Refused, match=r"^sub/y \(do.work\)"):
+        restarted(text, other("first", "failed"), by_id(second)["sub"])

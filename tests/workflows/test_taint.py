@@ -5,7 +5,7 @@ The model is a real HTTP endpoint that answers as the attacker says.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,9 @@ import pytest_asyncio
 from temporalio.client import Client
 
 from contracts.events import PublishEvent
-from tests.endpoint import Endpoint, open_endpoint
+from tests.endpoint import Endpoint
 from tests.workflows.bank import open_bank
 from tests.workflows.office import Office, Run
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture

@@ -1,7 +1,6 @@
 """Agents that work together outlast their histories, and their workers."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,18 +12,12 @@ from contracts.names import PROCESS_WORKFLOW, TASK_QUEUE
 from contracts.run import RunResult
 from contracts.settings import ModelAlias
 from tests.business import Business
-from tests.endpoint import Answered, Asked, Endpoint, open_endpoint
+from tests.endpoint import Answered, Asked, Endpoint
 from tests.servers import hasty, open_server
 from tests.workflows.cast import Cast, SteadyCast, team
 from tests.workflows.office import open_office
 
 pytestmark = [pytest.mark.slow]
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 async def test_an_agent_that_continues_as_new_keeps_its_peers_and_what_they_said(

@@ -1,6 +1,6 @@
 """Taint and approvals go with the work: what one agent read binds those it works with, and its calls reach people."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -8,19 +8,13 @@ import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
-from tests.endpoint import Endpoint, open_endpoint
+from tests.endpoint import Endpoint
 from tests.workflows.bank import open_bank
 from tests.workflows.cast import Cast, Script, team
 from tests.workflows.office import UNDO, Office, Run
 
 PAY = ("bank_transfer", {"to": "mallory", "amount": 9000})
 READ: tuple[str, Any] = ("mail_read", {})
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture

@@ -92,7 +92,7 @@ def _take_down(
     name = tool.partition(".")[2]
     count(agent, ended.usage)
     agent.others.end(child, ended.usage, error=error)
-    agent.others.can_be_undone(ended.undo)
+    agent.others.did(ended.undo, ended.stands)
     agent.waited += ended.waited
     if ended.tainted:
         agent.taint(tool)

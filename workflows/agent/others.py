@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.messages import Message
     from contracts.model import Usage
     from contracts.process import Budget
+    from workflows.lasting import MAX_TOLD
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Others:
 
     def __init__(self, state: TogetherState) -> None:
         self.undo: tuple[UndoCall, ...] = state.undo
+        self.stands: tuple[str, ...] = state.stands
         self.children: tuple[ChildRecord, ...] = state.children
         self.peers: dict[str, tuple[Message, ...]] = dict(state.peers)
         self.held: dict[str, Budget] = {}
@@ -40,7 +42,7 @@ class Others:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def state(self) -> TogetherState:
-        return TogetherState(undo=self.undo, children=self.children, peers=self.peers)
+        return TogetherState(undo=self.undo, stands=self.stands, children=self.children, peers=self.peers)
 
     def begin(self, child: str, tool: str) -> None:
         self.children = (*self.children, ChildRecord(id=child, tool=tool, started=workflow.now()))[-MAX_CHILDREN:]
@@ -61,10 +63,12 @@ class Others:
                 self.children = (*self.children[:place], ended, *self.children[place + 1 :])
                 return
 
-    def can_be_undone(self, undo: tuple[UndoCall, ...]) -> None:
-        """What a process did can be taken back by these calls, before all that was done earlier."""
+    def did(self, undo: tuple[UndoCall, ...], stands: tuple[str, ...]) -> None:
+        """What a process did can be taken back by these calls, before all that was done earlier; but for what
+        `stands`."""
         known = {call.key for call in undo}
         self.undo = (*undo, *(call for call in self.undo if call.key not in known))
+        self.stands = tuple(dict.fromkeys((*self.stands, *stands)))[:MAX_TOLD]
 
     @asynccontextmanager
     async def one_at_a_time(self, peer: str) -> AsyncIterator[None]:

@@ -102,11 +102,12 @@ async def _run(agent: Agent, request: RunRequest, child: str) -> RunResult:
 
 
 def _take_down(agent: Agent, child: str, result: RunResult) -> None:
+    tool = child.removeprefix(f"{workflow.info().workflow_id}/").partition("/")[0]
     count(agent, result.usage)
     if result.tainted:
-        agent.taint(child.removeprefix(f"{workflow.info().workflow_id}/").partition("/")[0])
+        agent.taint(tool)
     agent.others.end(child, result.usage)
-    agent.others.can_be_undone(result.undo)
+    agent.others.did(result.undo, tuple(f"{tool}/{said}" for said in result.stands))
 
 
 @contextlib.asynccontextmanager

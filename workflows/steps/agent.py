@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.calls import summary
     from workflows.children import failure_of, taken
     from workflows.engine import Engine
+    from workflows.lasting import MAX_TOLD
     from workflows.nodes import Node
     from workflows.steps.approval import approved
     from workflows.steps.asks import withdraw_all
@@ -122,7 +123,9 @@ def _take_down(engine: Engine, node: Node, ended: AgentResult | AgentFailure) ->
     # Tried again, an agent finds what its processes did, and tells of it again.
     known = {call.key for call in ended.undo}
     earlier = tuple(call for call in node.record.undo if call.key not in known)
-    node.update(undo=(*ended.undo, *earlier), children=(*node.record.children, *ended.children)[-MAX_CHILDREN:])
+    stands = (*node.record.stands, *(f"{node.id}/{said}" for said in ended.stands))
+    children = (*node.record.children, *ended.children)[-MAX_CHILDREN:]
+    node.update(undo=(*ended.undo, *earlier), stands=tuple(dict.fromkeys(stands))[:MAX_TOLD], children=children)
 
 
 def _changed_in_words(change: AgentChange) -> str:

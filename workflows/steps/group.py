@@ -93,8 +93,8 @@ async def run_rounds(engine: Engine, node: Node) -> Json:
             return output
         if node.record.rounds >= repeat.max:
             raise CriteriaNotMet(f"{repeat.until} did not hold in {repeat.max} rounds", {"output": output})
-        if not has_effects(round_node):
-            parts = (round_node, *round_node.all_inside())
+        parts = (round_node, *round_node.all_inside())
+        if not any(_has_effect(part) or part.was_changed for part in parts):
             used = (part.record.usage for part in parts if part.record.usage)
             node.update(usage=sum(used, node.record.usage or Usage()))
             add_notes(node, (note for part in parts for note in part.record.notes))
@@ -116,8 +116,6 @@ async def _pause(engine: Engine, node: Node) -> None:
     node.update(status="running", until=None)
 
 
-def has_effects(node: Node) -> bool:
+def _has_effect(node: Node) -> bool:
     """Whether anything it did can be taken back."""
-    return any(
-        part.record.undo or (part.record.order is not None and part.step.undo) for part in (node, *node.all_inside())
-    )
+    return bool(node.record.undo or (node.record.order is not None and node.step.undo))

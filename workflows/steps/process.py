@@ -1,6 +1,7 @@
 """A process step: another process, as a run of its own."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import cast
 
 from temporalio import workflow
@@ -16,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.process import ProcessStep
     from contracts.run import Rerun, RunRequest, RunResult
     from workflows.calls import Call, call_engine, summary
-    from workflows.children import ADOPTED_RUN_TIMEOUT, stop, taken, usage_of, was_tainted
+    from workflows.children import ADOPTED_RUN_TIMEOUT, has_begun, left_by, stop, taken, usage_of, was_tainted
     from workflows.engine import Engine
     from workflows.nodes import Node
     from workflows.steps.common import add_usage, arguments, child_error, deadline_of
@@ -36,11 +37,11 @@ async def run_process(engine: Engine, node: Node) -> Json:
                 tainted=not node.record.amended and is_tainted(engine, node, step.with_),
                 started_by=engine.request.started_by,
                 priority=step.priority or engine.request.priority,
-                rerun=None if node.record.resumes is None else Rerun(of=node.record.resumes, by=PARENT),
+                rerun=_rerun(engine, node),
             )
             result = await _run_child(engine, node, step.process, request)
     add_usage(engine, node, result.usage)
-    node.update(undo=result.undo, tainted=result.tainted)
+    node.update(undo=result.undo, stands=_inside(node, result.stands), tainted=result.tainted)
     return result.output
 
 
@@ -48,7 +49,7 @@ async def _run_child(engine: Engine, node: Node, process: str, request: RunReque
     # A run once more is another run with keys of its own: the effects of the one before were taken back.
     again = node.record.tries + node.record.amended
     child = f"{engine.run}/{node.id}" + (f"~{again}" if again else "")
-    node.update(child=child, attempts=node.record.attempts + 1, resumes=None)
+    node.update(child=child, attempts=node.record.attempts + 1, resumes=None, stands=())
     try:
         handle = await workflow.start_child_workflow(
             PROCESS_WORKFLOW,
@@ -67,14 +68,33 @@ async def _run_child(engine: Engine, node: Node, process: str, request: RunReque
             try:
                 result = await handle  # It had come to its end: the run is to know how to undo it.
             except ChildWorkflowError as error:
+                _take_down(engine, node, error)
                 raise asyncio.CancelledError from error
     except ChildWorkflowError as error:
-        add_usage(engine, node, usage_of(error))
-        node.update(tainted=was_tainted(error))
+        _take_down(engine, node, error)
+        if request.rerun is not None and not has_begun(error):
+            node.update(child=request.rerun.of)  # Which is still the one that has done something.
         raise child_error(engine, node, error, process) from error
     except WorkflowAlreadyStartedError as error:
         raise taken(child) from error
     return result
+
+
+def _take_down(engine: Engine, node: Node, error: BaseException | None) -> None:
+    """Keep in the step's record what a sub-process that failed, or was stopped, had used and left."""
+    add_usage(engine, node, usage_of(error))
+    node.update(tainted=was_tainted(error), stands=_inside(node, left_by(error)))
+
+
+def _rerun(engine: Engine, node: Node) -> Rerun | None:
+    """How a sub-process goes on with one that ended: it may do once more what this run may."""
+    if node.record.resumes is None:
+        return None
+    return Rerun(of=node.record.resumes, by=PARENT, redo=engine.request.rerun is not None and engine.request.rerun.redo)
+
+
+def _inside(node: Node, stands: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{node.id}/{said}" for said in stands)
 
 
 async def _adopt(engine: Engine, node: Node, child: str) -> RunResult:
@@ -83,12 +103,16 @@ async def _adopt(engine: Engine, node: Node, child: str) -> RunResult:
     try:
         call = Call(node.id, f"{node.id}: wait for {child}", timeout=ADOPTED_RUN_TIMEOUT)
         return await call_engine(AWAIT_PROCESS, awaited, call)
+    except StepError as error:
+        _take_down(engine, node, error.__cause__)
+        raise
     except asyncio.CancelledError:
         await stop(workflow.get_external_workflow_handle(child), _cancel_of(engine))
         ended = Call(f"{node.id}:cancelled", f"{node.id}: wait until {child} has ended", timeout=ADOPTED_RUN_TIMEOUT)
         try:
             return await call_engine(AWAIT_PROCESS, awaited, ended)
         except StepError as error:
+            _take_down(engine, node, error.__cause__)
             raise asyncio.CancelledError from error
 
 

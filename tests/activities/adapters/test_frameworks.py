@@ -1,7 +1,7 @@
 """A foreign agent in a step: inside our grants, limits, retries and undo, with each framework."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +15,7 @@ from contracts.adapters import GROUPS, Adapter, Framework
 from contracts.settings import ModelAlias
 from runtime.foreign import ForeignAgents
 from runtime.imports import import_file
-from tests.endpoint import Answered, Asked, Endpoint, completion, open_endpoint
+from tests.endpoint import Answered, Asked, Endpoint, completion
 from tests.workflows.office import Office, Run, effects, open_office
 
 FILES = Path(__file__).parent / "files"
@@ -58,12 +58,6 @@ class Team:
     def said(self, at: int) -> list[dict[str, Any]]:
         """What the endpoint was sent besides instructions, in its request of this number."""
         return [each for each in self.endpoint.requests[at].messages if each["role"] != "system"]
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture(params=["pydantic_ai", "openai_agents", "langgraph"])

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -7,13 +7,7 @@ import pytest_asyncio
 from activities.conversations import SqliteConversations
 from contracts.settings import ModelApi
 from tests.activities.model.harness import Desk, desk_at
-from tests.endpoint import Endpoint, open_endpoint
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with open_endpoint() as opened:
-        yield opened
+from tests.endpoint import Endpoint
 
 
 @pytest_asyncio.fixture(params=["chat", "responses"])
