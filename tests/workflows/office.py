@@ -20,6 +20,7 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 from uuid_utils import uuid7
 
@@ -56,6 +57,9 @@ from workflows.registered import WORKFLOWS
 
 UNDO = "undo: {tool: do.undo, with: {of: '${ output.id }'}}"
 """What most steps of these tests carry."""
+
+NO_WORKER_YET = (RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED)
+"""What a query ends with that was kept for a worker which has gone."""
 
 GROUPS = {"group:finance": ("user:alice", "user:bob"), "group:controllers": ("user:carol",)}
 
@@ -209,8 +213,12 @@ class Run:
         async with asyncio.timeout(20):
             while True:
                 with suppress(WorkflowQueryFailedError):  # it still loads its process, or the run that it goes on with
-                    if holds(seen := await self.view()):
-                        return seen
+                    try:
+                        if holds(seen := await self.view()):
+                            return seen
+                    except RPCError as error:
+                        if error.status not in NO_WORKER_YET:
+                            raise
                 await asyncio.sleep(0.02)
 
     async def status_of(self, step: str) -> str:
