@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -212,13 +212,14 @@ class Run:
         """The first view of which this holds, within 20 seconds."""
         async with asyncio.timeout(20):
             while True:
-                with suppress(WorkflowQueryFailedError):  # it still loads its process, or the run that it goes on with
-                    try:
-                        if holds(seen := await self.view()):
-                            return seen
-                    except RPCError as error:
-                        if error.status not in NO_WORKER_YET:
-                            raise
+                try:
+                    if holds(seen := await self.view()):
+                        return seen
+                except WorkflowQueryFailedError:
+                    pass  # it still loads its process, or the run that it goes on with
+                except RPCError as error:
+                    if error.status not in NO_WORKER_YET:
+                        raise
                 await asyncio.sleep(0.02)
 
     async def status_of(self, step: str) -> str:

@@ -14,6 +14,13 @@ PARENT = f"""
       sub: {{process: child, needs: [a]}}
       stop: {{tool: do.work, needs: [sub], on_failure: fail}}
 """
+FAILS_LAST = f"""
+process: child
+steps:
+  x: {{tool: do.work, {UNDO}}}
+  y: {{tool: do.work, needs: [x]}}
+  z: {{tool: do.work, needs: [y], on_failure: fail}}
+"""
 
 
 async def undone(office: Office, text: str = PARENT, *, broken: str = "stop") -> Run:
@@ -66,13 +73,7 @@ async def test_a_sub_process_of_which_all_was_taken_back_is_run_anew_unasked(off
 
 
 async def test_a_sub_process_that_failed_goes_on_and_does_what_stands_once_more_by_order_only(office: Office) -> None:
-    office.children["child"] = office.definition(f"""
-        process: child
-        steps:
-          x: {{tool: do.work, {UNDO}}}
-          y: {{tool: do.work, needs: [x]}}
-          z: {{tool: do.work, needs: [y], on_failure: fail}}
-    """)
+    office.children["child"] = office.definition(FAILS_LAST)
     run = await undone(office, PARENT.replace("needs: [a]}", "needs: [a], on_failure: fail}"), broken="z")
     before = list(office.ledger)
     assert (await (await run.again()).failed()).startswith("Refused: sub/y (do.work) completed, and what was done")
@@ -84,13 +85,7 @@ async def test_a_sub_process_that_failed_goes_on_and_does_what_stands_once_more_
 
 async def test_an_operator_is_told_what_a_retry_of_a_sub_process_does_once_more(office: Office) -> None:
     office.broken.add("z")
-    office.children["child"] = office.definition(f"""
-        process: child
-        steps:
-          x: {{tool: do.work, {UNDO}}}
-          y: {{tool: do.work, needs: [x]}}
-          z: {{tool: do.work, needs: [y], on_failure: fail}}
-    """)
+    office.children["child"] = office.definition(FAILS_LAST)
     run = await office.start(PARENT)
     incident = (await run.parked("sub")).incidents[0]
     retry = next(choice for choice in incident.actions if choice.action == "retry")
