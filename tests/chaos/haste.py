@@ -17,11 +17,13 @@ def hasten() -> None:
     import runtime.server
     import worker
     import workflows.calls
+    import workflows.recording
 
     options = [*runtime.server.server_options(), "--dynamic-config-value"]
     options.append(f'history.defaultWorkflowTaskTimeout="{HEARTBEAT}s"')
     runtime.server.server_options = lambda: options
     activities.heartbeats.INTERVAL = HEARTBEAT / 4
     workflows.calls.HEARTBEAT_TIMEOUT = timedelta(seconds=HEARTBEAT)
+    workflows.recording._TIMEOUT = timedelta(seconds=2 * HEARTBEAT)
     sticky = timedelta(seconds=HEARTBEAT)
     vars(worker)["Worker"] = functools.partial(Worker, sticky_queue_schedule_to_start_timeout=sticky)

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +13,15 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.converter import DataConverter
 from temporalio.worker import Replayer
 
+from activities.records.opening import open_records
 from contracts.names import AGENT_WORKFLOW
+from contracts.record import RunEvent, break_of
 from contracts.run import RunView
+from contracts.stores import RecordSettings
 from contracts.tools import ToolCall
 from runtime.catalog import Catalog
 from runtime.sandbox import workflow_runner
-from tests.chaos.people import People
+from tests.chaos.people import People, Said
 from workflows.registered import WORKFLOWS
 
 ENGINE = "surefoot."
@@ -68,7 +71,8 @@ def ledger(home: Path) -> list[Effect]:
 @dataclass
 class Evidence:
     """All that is known of a world when it has come to rest. `retried`: how often operators had a step of a run tried
-    again; `agents`: how often the agent of a workflow id came to its end."""
+    again; `agents`: how often the agent of a workflow id came to its end; `said` and `acknowledged`: as people have it;
+    `records`: of each run that has ended, its events as JSON."""
 
     effects: list[Effect]
     completed: list[Completed]
@@ -79,10 +83,15 @@ class Evidence:
     converter: DataConverter
     retried: Counter[tuple[str, str]]
     agents: Counter[str] = field(default_factory=Counter)
+    said: Counter[Said] = field(default_factory=Counter)
+    acknowledged: Counter[Said] = field(default_factory=Counter)
+    records: dict[str, list[str]] = field(default_factory=dict)
 
 
 async def gather(client: Client, home: Path, people: People, catalog: Catalog) -> Evidence:
     evidence = Evidence(ledger(home), [], set(), [], people.ended, catalog, client.data_converter, people.tries)
+    evidence.said, evidence.acknowledged = people.said, people.acknowledged
+    evidence.records = await _records(home, people.ended)
     # Every run of a chain is listed, those that continued as new too.
     async for found in client.list_workflows():
         handle = client.get_workflow_handle(found.id, run_id=found.run_id)
@@ -90,6 +99,14 @@ async def gather(client: Client, home: Path, people: People, catalog: Catalog) -
         evidence.histories.append(history)
         await _read(client, history, evidence)
     return evidence
+
+
+async def _records(home: Path, runs: Iterable[str]) -> dict[str, list[str]]:
+    opened = open_records(RecordSettings(), home, {})
+    try:
+        return {run: [stored.text for stored in await opened.read(run)] for run in runs}
+    finally:
+        await opened.close()
 
 
 async def _read(client: Client, history: WorkflowHistory, evidence: Evidence) -> None:
@@ -126,6 +143,7 @@ async def violations(evidence: Evidence) -> list[str]:
         *_each_effect_once(evidence),
         *_nothing_again(evidence),
         *_undone_in_reverse(evidence),
+        *_counted_as_told(evidence),
         *_no_task_failed(evidence),
         *await _replays(evidence),
     ]
@@ -234,6 +252,45 @@ def _needs(view: RunView, name: str) -> set[str]:
             needed |= found
             pending += found
     return needed
+
+
+def _counted_as_told(evidence: Evidence) -> list[str]:
+    """By the run's record, which is whole: what was acknowledged was done, and nothing oftener than it was said; an
+    approval was decided by the votes that were given."""
+    wrong = [f"the record of {run}: {broken}" for run, lines in evidence.records.items() if (broken := break_of(lines))]
+    if wrong:
+        return wrong
+    events = [RunEvent.model_validate_json(line) for lines in evidence.records.values() for line in lines]
+    counted = Counter(_said(event) for event in events)
+    for said, times in evidence.said.items():
+        told = evidence.acknowledged[said]
+        least, most = (told, times) if said.id is None else (min(told, 1), 1)
+        if said.run in evidence.records and not least <= counted[said] <= most:
+            wrong.append(f"{said} was said {times} times and acknowledged {told} times; counted {counted[said]} times")
+    return wrong + _decided_by_others(events)
+
+
+def _said(event: RunEvent) -> Said:
+    identity = event.data.get("id")
+    return Said(event.run, event.kind, event.step, event.by, None if identity is None else str(identity))
+
+
+def _decided_by_others(events: list[RunEvent]) -> list[str]:
+    """Approvals of which the outcome says other voters than those who voted since it was opened."""
+    wrong: list[str] = []
+    given: dict[tuple[str, str | None], list[str]] = defaultdict(list)
+    for event in events:
+        voters = given[event.run, event.step]
+        match event.kind:
+            case "approval.opened":
+                voters.clear()
+            case "approval.approve" | "approval.reject":
+                voters.append(event.by)
+            case "approval.decided":
+                decided = [vote["by"] for vote in event.data["votes"]]
+                if decided != voters:
+                    wrong.append(f"{event.step} of {event.run} was decided by {decided}, and {voters} voted")
+    return wrong
 
 
 def _no_task_failed(evidence: Evidence) -> list[str]:

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from temporalio.client import (
     Client,
+    WorkflowExecutionStatus,
     WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
@@ -19,6 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.events import PublishEvent
 from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, TASK_QUEUE, VIEW_QUERY
+from contracts.record import EventKind
 from contracts.run import RunView, Waiting
 from runtime.topics import Topics
 
@@ -42,16 +44,31 @@ REVIEWED = frozenset({"checks"})
 GONE = (RPCError, WorkflowQueryFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError)
 
 
+class Said(NamedTuple):
+    """What somebody had done. `kind`: of the event that the run's record has of it. What has an `id` is the same thing
+    however often it is said."""
+
+    run: str
+    kind: EventKind
+    step: str | None
+    by: str
+    id: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.step or ''} by {self.by} in {self.run}"
+
+
 @dataclass
 class People:
-    """`verdicts`: by run; what is not named is approved. `acknowledged`: decisions that were answered with a receipt,
-    by run and step. `broken`: promises that were not kept, in words."""
+    """`verdicts`: by run; what is not named is approved. `said`: how often; `acknowledged`: how often of these it was
+    answered that it is done. `broken`: promises that were not kept, in words."""
 
     client: Client
     verdicts: Mapping[str, Verdict]
     hurried: bool = False
     kill: Any = None
-    acknowledged: list[tuple[str, str, str]] = field(default_factory=list)
+    said: Counter[Said] = field(default_factory=Counter)
+    acknowledged: Counter[Said] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
     ended: dict[str, RunView] = field(default_factory=dict)
     tries: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -87,7 +104,9 @@ class People:
         with contextlib.suppress(*GONE):
             view = await self._view(handle)
             if view.ended is not None:
-                self.ended[run] = view
+                described = await handle.describe(rpc_timeout=PATIENCE)
+                if described.status is not WorkflowExecutionStatus.RUNNING:  # else its record's end is being written
+                    self.ended[run] = view
                 return
             for waiting in view.waiting:
                 await self._answer(handle, waiting)
@@ -95,7 +114,8 @@ class People:
                 tries = self.tries[run, incident.step] = self.tries[run, incident.step] + 1
                 action = "retry" if tries <= TRIES else "abort"
                 repair = {"step": incident.step, "action": action, "by": "user:tom", "reason": "as ever"}
-                await self._say(handle, REPAIR, repair)
+                said = Said(run, "step.repaired", incident.step, "user:tom")
+                await self._say(handle, REPAIR, repair, said)
 
     async def _view(self, handle: WorkflowHandle[Any, Any]) -> RunView:
         view: RunView = await handle.query(VIEW_QUERY, result_type=RunView, rpc_timeout=GLIMPSE)
@@ -116,34 +136,38 @@ class People:
             or waiting.step == STAYS
             or (waiting.step == "arrived" and self._is_never_bought(handle.id))
         ):
-            await self._say(handle, CANCEL, {"by": "user:hanna", "reason": "not wanted any more"})
+            said = Said(handle.id, "run.ending", None, "user:hanna")
+            await self._say(handle, CANCEL, {"by": "user:hanna", "reason": "not wanted any more"}, said)
         elif waiting.kind == "event":
             if waiting.step == "delivery":
                 await self._deliver(handle.id)
         elif waiting.people:
-            said = "reject" if verdict == "reject" and waiting.step not in REVIEWED else "approve"
-            await self._decide(handle, waiting, waiting.people[0], said)
+            is_rejected = verdict == "reject" and waiting.step not in REVIEWED
+            await self._decide(handle, waiting, waiting.people[0], "reject" if is_rejected else "approve")
 
-    async def _decide(self, handle: WorkflowHandle[Any, Any], waiting: Waiting, by: str, verdict: str) -> None:
+    async def _decide(
+        self, handle: WorkflowHandle[Any, Any], waiting: Waiting, by: str, verdict: Literal["approve", "reject"]
+    ) -> None:
         # The hash is of what is decided on, so that a changed plan is a new decision.
         identity = f"{waiting.step}-{by}-{(waiting.hash or '')[:12]}"
         decision = {"step": waiting.step, "decision": verdict, "by": by, "id": identity, "comment": "as seen"}
-        sent = asyncio.gather(*(self._say(handle, DECIDE, decision) for _ in range(AT_ONCE)))
+        said = Said(handle.id, f"approval.{verdict}", waiting.step, by, identity)
+        sent = asyncio.gather(*(self._say(handle, DECIDE, decision, said) for _ in range(AT_ONCE)))
         if self.hurried and self.kill is not None:
             self.hurried = False
             await asyncio.sleep(0.02)
             self.kill()
         if not any(await sent):
             return
-        self.acknowledged.append((handle.id, waiting.step, by))
         view = await self._view(handle)
         still = next((each for each in view.waiting if each.step == waiting.step and each.hash == waiting.hash), None)
         votes = 1 if still is None else sum(vote.by == by for vote in still.votes)
         if votes != 1:
             self.broken.append(f"{handle.id}: {by} was told that {waiting.step} is decided; counted {votes} times")
 
-    async def _say(self, handle: WorkflowHandle[Any, Any], update: str, payload: dict[str, Any]) -> bool:
+    async def _say(self, handle: WorkflowHandle[Any, Any], update: str, payload: dict[str, Any], said: Said) -> bool:
         """Whether it was taken. Who is refused has lost nothing."""
+        self.said[said] += 1
         try:
             await handle.execute_update(update, payload, rpc_timeout=PATIENCE)
         except WorkflowUpdateFailedError:
@@ -152,6 +176,7 @@ class People:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return False
             raise
+        self.acknowledged[said] += 1
         return True
 
     def _is_never_bought(self, order: str) -> bool:

@@ -9,7 +9,7 @@ import workflows.messages
 import workflows.undo
 from activities.tools.context import ActivityToolContext
 from contracts.decisions import Decision, Receipt
-from contracts.run import Snapshot
+from contracts.run import Snapshot, StepRecord
 from workflows.engine import Engine
 from workflows.nodes import Node
 
@@ -70,6 +70,22 @@ def completed_step_again_after_continuing_as_new() -> None:
     Engine.snapshot = forgetful  # type: ignore[method-assign]
 
 
+def votes_forgotten_on_continuing_as_new() -> None:
+    """And that they were given, so that whoever gave one is asked again."""
+    take = Engine.snapshot
+
+    def forgotten(record: StepRecord) -> StepRecord:
+        if record.approval is None or record.approval.outcome is not None:
+            return record
+        return record.model_copy(update={"approval": record.approval.model_copy(update={"votes": ()})})
+
+    def forgetful(self: Engine) -> Snapshot:
+        whole = take(self)
+        return whole.model_copy(update={"records": tuple(map(forgotten, whole.records)), "seen": {}, "said": {}})
+
+    Engine.snapshot = forgetful  # type: ignore[method-assign]
+
+
 BUGS: dict[str, Callable[[], None]] = {
     bug.__name__: bug
     for bug in (
@@ -77,6 +93,7 @@ BUGS: dict[str, Callable[[], None]] = {
         undo_in_the_order_of_completion,
         decision_acknowledged_before_it_is_counted,
         completed_step_again_after_continuing_as_new,
+        votes_forgotten_on_continuing_as_new,
     )
 }
 

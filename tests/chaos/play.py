@@ -31,9 +31,6 @@ STORM = 45.0
 HEALED_WITHIN = 60.0
 """Seconds after that in which every run has ended."""
 
-SOON = 40
-"""Events after which hasty runs are to continue as new."""
-
 
 @dataclass
 class Played:
@@ -62,7 +59,7 @@ class Stage:
         """Of a worker. The model's breaker is asked for often, so that a bad day of it does not outlast the test."""
         alias = f'{{"model": "m", "base_url": "{self.endpoint}", "answer_by": "schema", "probe_every": "1s"}}'
         made = {"SUREFOOT_MODELS": f'{{"default": {alias}}}', PROCESSES: " ".join(sorted(schedule.processes))}
-        made |= {CONTINUE_AFTER: f"{SOON}"} if schedule.hasty else {}
+        made |= {CONTINUE_AFTER: f"{schedule.soon}"} if schedule.hasty else {}
         return made | ({"SUREFOOT_FAULTS": faults.model_dump_json()} if faults is not None else {})
 
     def request(self, start: Start) -> dict[str, Any]:

@@ -110,7 +110,8 @@ class Shock(Contract):
 
 
 class Schedule(Contract):
-    """`hurried`: the worker is killed while it takes a decision. `hasty`: runs are to continue as new soon."""
+    """`hurried`: the worker is killed while it takes a decision. `hasty`: runs are to continue as new `soon`, after so
+    many events."""
 
     seed: int
     starts: tuple[Start, ...]
@@ -118,6 +119,7 @@ class Schedule(Contract):
     shocks: tuple[Shock, ...] = ()
     hurried: bool = False
     hasty: bool = False
+    soon: int = 40
 
     @classmethod
     def of(cls, seed: int) -> "Schedule":

@@ -56,10 +56,11 @@ def wanted_seeds(environment: Mapping[str, str] = os.environ) -> list[int]:
 
 
 def wanted(seeds: Iterable[int], file: Path = KEPT) -> dict[str, Schedule]:
-    """The plays by name: those of the seeds, and all that are kept."""
+    """The plays by name: all that are kept, and of the seeds those that mean another play. None is played twice."""
     lines = enumerate(kept(file), 1)
     once = {f"kept play {number} (seed {each.schedule.seed})": each.schedule for number, each in lines}
-    return once | {f"seed {seed}": Schedule.of(seed) for seed in seeds}
+    of_seeds = {f"seed {seed}": Schedule.of(seed) for seed in seeds}
+    return once | {name: schedule for name, schedule in of_seeds.items() if schedule not in once.values()}
 
 
 async def play_all(

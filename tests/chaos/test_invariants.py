@@ -1,16 +1,20 @@
-"""A test of the tests: what must hold of undoing is held to the steps of a plan as it is to those of a file."""
+"""A test of the tests: what must hold of undoing is held to the steps of a plan as it is to those of a file, and what
+people were told to the runs' records."""
 
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
+from contracts.record import BEGINNING, Happening, WriteRecord, chained
 from contracts.run import Cost, RunView, StepView
 from runtime.catalog import Catalog
 from runtime.client import data_converter
 from runtime.settings import PROJECT, Settings
-from tests.chaos.invariants import Effect, Evidence, _nothing_again, _undone_in_reverse
+from tests.chaos.invariants import Effect, Evidence, _counted_as_told, _nothing_again, _undone_in_reverse
+from tests.chaos.people import Said
 
 RUN = "supplier-onboarding-0"
 STEPS = {
@@ -81,3 +85,56 @@ def test_a_planner_is_asked_again_only_for_what_was_tried_again(
 ) -> None:
     seen = replace(evidence(), retried=Counter(retried), agents=Counter({f"{RUN}/checks/plan-3.1": 2}))
     assert _nothing_again(seen) == wrong
+
+
+ALICE = Said(RUN, "approval.approve", "activate", "user:alice", "alice-1")
+BOB = Said(RUN, "approval.approve", "activate", "user:bob", "bob-1")
+RETRY = Said(RUN, "step.repaired", "checks", "user:tom")
+OPENED = Said(RUN, "approval.opened", "activate", "system:surefoot")
+DECIDED = Said(RUN, "approval.decided", "activate", "user:bob")
+
+
+def record(events: list[Said], voters: tuple[str, ...] = ("user:alice", "user:bob")) -> list[str]:
+    """Of the run, in which this happened; what was decided was decided by these."""
+    at = datetime(2026, 1, 5, tzinfo=UTC)
+    happened = tuple(
+        Happening(at=at, kind=event.kind, by=event.by, step=event.step, data=facts(event, voters)) for event in events
+    )
+    request = WriteRecord(run=RUN, execution="1", process="p", after=0, previous=BEGINNING, events=happened)
+    return [event.text for event in chained(request)]
+
+
+def facts(event: Said, voters: tuple[str, ...]) -> dict[str, Any]:
+    return {"votes": [{"by": voter} for voter in voters]} if event is DECIDED else {"id": event.id}
+
+
+VOTED = [OPENED, ALICE, BOB, DECIDED]
+
+
+@pytest.mark.parametrize(
+    ("acknowledged", "lines", "wrong"),
+    [
+        ({ALICE: 3, BOB: 3, RETRY: 1}, record([RETRY, *VOTED]), []),
+        ({ALICE: 3}, record([OPENED, ALICE]), []),
+        ({}, record([RETRY, *VOTED]), []),
+        ({ALICE: 3}, record([OPENED]), [f"{ALICE} was said 3 times and acknowledged 3 times; counted 0 times"]),
+        ({}, record([ALICE, ALICE]), [f"{ALICE} was said 3 times and acknowledged 0 times; counted 2 times"]),
+        ({RETRY: 2}, record([RETRY]), [f"{RETRY} was said 3 times and acknowledged 2 times; counted 1 times"]),
+        (
+            {ALICE: 3, BOB: 3},
+            record(VOTED, ("user:bob", "user:carol")),
+            [f"activate of {RUN} was decided by ['user:bob', 'user:carol'], and ['user:alice', 'user:bob'] voted"],
+        ),
+        ({}, record(VOTED)[1:], [f"the record of {RUN}: event 1 is missing: event 2 stands in its place"]),
+    ],
+)
+def test_what_was_acknowledged_is_counted_once(
+    acknowledged: dict[Said, int], lines: list[str], wrong: list[str]
+) -> None:
+    said = Counter(dict.fromkeys((ALICE, BOB, RETRY), 3))
+    told = replace(evidence(), said=said, acknowledged=Counter(acknowledged), records={RUN: lines})
+    assert _counted_as_told(told) == wrong
+
+
+def test_of_a_run_that_goes_on_the_record_is_not_yet_looked_at() -> None:
+    assert _counted_as_told(replace(evidence(), said=Counter({ALICE: 1}), acknowledged=Counter({ALICE: 1}))) == []

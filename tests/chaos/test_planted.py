@@ -18,11 +18,14 @@ CELL = Schedule.calm("supplier-onboarding", "regret")
 """Of the matrix: it has a plan, approvals, and three effects that are taken back."""
 SEED = Schedule.of(9)
 """Its runs continue as new. When seeds come to mean other plays, any hasty one may do."""
+BETWEEN_VOTES = Schedule.calm("invoice-approval", "approve").model_copy(update={"hasty": True, "soon": 52})
+"""Of the matrix: two have to agree, the first of them after 46 events or a few less, the second after 63 or more."""
 FOUND: dict[str, tuple[Schedule, str]] = {
     "key_made_of_the_attempt": (CELL, "which nobody asked for"),
     "undo_in_the_order_of_completion": (CELL, "which needed it"),
     "decision_acknowledged_before_it_is_counted": (CELL, "counted 0 times"),
     "completed_step_again_after_continuing_as_new": (SEED, r"completed \d times"),
+    "votes_forgotten_on_continuing_as_new": (BETWEEN_VOTES, "counted [02] times"),
 }
 """The play that finds each bug, and what it says then, as a pattern."""
 
@@ -50,5 +53,5 @@ async def test_every_planted_bug_is_found_and_kept(
 
 
 async def test_without_a_bug_nothing_is_found(stage: Stage, tmp_path: Path) -> None:
-    sound = await play_all(stage, {"cell": CELL, "seed": SEED}, tmp_path)
+    sound = await play_all(stage, {"cell": CELL, "seed": SEED, "between votes": BETWEEN_VOTES}, tmp_path)
     assert [report(played) for played in sound if played.broken] == []

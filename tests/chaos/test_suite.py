@@ -28,6 +28,11 @@ def test_a_play_that_failed_is_played_ever_after(file: Path) -> None:
     assert wanted([3], file) == {"kept play 1 (seed 7)": Schedule.of(7), "seed 3": Schedule.of(3)}
 
 
+def test_what_is_kept_and_still_what_its_seed_means_is_played_once(file: Path) -> None:
+    keep(failed(7), file, {})
+    assert wanted([6, 7], file) == {"kept play 1 (seed 7)": Schedule.of(7), "seed 6": Schedule.of(6)}
+
+
 def test_it_is_kept_once(file: Path) -> None:
     keep(failed(7), file, {})
     assert keep(failed(7), file, {}) == "it is in kept.jsonl already"
