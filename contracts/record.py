@@ -149,9 +149,11 @@ class TellingChannel(Contract):
 
 
 class Written(Contract):
-    """The record is written up to the event `through`. `channels`: by which people are told of events among these."""
+    """The record is written up to the event `through`, whose hash is `head`. `channels`: by which people are told of
+    events among these."""
 
     through: int
+    head: str | None = None
     channels: tuple[TellingChannel, ...] = ()
 
 

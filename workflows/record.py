@@ -133,10 +133,18 @@ class Record:
         """The first events that are not known to be written."""
         return self._request(self._pending[:BATCH])
 
-    def was_written(self, events: int) -> None:
-        """The first so many of those that were not known to be."""
-        self._written = self._pending[events - 1][1]
-        del self._pending[:events]
+    def was_written(self, events: int, head: str | None) -> None:
+        """The first so many of those that were not known to be, the last of them with this hash.
+
+        The chain goes on from there: a worker that replays a run may be given another time for what happened than the
+        one that it was written with, and so would make another hash of it.
+        """
+        mark = self._pending[events - 1][1]
+        self._written = self.mark = mark.model_copy(update={"head": head or mark.head})
+        later = [happening for happening, _ in self._pending[events:]]
+        self._pending.clear()
+        for happening in later:
+            self._append(happening)
 
     def tail(self) -> RecordTail:
         """What is not known to be written."""

@@ -44,5 +44,5 @@ async def _write(engine: Engine, notices: Notices) -> None:
         summary=summary(f"record: events {first} to {last}"),
         priority=Priority(priority_key=engine.request.priority),
     )
-    engine.record.was_written(len(batch.events))
+    engine.record.was_written(len(batch.events), written.head)
     notices.tell(batch, written.channels)

@@ -8,7 +8,7 @@ from temporalio.exceptions import ApplicationError
 from activities.records.store import Records
 from contracts.activities import WRITE_RECORD
 from contracts.channels import Channel
-from contracts.record import RecordsUnavailable, TellingChannel, WriteRecord, Written
+from contracts.record import RecordsUnavailable, TellingChannel, WriteRecord, Written, chained
 
 MEND = "it is tried on, and the run ends no sooner; free space there, or check records.url"
 
@@ -24,7 +24,8 @@ def write_record_activity(
             await records.write(request)
         except RecordsUnavailable as error:  # Whose stack is longer than the failure that Temporal would show.
             raise ApplicationError(f"{error}; {MEND}", type="RecordsUnavailable") from None
-        return Written(through=request.after + len(request.events), channels=tuple(_telling(channels, request)))
+        last = chained(request)[-1]
+        return Written(through=last.number, head=last.hash, channels=tuple(_telling(channels, request)))
 
     return write
 

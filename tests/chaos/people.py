@@ -151,7 +151,8 @@ class People:
         # The hash is of what is decided on, so that a changed plan is a new decision.
         identity = f"{waiting.step}-{by}-{(waiting.hash or '')[:12]}"
         decision = {"step": waiting.step, "decision": verdict, "by": by, "id": identity, "comment": "as seen"}
-        said = Said(handle.id, f"approval.{verdict}", waiting.step, by, identity)
+        kind: EventKind = "approval.approve" if verdict == "approve" else "approval.reject"
+        said = Said(handle.id, kind, waiting.step, by, identity)
         sent = asyncio.gather(*(self._say(handle, DECIDE, decision, said) for _ in range(AT_ONCE)))
         if self.hurried and self.kill is not None:
             self.hurried = False

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailed
 from activities.records.opening import FILE, open_records
 from contracts.activities import WRITE_RECORD
 from contracts.names import DECIDE, LOG_QUERY, PUT_STATE, REPAIR
-from contracts.record import END_KINDS, RecordTail, RunEvent, break_of
+from contracts.record import END_KINDS, EventKind, Happening, RecordState, RecordTail, RunEvent, break_of, chained
 from contracts.stores import RecordSettings
 from tests.workflows.office import UNDO, Office, Run, open_office
+from workflows.record import Record
 
 CHAIN = "\n".join(
     f"  s{number}: {{tool: do.work" + (f", needs: [s{number - 1}]" if number else "") + "}" for number in range(12)
@@ -265,3 +267,17 @@ async def test_a_database_that_is_away_holds_up_nothing_but_the_end(client: Clie
         come_back()
         assert (await ended(run))[: len(tail.pending)] == list(tail.pending)
         assert (tmp_path / "home" / FILE).exists()
+
+
+def test_the_chain_goes_on_from_what_was_written_whatever_a_replay_makes_of_it() -> None:
+    def record(at: datetime, *kinds: EventKind) -> Record:
+        pending = tuple(Happening(at=at, kind=kind) for kind in kinds)
+        return Record("run", "execution", "process", RecordState(pending=pending), "run")
+
+    at = datetime(2026, 1, 5, tzinfo=UTC)
+    written = chained(record(at, "run.started", "step.running").batch())
+    replayed = record(at + timedelta(seconds=7), "run.started", "step.running", "step.completed")
+    replayed.was_written(2, written[-1].hash)
+    lines = [event.text for event in (*written, *chained(replayed.batch()))]
+    assert break_of(lines, replayed.mark) is None
+    assert len(lines) == 3
