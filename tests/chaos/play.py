@@ -1,10 +1,11 @@
 """Plays a schedule in a world of its own, and says which promises were broken."""
 
 import asyncio
+import contextlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from language.source import load_yaml
 from runtime.catalog import Catalog
 from tests.business import eventually
 from tests.chaos.invariants import Completed, gather, ledger, violations
+from tests.chaos.line import Line, open_line
 from tests.chaos.nursery import CONTINUE_AFTER, PROCESSES, Nursery
 from tests.chaos.people import STAYS, People, within
 from tests.chaos.schedule import Schedule, Shock, Start
@@ -55,10 +57,12 @@ class Stage:
     endpoint: str
     catalog: Catalog
 
-    def environment(self, schedule: Schedule, faults: Faults | None) -> dict[str, str]:
-        """Of a worker. The model's breaker is asked for often, so that a bad day of it does not outlast the test."""
-        alias = f'{{"model": "m", "base_url": "{self.endpoint}", "answer_by": "schema", "probe_every": "1s"}}'
-        made = {"SUREFOOT_MODELS": f'{{"default": {alias}}}', PROCESSES: " ".join(sorted(schedule.processes))}
+    def environment(self, schedule: Schedule, faults: Faults | None, line: Line | None = None) -> dict[str, str]:
+        """Of a worker. The model's breaker is asked for often, so that a bad day of it does not outlast the test; nor
+        does an answer that never comes through a bad line."""
+        alias = {"model": "m", "base_url": self.endpoint, "answer_by": "schema", "probe_every": "1s"}
+        alias |= {"base_url": line.url, "timeout": "8s"} if line is not None else {}
+        made = {"SUREFOOT_MODELS": json.dumps({"default": alias}), PROCESSES: " ".join(sorted(schedule.processes))}
         made |= {CONTINUE_AFTER: f"{schedule.soon}"} if schedule.hasty else {}
         return made | ({"SUREFOOT_FAULTS": faults.model_dump_json()} if faults is not None else {})
 
@@ -81,7 +85,10 @@ async def play(
     """`planted`: the bug of its workers. `awaited`: runs that come of those that are started."""
     played = Played(schedule, runs=[start.run for start in schedule.starts])
     began = time.monotonic()
-    async with open_world(home, stage.nursery, stage.environment(schedule, schedule.faults), planted) as world:
+    async with (
+        _line(stage, schedule) as line,
+        open_world(home, stage.nursery, stage.environment(schedule, schedule.faults, line), planted) as world,
+    ):
         client = await world.client()
         verdicts = {start.run: start.verdict for start in schedule.starts}
         people = People(client, verdicts, hurried=schedule.hurried, kill=world.kill_worker)
@@ -97,6 +104,8 @@ async def play(
         await world.client()  # a server that was killed as the last run ended is to tell of it all the same
         stuck = [] if have_ended else await _stuck(client, people)
         played.faults = world.faults()
+        if line is not None:
+            played.faults += [(f"line.{fault}", line.url) for fault in line.faults]
         played.struck |= {run for run in played.runs for _, place in played.faults if place.startswith(f"{run}/")}
         played.broken += [*stuck, *people.broken]
         if not stuck:  # else what goes on meanwhile is in the histories, and not yet in the ledger that was read
@@ -105,6 +114,15 @@ async def play(
             played.broken += await violations(evidence)
     played.seconds = time.monotonic() - began
     return played
+
+
+@contextlib.asynccontextmanager
+async def _line(stage: Stage, schedule: Schedule) -> AsyncIterator[Line | None]:
+    if not schedule.bad_line:
+        yield None
+        return
+    async with open_line(stage.endpoint, schedule.seed) as line:
+        yield line
 
 
 async def _start(client: Client, run: str, request: dict[str, Any]) -> None:

@@ -91,6 +91,9 @@ UNDONE: dict[Verdict, dict[str, list[str]]] = {
 }
 """Steps whose effect is taken back when people say this, as it was made before they did, or nearly always was."""
 
+BAD_LINES = 0.25
+"""Share of the schedules in which the line to the model endpoint is bad."""
+
 DRAINED = 0.25
 """Share of the schedules in which all workers are told to stop, and another takes over, as when a release comes."""
 
@@ -111,7 +114,7 @@ class Shock(Contract):
 
 class Schedule(Contract):
     """`hurried`: the worker is killed while it takes a decision. `hasty`: runs are to continue as new `soon`, after so
-    many events."""
+    many events. `bad_line`: to the model endpoint, as of `tests/chaos/line.py`."""
 
     seed: int
     starts: tuple[Start, ...]
@@ -120,6 +123,7 @@ class Schedule(Contract):
     hurried: bool = False
     hasty: bool = False
     soon: int = 40
+    bad_line: bool = False
 
     @classmethod
     def of(cls, seed: int) -> "Schedule":
@@ -144,6 +148,7 @@ class Schedule(Contract):
             shocks=tuple(Shock(blow=kind, effects=dice.randint(0, 8)) for kind in kinds),
             hurried=dice.random() < 0.4,
             hasty=dice.random() < 0.5,
+            bad_line=dice.random() < BAD_LINES,
         )
 
     @classmethod
@@ -166,6 +171,7 @@ class Schedule(Contract):
         lines += [f"  {shock.blow} after {shock.effects} effects" for shock in self.shocks]
         lines += ["  worker killed while it takes a decision"] if self.hurried else []
         lines += ["  runs continue as new every now and then"] if self.hasty else []
+        lines += ["  the line to the model endpoint is bad"] if self.bad_line else []
         return "\n".join(lines)
 
 
