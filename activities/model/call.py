@@ -1,4 +1,7 @@
-"""The model call: the conversation loaded by reference, the next endpoint of the chain asked, the answer kept."""
+"""The model call: the conversation loaded by reference, the next endpoint of the chain asked, the answer kept.
+
+What it answers is kept before the activity completes, and looked for before anybody is asked: a worker that dies in
+between costs no second answer."""
 
 import asyncio
 import os
@@ -93,9 +96,6 @@ class ModelCall:
         @activity.defn(name=CALL_MODEL.name)
         async def call_model(request: ModelRequest) -> ModelReply:
             tally = tally_so_far()
-            if tally.lost_calls >= ATTEMPTS:
-                said = f"its worker was lost {tally.lost_calls} times while the model was asked"
-                raise ApplicationError(said, _detail(tally), type=ModelFailed.type_name(), non_retryable=True)
             with speaking(request.turn, tally.model_copy(update={"under_way": True})) as speaker:
                 return await self._call(request, tally, speaker)
 
@@ -111,6 +111,12 @@ class ModelCall:
             await client.close()
 
     async def _call(self, request: ModelRequest, tally: Tally, speaker: Speaker) -> ModelReply:
+        if (kept := await self._conversations.answered(request)) is not None:
+            log.info("model had answered an attempt before", model=kept.model, tokens=kept.usage.tokens)
+            return kept
+        if tally.lost_calls >= ATTEMPTS:
+            said = f"its worker was lost {tally.lost_calls} times while the model was asked"
+            raise ApplicationError(said, _detail(tally), type=ModelFailed.type_name(), non_retryable=True)
         brief, messages = await self._conversations.load(request)
         call = _Call(request, brief, messages, tally, speaker, [])
         try:
