@@ -120,8 +120,8 @@ class _Reading:
 
 
 def _place(request: ModelRequest) -> str:
-    """Where the reply to this call lies: the same for each of its attempts, and for no other call. The workflow's run is
-    part of it, since a step that is tried anew asks the same anew; and so is what was asked, since a call that ended
+    """Where the reply to this call lies: the same for each of its attempts, and for no other call. The workflow's run
+    is part of it, since a step that is tried anew asks the same anew; and so is what was asked, since a call that ended
     without an answer is made again under its name."""
     info = activity.info()
     asked = link(request.head, request.added)
