@@ -16,7 +16,8 @@ class ConversationsUnavailable(Exception):
 
 
 class ConversationStore(Protocol):
-    """Content by its digest, and replies of models by their calls. Both raise ConversationsUnavailable, and may be called again after that."""
+    """Content by its digest, and replies of models by their calls. Both raise ConversationsUnavailable, and may be
+    called again after that."""
 
     async def get(self, keys: Iterable[str]) -> dict[str, bytes]:
         """What there is of these keys."""
