@@ -28,7 +28,7 @@ from activities.model.attempts import ATTEMPTS, Tally, counted, may_retry, pause
 from activities.model.endpoints import Endpoint, resolve
 from activities.model.errors import Complained, Fault, Malformed, classify
 from activities.model.gate import Gate, Held, Passage
-from activities.model.memory import Conversations
+from activities.model.memory import Conversations, place_of
 from activities.model.operators import Operators
 from activities.model.prices import priced, window_of
 from activities.model.rehearsal import rehearse
@@ -111,8 +111,9 @@ class ModelCall:
             await client.close()
 
     async def _call(self, request: ModelRequest, tally: Tally, speaker: Speaker) -> ModelReply:
-        if (kept := await self._conversations.answered(request)) is not None:
-            log.info("model had answered an attempt before", model=kept.model, tokens=kept.usage.tokens)
+        place = place_of(request)
+        if (kept := await self._conversations.answered(place)) is not None:
+            log.info("model had answered before", model=kept.model, tokens=kept.usage.tokens, kept=place)
             return kept
         if tally.lost_calls >= ATTEMPTS:
             said = f"its worker was lost {tally.lost_calls} times while the model was asked"
@@ -123,7 +124,7 @@ class ModelCall:
             by_adapter = brief.adapter is not None and request.purpose == "turn"
             reply = await (self._ask_foreign(call) if by_adapter else self._ask_chain(call))
             call.tally = call.tally.model_copy(update={"usage": reply.usage})
-            await self._conversations.keep(request, reply)
+            await self._conversations.keep(request, reply, place)
         except ModelFailed as error:
             raise ApplicationError(str(error), _detail(tally), type=error.type_name(), non_retryable=True) from error
         except OverLimit as error:
@@ -136,7 +137,7 @@ class ModelCall:
         finally:
             self._operators.changed()
             measuring.breakers(self._gate.states())
-        log.info("model answered", model=reply.model, finish=reply.finish, tokens=reply.usage.tokens)
+        log.info("model answered", model=reply.model, finish=reply.finish, tokens=reply.usage.tokens, kept=place)
         return reply
 
     async def _ask_foreign(self, call: _Call) -> ModelReply:

@@ -28,9 +28,8 @@ class Conversations:
         self._store = store
         self._built: OrderedDict[str, tuple[Message, ...]] = OrderedDict()
 
-    async def answered(self, request: ModelRequest) -> ModelReply | None:
+    async def answered(self, place: str) -> ModelReply | None:
         """The reply that an attempt before had, and whose worker was lost before it could tell the workflow."""
-        place = _place(request)
         return (await _Reading(self._store, {}).read([place], ModelReply.model_validate_json)).get(place)
 
     async def load(self, request: ModelRequest) -> tuple[Brief, tuple[Message, ...]]:
@@ -53,12 +52,12 @@ class Conversations:
         self._remember(link(request.head, request.added) if request.added else request.head, messages)
         return briefs[request.brief], messages
 
-    async def keep(self, request: ModelRequest, reply: ModelReply) -> None:
+    async def keep(self, request: ModelRequest, reply: ModelReply, place: str) -> None:
         """Put the answer and the link that makes what was added part of the conversation, and, for an attempt to come,
-        the whole reply."""
+        the whole reply in its place."""
         items = {
             digest(reply.message): reply.message.model_dump_json().encode(),
-            _place(request): reply.model_dump_json().encode(),
+            place: reply.model_dump_json().encode(),
         }
         if request.added:
             made = Link(head=request.head, added=request.added)
@@ -119,7 +118,7 @@ class _Reading:
             return {}
 
 
-def _place(request: ModelRequest) -> str:
+def place_of(request: ModelRequest) -> str:
     """Where the reply to this call lies: the same for each of its attempts, and for no other call. The workflow's run
     is part of it, since a step that is tried anew asks the same anew; and so is what was asked, since a call that ended
     without an answer is made again under its name."""
