@@ -1,12 +1,11 @@
 """A worker as a file of deployment has it, on this machine: asked for its health, given a run, told to stop."""
 
 import asyncio
-import os
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import Protocol
 from uuid import uuid4
 
 import yaml
@@ -18,7 +17,24 @@ from tests.business import eventually
 from tests.deploy.files import ROOT, health_command, image_environment
 
 SAMPLE = yaml.safe_load((ROOT / "processes" / "customer-news" / "sample.yaml").read_text())
-HERE: Mapping[str, str] = os.environ
+
+
+class Place(Protocol):
+    """Where commands of containers are run."""
+
+    def argv(self, command: Sequence[str], given: Mapping[str, str]) -> list[str]:
+        """What runs this command there, in the environment that is there and what is given besides."""
+
+
+class Clone:
+    """This clone, with the Python of the tests."""
+
+    def argv(self, command: Sequence[str], given: Mapping[str, str]) -> list[str]:
+        variables = [f"{name}={value}" for name, value in given.items() if name != "PATH"]
+        return ["env", f"--chdir={ROOT}", *variables, *written(command)]
+
+
+HERE = Clone()
 
 
 def free_port() -> str:
@@ -26,51 +42,46 @@ def free_port() -> str:
         return str(found.getsockname()[1])
 
 
-def written(command: list[str], python: Path = Path(sys.executable)) -> list[str]:
-    """As it is written, with this Python; by default that of the tests."""
-    return [str(python) if word == "python" else word for word in command]
+def written(command: Sequence[str]) -> list[str]:
+    """As it is written, with the Python of the tests."""
+    return [sys.executable if word == "python" else word for word in command]
 
 
 async def serves(
     client: Client,
-    home: Path,
-    command: list[str],
+    home: str,
+    command: Sequence[str],
     given: Mapping[str, str],
     *,
-    folder: Path = ROOT,
-    python: Path = Path(sys.executable),
-    around: Mapping[str, str] = HERE,
+    place: Place = HERE,
     before: Sequence[str] = (),
 ) -> None:
     """A worker of this command and environment answers its health check, runs a process, and stops when told to.
 
-    `around`: what is in the environment besides. `before`: what `starter.py` is told before the run.
+    `before`: what `starter.py` is told before the run.
     """
     queue, health, metrics = f"deploy-{uuid4().hex}", free_port(), free_port()
-    here = {
+    environment = {
+        **given,
         "TEMPORAL_ADDRESS": client.service_client.config.target_host,
-        "SUREFOOT_HOME": str(home),
+        "SUREFOOT_HOME": home,
         "SUREFOOT_TASK_QUEUE": queue,
         "SUREFOOT_HEALTH_PORT": health,
         "SUREFOOT_METRICS_PORT": metrics,
     }
-    environment = {**around, **{name: value for name, value in given.items() if name != "PATH"}, **here}
-    worker = await asyncio.create_subprocess_exec(
-        *written(command, python), cwd=folder, env=environment, stdin=subprocess.DEVNULL
-    )
-    check = [
-        word.replace(image_environment()["SUREFOOT_HEALTH_PORT"], health) for word in written(health_command(), python)
-    ]
+    worker = await asyncio.create_subprocess_exec(*place.argv(command, environment), stdin=subprocess.DEVNULL)
+    asked = [word.replace(image_environment()["SUREFOOT_HEALTH_PORT"], health) for word in health_command()]
+    check = place.argv(asked, environment)
 
     async def healthy() -> bool:
-        done = await asyncio.to_thread(subprocess.run, check, env=environment, capture_output=True, check=False)
+        done = await asyncio.to_thread(subprocess.run, check, capture_output=True, check=False)
         return done.returncode == 0
 
     try:
         await eventually(healthy, bool)
         for words in before:
-            told = [str(python), "starter.py", *words.split()]
-            await asyncio.to_thread(subprocess.run, told, cwd=folder, env=environment, check=True)
+            told = place.argv(["python", "starter.py", *words.split()], environment)
+            await asyncio.to_thread(subprocess.run, told, check=True)
         handle = await client.start_workflow(
             PROCESS_WORKFLOW,
             {"process": "customer-news", "input": SAMPLE},

@@ -53,7 +53,7 @@ def manifests_environment() -> dict[str, str]:
 async def test_the_worker_of_the_compose_file(client: Client, tmp_path: Path) -> None:
     command = SERVICES["worker"].get("command", image_command())
     given = {name: value for name, value in image_environment().items() if value}
-    await serves(client, tmp_path, command, {**given, **compose_environment("worker")})
+    await serves(client, str(tmp_path), command, {**given, **compose_environment("worker")})
 
 
 async def test_the_worker_of_the_manifests(client: Client, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ async def test_the_worker_of_the_manifests(client: Client, tmp_path: Path) -> No
     said = starter_commands(DEPLOY / "kubernetes" / "release.yaml")
     release = [words for words in said if BUILD_ID in words.split()]
     assert [words.split()[1] for words in release] == ["ramp", "promote"]
-    await serves(client, tmp_path, worker_container()["command"], given, before=release)
+    await serves(client, str(tmp_path), worker_container()["command"], given, before=release)
 
 
 @pytest.mark.parametrize("kind", ["compose", "manifests"])
