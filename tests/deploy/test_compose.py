@@ -27,18 +27,20 @@ from worker import GRACE
 PINNED = re.compile(r".+:v?\d+\.\d+(\.\d+)?(-[a-z-]+)?")
 
 
-def read_by_compose(file: Path) -> "subprocess.CompletedProcess[str]":
-    """As Docker Compose itself reads it, which needs no engine for that."""
-    compose = Path(sys.executable).parent / "docker-compose"
-    if not compose.exists():
+def docker_compose(*words: str, file: Path = COMPOSE_FILE, **more: str) -> "subprocess.CompletedProcess[str]":
+    """Docker Compose itself, which needs no engine to read."""
+    program = Path(sys.executable).parent / "docker-compose"
+    if not program.exists():
         pytest.skip("make setup WITH=deploy")
-    command = [str(compose), "--project-directory", str(ROOT), "--file", str(file), "config", "--format", "json"]
-    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    command = [str(program), "--project-directory", str(ROOT), "--file", str(file), *words]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **more}
+    return subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
 
 
 def test_docker_compose_takes_the_file_and_misses_nothing_in_it() -> None:
-    done = read_by_compose(COMPOSE_FILE)
+    done = docker_compose("config", "--format", "json")
     assert (done.returncode, done.stderr) == (0, "")
     services = json.loads(done.stdout)["services"]
     assert services.keys() == SERVICES.keys()
@@ -56,7 +58,7 @@ def test_docker_compose_takes_the_file_and_misses_nothing_in_it() -> None:
 def test_docker_compose_refuses_what_it_does_not_know(wrong: tuple[str, str], tmp_path: Path) -> None:
     file = tmp_path / "docker-compose.yml"
     file.write_text(COMPOSE_FILE.read_text().replace(*wrong, 1))
-    assert read_by_compose(file).returncode != 0
+    assert docker_compose("config", file=file).returncode != 0
 
 
 @pytest.mark.parametrize("name", SERVICES)
