@@ -41,7 +41,7 @@ def kubectl(*words: str) -> "subprocess.CompletedProcess[str]":
 def test_commands_were_found_on_pages_and_in_files() -> None:
     assert len(DOCKER_COMPOSE) >= 4
     assert len(DOCKER) >= 3
-    assert len(KUBECTL) >= 6
+    assert len(KUBECTL) >= 5
 
 
 @pytest.mark.parametrize("command", DOCKER_COMPOSE)
