@@ -100,14 +100,14 @@ def build(folder: Path) -> dict[str, Root]:
     Raises:
         AssertionError: a step failed, with what it printed.
     """
-    base = base_image(folder / "base").folder
+    at = base = base_image(folder / "base")
     stages: dict[str, Root] = {}
     arguments: dict[str, str] = {}
     for line in filter(None, map(str.strip, DOCKERFILE)):
         name, _, words = line.partition(" ")
         if name == "FROM":
             stage = words.partition(" AS ")[2] or "image"
-            at = Root(shutil.copytree(base, folder / stage, symlinks=True))
+            at = Root(shutil.copytree(base.folder, folder / stage, symlinks=True))
             stages[stage], arguments = at, {}
         elif name == "WORKDIR":
             at.workdir = words

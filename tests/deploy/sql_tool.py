@@ -25,7 +25,7 @@ GLOBAL = {
 """Options before the command: the short name, the variable. Switches (`quiet`, `tls`, ...) are not among them."""
 SWITCHES = ("SQL_TLS", "SQL_TLS_DISABLE_HOST_VERIFICATION")
 PLUGINS = ("mysql8", "postgres12", "postgres12_pgx", "sqlite")
-COMMANDS = {
+COMMANDS: dict[tuple[str, str], dict[str, str | None]] = {
     ("setup-schema", "setup"): {"version": "v", "schema-file": "f", "schema-name": None},
     ("update-schema", "update"): {"version": "v", "schema-dir": "d", "schema-name": "s"},
     ("create-database", "create"): {"defaultdb": None},
