@@ -4,6 +4,8 @@ import asyncio
 import shutil
 import subprocess
 from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -31,23 +33,57 @@ from tests.deploy.files import (
     image_command,
     image_environment,
     kubernetes_environment,
+    manifest,
     shell,
     starter_commands,
     worker_container,
 )
 from tests.deploy.serving import HERE, at_work, pages, serves, succeeds
+from tests.runtime.bucket import bucket_server
+from tests.stores import Server, needs, postgres_server
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
-ELSEWHERE = ("SUREFOOT_CONVERSATIONS__", "SUREFOOT_RECORDS__", "SUREFOOT_STORAGE__")
-"""Databases and buckets, which are not on this machine."""
+DATABASE = "postgresql.surefoot.svc.cluster.local/surefoot"
 LINKS_KEY = b64encode(bytes(32)).decode()
 """Of the secret."""
 
 
-def manifests_environment() -> dict[str, str]:
-    given = {name: value for name, value in kubernetes_environment().items() if not name.startswith(ELSEWHERE)}
-    return {**given, "LINKS_KEY": LINKS_KEY}
+@pytest.fixture(scope="module")
+def database() -> Iterator[Server]:
+    """PostgreSQL with the database that the manifests name."""
+    needs("postgresql")
+    import psycopg
+
+    with postgres_server() as server:
+        with psycopg.connect(server.url, password=server.password, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE surefoot")
+        yield replace(server, url=server.url.rpartition("/")[0] + "/surefoot")
+
+
+@pytest.fixture
+def of_manifests(database: Server) -> Iterator[dict[str, str]]:
+    """The environment of their pods, with a database and a bucket of this machine."""
+    needs("s3")
+    here = database.url.rpartition("@")[2]
+    given = {name: value.replace(DATABASE, here) for name, value in kubernetes_environment().items()}
+    assert [name for name, value in given.items() if here in value] == [
+        "SUREFOOT_CONVERSATIONS__STORE",
+        "SUREFOOT_RECORDS__URL",
+    ]
+    secrets = {name: "something" for name in manifest("Secret", "surefoot")["stringData"] if name.startswith("AWS_")}
+    with bucket_server() as bucket:
+        yield {
+            **given,
+            **secrets,
+            "DATABASE_PASSWORD": database.password,
+            "LINKS_KEY": LINKS_KEY,
+            "AWS_ENDPOINT_URL": bucket.url,
+        }
+
+
+def databases(home: Path) -> set[str]:
+    return {file.name for file in home.glob("*.db")}
 
 
 async def test_the_worker_of_the_compose_file(client: Client, tmp_path: Path) -> None:
@@ -56,17 +92,24 @@ async def test_the_worker_of_the_compose_file(client: Client, tmp_path: Path) ->
     await serves(client, str(tmp_path), command, {**given, **compose_environment("worker")})
 
 
-async def test_the_worker_of_the_manifests(client: Client, tmp_path: Path) -> None:
-    given = {**manifests_environment(), "SUREFOOT_DEPLOYMENT": f"deploy-{uuid4().hex}"}
+async def test_the_worker_of_the_manifests(
+    client: Client, tmp_path: Path, of_manifests: dict[str, str], database: Server
+) -> None:
+    import psycopg
+
+    given = {**of_manifests, "SUREFOOT_DEPLOYMENT": f"deploy-{uuid4().hex}"}
     assert given["SUREFOOT_BUILD_ID"] == BUILD_ID
     said = starter_commands(DEPLOY / "kubernetes" / "release.yaml")
     release = [words for words in said if BUILD_ID in words.split()]
     assert [words.split()[1] for words in release] == ["ramp", "promote"]
     await serves(client, str(tmp_path), worker_container()["command"], given, before=release)
+    with psycopg.connect(database.url, password=database.password) as connection:
+        assert connection.execute("SELECT count(*) FROM surefoot_events").fetchall() != [(0,)]
+    assert databases(tmp_path) == {"business.db"}, "nothing of ours is left in a pod"
 
 
-async def test_the_pages_of_the_manifests(client: Client, tmp_path: Path) -> None:
-    given = {**manifests_environment(), "TEMPORAL_ADDRESS": client.service_client.config.target_host}
+async def test_the_pages_of_the_manifests(client: Client, tmp_path: Path, of_manifests: dict[str, str]) -> None:
+    given = {**of_manifests, "TEMPORAL_ADDRESS": client.service_client.config.target_host}
     # The probes, too, ask whether anything listens.
     async with pages(tmp_path, container("surefoot-pages")["command"], given, health_checks()["pages"]):
         pass
