@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,21 +21,10 @@ from tests.deploy.files import (
     image_command,
     image_environment,
 )
+from tests.deploy.programs import docker_compose
 from worker import GRACE
 
 PINNED = re.compile(r".+:v?\d+\.\d+(\.\d+)?(-[a-z-]+)?")
-
-
-def docker_compose(*words: str, file: Path = COMPOSE_FILE, **more: str) -> "subprocess.CompletedProcess[str]":
-    """Docker Compose itself, which needs no engine to read."""
-    program = Path(sys.executable).parent / "docker-compose"
-    if not program.exists():
-        pytest.skip("make setup WITH=deploy")
-    command = [str(program), "--project-directory", str(ROOT), "--file", str(file), *words]
-    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **more}
-    return subprocess.run(
-        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
 
 
 def test_docker_compose_takes_the_file_and_misses_nothing_in_it() -> None:

@@ -4,7 +4,6 @@ Only ports are others: each program listens at one of its own.
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,17 +11,11 @@ import pytest
 from temporalio.client import Client
 
 from tests.deploy.files import health_checks
+from tests.deploy.programs import program
 from tests.deploy.serving import free_port
 from tests.stores import needs, postgres_program, postgres_server, running, succeeds
 
 CHECKS = health_checks()
-
-
-def program(name: str, package: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"no {name} here (Debian, Ubuntu: apt install {package})")
-    return found
 
 
 def at(check: list[str], usual: str, port: str) -> list[str]:

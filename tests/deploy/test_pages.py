@@ -2,15 +2,13 @@
 
 import re
 import shlex
-import shutil
-import subprocess
 from itertools import pairwise
 
 import pytest
 import yaml
 
 from tests.deploy.files import COMPOSE_FILE, DEPLOY, ROOT, SERVICES, instructions, manifest, manifests
-from tests.deploy.test_compose import docker_compose
+from tests.deploy.programs import docker_compose, kubectl
 from tests.docs.pages import PAGES, blocks
 
 NOBODY = "127.0.0.1:1"
@@ -25,17 +23,6 @@ ALL = sorted({command.rpartition(" | ")[2] for command in (*SHOWN, *NAMED)})
 DOCKER_COMPOSE = [command for command in ALL if command.startswith("docker compose ")]
 DOCKER = [command for command in ALL if command.startswith("docker ") and command not in DOCKER_COMPOSE]
 KUBECTL = [command for command in ALL if command.startswith("kubectl ")]
-
-
-def kubectl(*words: str) -> "subprocess.CompletedProcess[str]":
-    found = shutil.which("kubectl")
-    if found is None:
-        pytest.skip("no kubectl here")
-    release = (KUBERNETES / "release.yaml").read_text().replace("$BUILD_ID", "1.4.0")
-    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
-    return subprocess.run(
-        [found, *words], cwd=ROOT, env=environment, input=release, capture_output=True, text=True, check=False
-    )
 
 
 def test_commands_were_found_on_pages_and_in_files() -> None:
