@@ -99,9 +99,16 @@ class Business:
             return None
 
 
-async def eventually(look: Callable[[], Any], holds: Callable[[Any], bool], seconds: float = 90) -> Any:
-    """What `look` gives once this holds of it."""
+COMMANDS_APART = 0.5
+"""Seconds between two looks that are commands. One at once after the other would take a processor from what is waited
+for."""
+
+
+async def eventually(
+    look: Callable[[], Any], holds: Callable[[Any], bool], seconds: float = 90, apart: float = 0.05
+) -> Any:
+    """What `look` gives once this holds of it. `apart`: seconds between two looks."""
     async with asyncio.timeout(seconds):
         while not holds(seen := await look()):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(apart)
         return seen

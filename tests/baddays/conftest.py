@@ -12,8 +12,8 @@ from tests.workflows.office import Office, open_office
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    opened = House(tmp_path)
+def house(tmp_path: Path, warm_python: Path) -> Iterator[House]:
+    opened = House(tmp_path, warm_python)
     yield opened
     opened.stop()
 
