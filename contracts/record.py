@@ -241,6 +241,8 @@ def digest(value: Json) -> str:
 
 def bounded(value: Json) -> Json:
     """The value as JSON has it, or what identifies it when it is too large for an event."""
+    if type(value) is int or (type(value) is str and value.isascii() and len(value) <= MAX_DATA_BYTES // 6):
+        return value  # as nearly all are; JSON escapes a character with six bytes at most
     text = _as_json(value)
     if len(text) <= MAX_DATA_BYTES:
         return from_json(text)

@@ -144,6 +144,7 @@ def _variables(expression: str) -> frozenset[str]:
     return frozenset(_program(expression).variables())
 
 
+@lru_cache(maxsize=32_768)
 def names_used(expression: str) -> frozenset[str]:
     """The top-level names an expression uses, without those it binds itself, as the `x` of `list.map(x, ...)`.
 

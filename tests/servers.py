@@ -1,5 +1,7 @@
 """Temporal servers for tests: the real one, in memory."""
 
+import random
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,8 +11,38 @@ from temporalio.testing import WorkflowEnvironment
 
 from contracts.names import SEARCH_ATTRIBUTES
 from runtime.client import data_converter, ensure_search_attributes
-from runtime.server import server_options, temporal_binary, time_skipping_binary
+from runtime.server import HOST, server_options, temporal_binary, time_skipping_binary
 from runtime.settings import Settings
+
+PORTS = range(20_000, 32_000, 2)
+"""Of servers, below those that are given to whoever asks for any."""
+
+
+class Berth:
+    """Two ports that are a test's own while its server is dead too, whoever looks for ports on this machine meanwhile.
+
+    They are bound, and not listened to. What sets SO_REUSEADDR, as servers do, can listen there; what does not, as
+    this, cannot have them.
+    """
+
+    def __init__(self) -> None:
+        for port in random.sample(PORTS, len(PORTS)):
+            self._held = [socket.socket(), socket.socket()]
+            try:
+                for number, held in enumerate(self._held):
+                    held.bind((HOST, port + number))
+            except OSError:
+                self.leave()
+                continue
+            for held in self._held:  # only now: it was to be nobody else's
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.port = port
+            return
+        raise AssertionError("no two ports are free")
+
+    def leave(self) -> None:
+        for held in self._held:
+            held.close()
 
 
 def hasty(events: int) -> str:

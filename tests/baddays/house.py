@@ -20,9 +20,10 @@ from temporalio.service import RPCError
 
 from contracts.names import SEARCH_ATTRIBUTES, VIEW_QUERY
 from runtime.client import data_converter
-from runtime.server import HOST, free_port, server_options, temporal_binary
+from runtime.server import HOST, server_options, temporal_binary
 from runtime.settings import Settings
 from tests.business import PROJECT, Said, eventually
+from tests.servers import Berth
 
 NONE: Mapping[str, str] = MappingProxyType({})
 NAME = "day"
@@ -46,7 +47,7 @@ class House:
     home: Path
     python: Path
     environment: dict[str, str] = field(default_factory=dict)
-    port: int = field(default_factory=lambda: free_port(0))
+    berth: Berth = field(default_factory=Berth)
     server: "subprocess.Popen[bytes] | None" = None
     children: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
@@ -67,11 +68,12 @@ class House:
 
     @property
     def address(self) -> str:
-        return f"{HOST}:{self.port}"
+        return f"{HOST}:{self.berth.port}"
 
     def start_server(self, database: Path | None = None, dynamic: Mapping[str, str] = NONE) -> None:
         """On the same port with the same file, whenever it is started. `dynamic`: configuration of the server."""
-        options = ["--ip", HOST, "--port", f"{self.port}", "--headless", "--log-level", "error", *server_options()]
+        port = f"{self.berth.port}"
+        options = ["--ip", HOST, "--port", port, "--headless", "--log-level", "error", *server_options()]
         options += ["--db-filename", str(database or self.home / "temporal.db")]
         for key, value in dynamic.items():
             options += ["--dynamic-config-value", f"{key}={value}"]
@@ -165,6 +167,7 @@ class House:
             if child.poll() is None:
                 child.kill()
             child.wait()
+        self.berth.leave()
 
     def _start(self, command: list[str], log: str, settings: Mapping[str, str] = NONE) -> "subprocess.Popen[bytes]":
         with (self.home / log).open("ab") as output:

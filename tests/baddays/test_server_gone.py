@@ -50,7 +50,7 @@ async def test_a_server_that_is_gone_holds_everything_up_and_loses_nothing(house
     assert while_away.status == 3
     assert f"the Temporal server at {house.address} cannot be reached" in while_away.err
     await asyncio.sleep(seconds)
-    assert (worker.poll(), watching.poll()) == (None, None)
+    assert (worker.poll(), watching.poll()) == (None, None), house.log("starter.log")
 
     house.start_server()
     view = await house.until(run, "attention", 180)

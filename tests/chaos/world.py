@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import os
-import random
 import signal
-import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,41 +12,12 @@ from types import MappingProxyType
 from tests.business import Business, eventually
 from tests.chaos.haste import HEARTBEAT
 from tests.chaos.nursery import PORT, Nursery, is_alive
+from tests.servers import Berth
 
 NONE: Mapping[str, str] = MappingProxyType({})
 READY = "Surefoot worker is ready"
 LOST_AFTER = HEARTBEAT + 1.5
 """Seconds: what was stopped for so long is taken for lost."""
-
-PORTS = range(20_000, 32_000, 2)
-"""Of servers, below those that are given to whoever asks for any."""
-
-
-class Berth:
-    """Two ports that are a world's own while its server is dead too, whoever looks for ports on this machine meanwhile.
-
-    They are bound, and not listened to. What sets SO_REUSEADDR, as servers do, can listen there; what does not, as
-    this, cannot have them.
-    """
-
-    def __init__(self) -> None:
-        for port in random.sample(PORTS, len(PORTS)):
-            self._held = [socket.socket(), socket.socket()]
-            try:
-                for number, held in enumerate(self._held):
-                    held.bind(("127.0.0.1", port + number))
-            except OSError:
-                self.leave()
-                continue
-            for held in self._held:  # only now: it was to be nobody else's
-                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.port = port
-            return
-        raise AssertionError("no two ports are free")
-
-    def leave(self) -> None:
-        for held in self._held:
-            held.close()
 
 
 @dataclass
