@@ -17,7 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 from runtime.server import HOST, PORT, UI_PORT
 from tests.business import PROJECT, Business
 from tests.endpoint import Endpoint, open_endpoint
-from tests.servers import open_server, open_skipping_server
+from tests.servers import SPARING, open_server, open_skipping_server
 from tests.warm.python import open_python
 
 pytest_plugins = ["testkit"]
@@ -25,7 +25,7 @@ pytest_plugins = ["testkit"]
 for name in list(os.environ):
     if name.startswith(("OPENAI_", "SUREFOOT_", "TEMPORAL_")):
         del os.environ[name]
-os.environ["SUREFOOT_PACE"] = "0"
+os.environ |= {"SUREFOOT_PACE": "0", **SPARING}
 
 gc.disable()  # until all tests are collected
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from tests.business import Business, eventually
 from tests.chaos.haste import HEARTBEAT
 from tests.chaos.nursery import PORT, Nursery, is_alive
+from tests.servers import SPARING
 from tests.servers import Berth
 
 NONE: Mapping[str, str] = MappingProxyType({})
@@ -41,6 +42,7 @@ class World(Business):
             "SUREFOOT_HOME": str(self.home),
             "SUREFOOT_PACE": "0.1",
             PORT: f"{self.berth.port}",
+            **SPARING,
             **settings,
         }
         log = self.home / f"worker-{self.born}.log"

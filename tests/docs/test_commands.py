@@ -23,6 +23,7 @@ from temporalio.client import Client
 from runtime.runs import Listed, list_runs
 from tests.business import COMMANDS_APART
 from tests.docs.pages import PAGES, ROOT, Block, blocks, not_printed
+from tests.servers import SPARING
 from tests.warm.python import open_python
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -166,6 +167,7 @@ def workspace(tmp_path: Path, clone: Path, page: Path, request: pytest.FixtureRe
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "SUREFOOT_PACE": "0",
             "LANG": "C.UTF-8",
+            **SPARING,
         },
     )
     yield made
