@@ -18,7 +18,7 @@ from runtime.server import HOST, PORT, UI_PORT
 from tests.business import PROJECT, Business
 from tests.endpoint import Endpoint, open_endpoint
 from tests.servers import SPARING, open_server, open_skipping_server
-from tests.warm.python import open_python
+from tests.warm.python import WarmPython, open_python
 
 pytest_plugins = ["testkit"]
 
@@ -86,8 +86,8 @@ def endpoint() -> Iterator[Endpoint]:
 
 
 @pytest.fixture(scope="session")
-def warm_python() -> Iterator[Path]:
-    """For commands of `starter.py` that need not be started from nothing."""
+def warm_python() -> Iterator[WarmPython]:
+    """For programs of ours that need not be started from nothing."""
     with open_python(PROJECT) as python:
         yield python
 

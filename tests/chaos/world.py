@@ -12,8 +12,7 @@ from types import MappingProxyType
 from tests.business import Business, eventually
 from tests.chaos.haste import HEARTBEAT
 from tests.chaos.nursery import PORT, Nursery, is_alive
-from tests.servers import SPARING
-from tests.servers import Berth
+from tests.servers import SPARING, Berth
 
 NONE: Mapping[str, str] = MappingProxyType({})
 READY = "Surefoot worker is ready"

@@ -31,7 +31,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 def environment(tmp_path: Path) -> dict[str, str]:
     home = tmp_path / "a home with spaces"
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return {**kept, "SUREFOOT_HOME": str(home), "SUREFOOT_PACE": "0", "LANG": "C.UTF-8", "SUREFOOT_USER": "sam", **SPARING}
+    return {
+        **kept,
+        "SUREFOOT_HOME": str(home),
+        "SUREFOOT_PACE": "0",
+        "LANG": "C.UTF-8",
+        "SUREFOOT_USER": "sam",
+        **SPARING,
+    }
 
 
 class Terminal:

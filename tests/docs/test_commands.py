@@ -145,7 +145,7 @@ def git(folder: Path, *words: str) -> str:
 @pytest.fixture(scope="session")
 def python_of_clone(clone: Path) -> Iterator[Path]:
     with open_python(clone, {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}) as python:
-        yield python
+        yield python.program
 
 
 @pytest.fixture
