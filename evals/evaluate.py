@@ -27,11 +27,12 @@ from contracts.evals import (
 from contracts.run import Definition
 from contracts.settings import DEFAULT_MODEL, OPENAI_URL, ModelAlias, ModelApi, answers_by_script, without_credentials
 from evals.baseline import regressions
+from evals.foreign import refuse_models_of_their_own
 from evals.recording import Recorder, Replayer
 from evals.statistics import score
 from evals.trying import attempt
 from language.evals import load_evals
-from runtime.catalog import shown
+from runtime.catalog import Catalog, shown
 from runtime.settings import Settings
 from testkit.opening import Models
 
@@ -44,9 +45,11 @@ async def evaluate(
     Raises:
         DefinitionInvalid: `evals.yaml` has mistakes.
         RecordingMissing: something was asked whose answer was never recorded.
-        CallerError: there are no cases, no model to record, too few runs for k, or a file that cannot be read.
+        CallerError: there are no cases, no model to record, too few runs for k, a file that cannot be read, or an agent
+            of another framework that asks a model of its own.
     """
     evals = _read_evals(definition, folder)
+    refuse_models_of_their_own(definition.process.process, Catalog.load([folder.parent]))
     runs = runs or evals.runs
     if runs < evals.k:
         raise CallerError(f"--runs {runs}: pass^{evals.k} needs {evals.k} runs at least; lower `k` in {EVALS_FILE}")

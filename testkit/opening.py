@@ -60,7 +60,7 @@ async def open_trial(
     if process is None:
         raise SettingsInvalid(f"{folder}: there is no process.yaml in it")
     recorder = Recorder()
-    catalog = _recorded(loaded, recorder)
+    catalog = _recorded(loaded, recorder, overheard=models is not None)
     async with await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=str(time_skipping_binary()), data_converter=data_converter(settings)
     ) as environment:
@@ -80,9 +80,9 @@ def _people(folder: Path) -> Path:
     return beside if beside.is_file() else PROJECT / "processes" / PEOPLE
 
 
-def _recorded(catalog: Catalog, recorder: Recorder) -> ScriptedCatalog:
+def _recorded(catalog: Catalog, recorder: Recorder, *, overheard: bool) -> ScriptedCatalog:
     """The catalog, whose tools note their calls. Those of `tools.yaml` reach nothing outside."""
     declared = {name: recorder.instead_of(tool.spec) for name, tool in catalog.declared.items()}
     tools = {name: recorder.in_front_of(tool) for name, tool in catalog.tools.items()}
     kept = {each.name: getattr(catalog, each.name) for each in fields(catalog)}
-    return ScriptedCatalog(**{**kept, "tools": {**tools, **declared}, "declared": {}})
+    return ScriptedCatalog(**{**kept, "tools": {**tools, **declared}, "declared": {}}, overheard=overheard)

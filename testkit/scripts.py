@@ -6,19 +6,41 @@ from typing import Any
 
 import yaml
 
+from activities.adapters.call import own_model
+from contracts.adapters import Adapter
 from contracts.base import Json
+from contracts.errors import ModelFailed
 from runtime.catalog import Catalog
 
 
 @dataclass(frozen=True)
 class ScriptedCatalog(Catalog):
-    """`scripts`: by process, the rehearsal that a test has written."""
+    """`scripts`: by process, the rehearsal that a test has written. `overheard`: what models are asked goes through
+    hands of ours, and an agent that asks models of its own does not work."""
 
     scripts: dict[str, "Script"] = field(default_factory=dict)
+    overheard: bool = False
 
     def rehearsal(self, process: str) -> Path | None:
         script = self.scripts.get(process)
         return script.file if script is not None else super().rehearsal(process)
+
+    def foreign(self, process: str, adapter: Adapter) -> Any:
+        agent = super().foreign(process, adapter)
+        if self.overheard and (why := why_unheard(adapter, agent)) is not None:
+            raise ModelFailed(f"{process}: {why}")
+        return agent
+
+
+def why_unheard(adapter: Adapter, agent: Any) -> str | None:
+    """Of an agent whose models are its own: why nobody hears what they say, and the way out."""
+    way_out = own_model(adapter, agent)
+    if way_out is None:
+        return None
+    return (
+        f"{adapter.object} ({adapter.framework}) asks models of its own, whose answers are neither recorded nor "
+        f"replayed; {way_out}, so that its alias answers"
+    )
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import openai
@@ -65,6 +66,13 @@ async def ask_foreign(
     return _reply(said, used[-1] if used else None)
 
 
+def own_model(adapter: Adapter, agent: Any) -> str | None:
+    """Of an agent that asks models of its own, as far as can be seen from outside: what would have it answered by an
+    alias. Nobody but the agent knows of what it asks them."""
+    found: str | None = _framework(adapter).own_model(agent)
+    return found
+
+
 def _imported(load: LoadAgent, process: str, adapter: Adapter) -> tuple[Any, Advance]:
     """The agent, and what advances one of its framework.
 
@@ -72,8 +80,12 @@ def _imported(load: LoadAgent, process: str, adapter: Adapter) -> tuple[Any, Adv
     taken for lost. Not before it is used: a worker needs the framework only for processes that name it.
     """
     found = load(process, adapter)
-    advance: Advance = importlib.import_module(f"activities.adapters.{adapter.framework}").advance
+    advance: Advance = _framework(adapter).advance
     return found, advance
+
+
+def _framework(adapter: Adapter) -> ModuleType:
+    return importlib.import_module(f"activities.adapters.{adapter.framework}")
 
 
 def _reply(said: Said, ours: Ours | None) -> ModelReply:

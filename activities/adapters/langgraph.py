@@ -40,6 +40,15 @@ _CONFIG: RunnableConfig = {"configurable": {"thread_id": "turn"}, "recursion_lim
 Graph: TypeAlias = Pregel[Any, Any, Any, Any]
 
 
+def own_model(graph: Any) -> str | None:
+    """The way to have it answered by an alias, unless it may be."""
+    return None if _takes_model(graph) else "make it a function of `tools` and `model`"
+
+
+def _takes_model(graph: Any) -> bool:
+    return not isinstance(graph, Pregel) and graph.__code__.co_argcount > 1
+
+
 async def advance(turn: Turn) -> Said:
     graph = _graph(turn)
     if MESSAGES not in graph.channels:
@@ -109,8 +118,8 @@ def _graph(turn: Turn) -> Graph:
     """The graph with a memory for this turn. A function is given our tools, and our model when it takes two."""
     made = turn.agent
     if not isinstance(made, Pregel):
-        takes_model = made.__code__.co_argcount > 1
-        made = made(_offered(turn), AliasModel(turn=turn, answers=turn.ours())) if takes_model else made(_offered(turn))
+        ours = (AliasModel(turn=turn, answers=turn.ours()),) if _takes_model(made) else ()
+        made = made(_offered(turn), *ours)
     if not isinstance(made, Pregel):
         raise ModelFailed(f"{_name(turn)} gave {type(made).__name__}, not a compiled graph; end it with `.compile()`")
     return made.copy({"checkpointer": InMemorySaver()})

@@ -28,6 +28,12 @@ from contracts.messages import AssistantMessage, ToolMessage
 from contracts.settings import OPENAI_URL
 
 
+def own_model(agent: Agent[Any]) -> str | None:
+    """The way to have it answered by an alias alone, unless it is. Those whom it hands over to never are."""
+    own = [name for name, found in (("model", agent.model), ("handoffs", agent.handoffs)) if found]
+    return f"leave {' and '.join(f'`{name}`' for name in own)} out of it" if own else None
+
+
 async def advance(turn: Turn) -> Said:
     foreign: Agent[Any] = turn.agent
     ours = None if foreign.model is not None else turn.ours()

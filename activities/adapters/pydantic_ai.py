@@ -27,9 +27,14 @@ from activities.model.chat import task_text
 from contracts.messages import AssistantMessage, ToolMessage
 
 
+def own_model(agent: Agent[Any, Any]) -> str | None:
+    """The way to have it answered by an alias, unless it is."""
+    return None if agent.model is None else "leave `model` out of it"
+
+
 async def advance(turn: Turn) -> Said:
     agent: Agent[Any, Any] = turn.agent
-    ours = None if agent.model is not None else turn.ours()
+    ours = None if own_model(agent) else turn.ours()
     result = await agent.run(
         message_history=list(_history(turn)),
         model=None if ours is None else _model(turn, ours),

@@ -16,13 +16,14 @@ class ConversationsUnavailable(Exception):
 
 
 class ConversationStore(Protocol):
-    """Content by its digest. Both raise ConversationsUnavailable, and may be called again after that."""
+    """Content by its digest, and replies of models by their calls. Both raise ConversationsUnavailable, and may be
+    called again after that."""
 
     async def get(self, keys: Iterable[str]) -> dict[str, bytes]:
         """What there is of these keys."""
 
     async def put(self, items: Mapping[str, bytes]) -> None:
-        """Keep all of these. After an error some may be there, which harms nobody who reads by digest."""
+        """Keep all of these. After an error some may be there, which harms nobody: each content is whole by itself."""
 
 
 class OpenedStore(ConversationStore, Protocol):

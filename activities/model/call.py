@@ -1,4 +1,7 @@
-"""The model call: the conversation loaded by reference, the next endpoint of the chain asked, the answer kept."""
+"""The model call: the conversation loaded by reference, the next endpoint of the chain asked, the answer kept.
+
+What it answers is kept before the activity completes, and looked for before anybody is asked: a worker that dies in
+between costs no second answer."""
 
 import asyncio
 import os
@@ -25,7 +28,7 @@ from activities.model.attempts import ATTEMPTS, Tally, counted, may_retry, pause
 from activities.model.endpoints import Endpoint, resolve
 from activities.model.errors import Complained, Fault, Malformed, classify
 from activities.model.gate import Gate, Held, Passage
-from activities.model.memory import Conversations
+from activities.model.memory import Conversations, place_of
 from activities.model.operators import Operators
 from activities.model.prices import priced, window_of
 from activities.model.rehearsal import rehearse
@@ -93,9 +96,6 @@ class ModelCall:
         @activity.defn(name=CALL_MODEL.name)
         async def call_model(request: ModelRequest) -> ModelReply:
             tally = tally_so_far()
-            if tally.lost_calls >= ATTEMPTS:
-                said = f"its worker was lost {tally.lost_calls} times while the model was asked"
-                raise ApplicationError(said, _detail(tally), type=ModelFailed.type_name(), non_retryable=True)
             with speaking(request.turn, tally.model_copy(update={"under_way": True})) as speaker:
                 return await self._call(request, tally, speaker)
 
@@ -111,13 +111,20 @@ class ModelCall:
             await client.close()
 
     async def _call(self, request: ModelRequest, tally: Tally, speaker: Speaker) -> ModelReply:
+        place = place_of(request)
+        if (kept := await self._conversations.answered(place)) is not None:
+            log.info("model had answered before", model=kept.model, tokens=kept.usage.tokens, kept=place)
+            return kept
+        if tally.lost_calls >= ATTEMPTS:
+            said = f"its worker was lost {tally.lost_calls} times while the model was asked"
+            raise ApplicationError(said, _detail(tally), type=ModelFailed.type_name(), non_retryable=True)
         brief, messages = await self._conversations.load(request)
         call = _Call(request, brief, messages, tally, speaker, [])
         try:
             by_adapter = brief.adapter is not None and request.purpose == "turn"
             reply = await (self._ask_foreign(call) if by_adapter else self._ask_chain(call))
             call.tally = call.tally.model_copy(update={"usage": reply.usage})
-            await self._conversations.keep(request, reply)
+            await self._conversations.keep(request, reply, place)
         except ModelFailed as error:
             raise ApplicationError(str(error), _detail(tally), type=error.type_name(), non_retryable=True) from error
         except OverLimit as error:
@@ -130,7 +137,7 @@ class ModelCall:
         finally:
             self._operators.changed()
             measuring.breakers(self._gate.states())
-        log.info("model answered", model=reply.model, finish=reply.finish, tokens=reply.usage.tokens)
+        log.info("model answered", model=reply.model, finish=reply.finish, tokens=reply.usage.tokens, kept=place)
         return reply
 
     async def _ask_foreign(self, call: _Call) -> ModelReply:

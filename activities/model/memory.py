@@ -6,10 +6,11 @@ from typing import TypeVar
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
+from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.conversations import ConversationStore, ConversationsUnavailable
-from contracts.messages import Brief, Message, digest, link
+from contracts.messages import Brief, Message, digest, digest_of, link
 from contracts.model import CONVERSATION_LOST, Link, ModelReply, ModelRequest
 
 CACHED_CONVERSATIONS = 1000
@@ -26,6 +27,10 @@ class Conversations:
     def __init__(self, store: ConversationStore) -> None:
         self._store = store
         self._built: OrderedDict[str, tuple[Message, ...]] = OrderedDict()
+
+    async def answered(self, place: str) -> ModelReply | None:
+        """The reply that an attempt before had, and whose worker was lost before it could tell the workflow."""
+        return (await _Reading(self._store, {}).read([place], ModelReply.model_validate_json)).get(place)
 
     async def load(self, request: ModelRequest) -> tuple[Brief, tuple[Message, ...]]:
         """The brief, and every message up to and with those added.
@@ -47,9 +52,13 @@ class Conversations:
         self._remember(link(request.head, request.added) if request.added else request.head, messages)
         return briefs[request.brief], messages
 
-    async def keep(self, request: ModelRequest, reply: ModelReply) -> None:
-        """Put the answer, and the link that makes what was added part of the conversation."""
-        items = {digest(reply.message): reply.message.model_dump_json().encode()}
+    async def keep(self, request: ModelRequest, reply: ModelReply, place: str) -> None:
+        """Put the answer and the link that makes what was added part of the conversation, and, for an attempt to come,
+        the whole reply in its place."""
+        items = {
+            digest(reply.message): reply.message.model_dump_json().encode(),
+            place: reply.model_dump_json().encode(),
+        }
         if request.added:
             made = Link(head=request.head, added=request.added)
             items[link(request.head, request.added)] = made.model_dump_json().encode()
@@ -107,6 +116,15 @@ class _Reading:
         except ConversationsUnavailable as error:
             log.warning("conversation cannot be read; it will be supplied again", error=str(error))
             return {}
+
+
+def place_of(request: ModelRequest) -> str:
+    """Where the reply to this call lies: the same for each of its attempts, and for no other call. The workflow's run
+    is part of it, since a step that is tried anew asks the same anew; and so is what was asked, since a call that ended
+    without an answer is made again under its name."""
+    info = activity.info()
+    asked = link(request.head, request.added)
+    return digest_of(f"{info.workflow_id}\n{info.workflow_run_id}\n{info.activity_id}\n{asked}".encode())
 
 
 def _supplied(request: ModelRequest) -> dict[str, bytes]:

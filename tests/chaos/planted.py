@@ -7,8 +7,10 @@ from typing import Any
 import workflows.deciding
 import workflows.messages
 import workflows.undo
+from activities.model.memory import Conversations
 from activities.tools.context import ActivityToolContext
 from contracts.decisions import Decision, Receipt
+from contracts.model import ModelReply
 from contracts.run import Snapshot
 from workflows.engine import Engine
 from workflows.nodes import Node
@@ -70,6 +72,13 @@ def completed_step_again_after_continuing_as_new() -> None:
     Engine.snapshot = forgetful  # type: ignore[method-assign]
 
 
+def answer_asked_for_again() -> None:
+    async def never(self: Conversations, place: str) -> ModelReply | None:
+        return None
+
+    Conversations.answered = never  # type: ignore[method-assign]
+
+
 BUGS: dict[str, Callable[[], None]] = {
     bug.__name__: bug
     for bug in (
@@ -77,6 +86,7 @@ BUGS: dict[str, Callable[[], None]] = {
         undo_in_the_order_of_completion,
         decision_acknowledged_before_it_is_counted,
         completed_step_again_after_continuing_as_new,
+        answer_asked_for_again,
     )
 }
 

@@ -20,6 +20,7 @@ from language.load import load_process
 from language.source import load_yaml
 from runtime.catalog import Catalog
 from tests.business import eventually
+from tests.chaos.answers import bought_twice
 from tests.chaos.invariants import Completed, gather, ledger, violations
 from tests.chaos.nursery import CONTINUE_AFTER, PROCESSES, Nursery
 from tests.chaos.people import STAYS, People, within
@@ -106,6 +107,8 @@ async def play(
             evidence = await gather(client, home, people, stage.catalog)
             played.completed, played.views = evidence.completed, evidence.views
             played.broken += await violations(evidence)
+        if all(shock.blow != "worker stopped" for shock in schedule.shocks):
+            played.broken += bought_twice(home)
     played.seconds = time.monotonic() - began
     return played
 

@@ -16,6 +16,8 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 CELL = Schedule.calm("supplier-onboarding", "regret")
 """Of the matrix: it has a plan, approvals, and three effects that are taken back."""
+ANSWERED = Schedule.calm("invoice-approval", "approve", at=["*/turn-1:between"])
+"""Of the matrix: the worker dies when a model has answered."""
 SEED = Schedule.of(9)
 """Its runs continue as new. When seeds come to mean other plays, any hasty one may do."""
 FOUND: dict[str, tuple[Schedule, str]] = {
@@ -23,6 +25,7 @@ FOUND: dict[str, tuple[Schedule, str]] = {
     "undo_in_the_order_of_completion": (CELL, "which needed it"),
     "decision_acknowledged_before_it_is_counted": (CELL, "counted 0 times"),
     "completed_step_again_after_continuing_as_new": (SEED, r"completed \d times"),
+    "answer_asked_for_again": (ANSWERED, "asked again by another worker"),
 }
 """The play that finds each bug, and what it says then, as a pattern."""
 
@@ -50,5 +53,5 @@ async def test_every_planted_bug_is_found_and_kept(
 
 
 async def test_without_a_bug_nothing_is_found(stage: Stage, tmp_path: Path) -> None:
-    sound = await play_all(stage, {"cell": CELL, "seed": SEED}, tmp_path)
+    sound = await play_all(stage, {"cell": CELL, "seed": SEED, "answered": ANSWERED}, tmp_path)
     assert [report(played) for played in sound if played.broken] == []

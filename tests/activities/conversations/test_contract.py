@@ -10,7 +10,8 @@ from activities.conversations import ConversationsUnavailable
 from contracts.settings import ModelAlias
 from runtime.keys import Keys
 from tests.activities.conversations.conftest import BackEnd
-from tests.endpoint import Answered, Asked, completion, open_endpoint
+from tests.activities.model.harness import Desk
+from tests.endpoint import Answered, Asked, Endpoint, completion, open_endpoint
 from tests.stores import Server
 from tests.workflows.office import open_office
 
@@ -92,6 +93,22 @@ async def test_what_cannot_be_decrypted_counts_as_lost(back_end: BackEnd) -> Non
     rows = await back_end.rows()
     await back_end.open().put({"a": rows["b"]})  # passed off as another content
     assert await back_end.open(KEYS).get(["a", "b"]) == {"b": b"2"}
+
+
+@pytest.mark.parametrize("keys", [None, KEYS], ids=["clear", "encrypted"])
+async def test_the_answer_to_a_call_whose_worker_was_lost_is_found_by_another(
+    back_end: BackEnd, endpoint: Endpoint, keys: Keys | None
+) -> None:
+    endpoint.say("paid for", usage=(300, 40))
+    models = {"default": ModelAlias(model="test-model", base_url=endpoint.url)}
+    desk = Desk(back_end.open(keys), models, {"OPENAI_API_KEY": "none"})
+    request = desk.conversation.request(run="r", step="s", turn=1)
+    reply = await desk.run(request)
+    desk.store = back_end.open(keys)
+    await desk.restart()
+    assert await desk.run(request) == reply
+    await desk.models.close()
+    assert len(endpoint.requests) == 1
 
 
 @pytest.mark.parametrize("keys", [None, KEYS], ids=["clear", "encrypted"])

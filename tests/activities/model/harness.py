@@ -1,6 +1,7 @@
 """A model call as the workflow makes it: the real activity, store and HTTP endpoint, one conversation."""
 
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,10 +43,14 @@ def brief(**changes: Any) -> Brief:
     return Brief(**(given | changes))
 
 
+def new_workflow() -> str:
+    return f"agent-{uuid.uuid4()}"
+
+
 @dataclass
 class Desk:
     """One conversation and the activity that continues it. `beats`: what an attempt left for the next, as Temporal
-    carries it."""
+    carries it. `workflow`, `attempted` and `which`: the agent, its run, and which call of a turn it is."""
 
     store: ConversationStore
     aliases: Mapping[str, ModelAlias]
@@ -57,6 +62,9 @@ class Desk:
     clock: Callable[[], float] = time.monotonic
     conversation: Conversation = field(default_factory=lambda: Conversation(brief()))
     turn: int = 0
+    workflow: str = field(default_factory=new_workflow)
+    attempted: str = "run-1"
+    which: str = ""
 
     def __post_init__(self) -> None:
         self.models = ModelCall(
@@ -75,6 +83,7 @@ class Desk:
         self.__post_init__()
 
     def begin(self, **changes: Any) -> None:
+        self.workflow = new_workflow()
         self.conversation = Conversation(brief(**changes))
 
     async def ask(self, cap: int | None = None) -> ModelReply:
@@ -93,7 +102,13 @@ class Desk:
 
     async def run(self, request: ModelRequest) -> ModelReply:
         environment = ActivityEnvironment()
-        environment.info = replace(environment.info, heartbeat_details=self.beats)
+        environment.info = replace(
+            environment.info,
+            workflow_id=self.workflow,
+            workflow_run_id=self.attempted,
+            activity_id=f"turn-{len(self.conversation.turns) + 1}{self.which}",
+            heartbeat_details=self.beats,
+        )
         environment.on_heartbeat = self._beat
         reply: ModelReply = await environment.run(self.models.activity(), request)
         self.beats = ()

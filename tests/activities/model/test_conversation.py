@@ -101,3 +101,46 @@ async def test_reply_and_link_are_where_the_next_call_looks(desk: Desk, endpoint
     found = await desk.store.get([digest(reply.message), request.head])
     assert set(found) == {digest(reply.message), request.head}
     assert Link.model_validate_json(found[request.head]).head == request.brief
+
+
+async def test_an_attempt_after_the_answer_finds_it_and_asks_nobody(desk: Desk, endpoint: Endpoint) -> None:
+    endpoint.call(("erp_read_order", {"id": "7"}), usage=(300, 40))
+    request = desk.conversation.request(run="r", step="s", turn=1)
+    reply = await desk.run(request)
+    await desk.restart()  # its worker was killed before it could tell the workflow
+    desk.beats = ({"failed_calls": 0, "busy_calls": 0, "lost_calls": 4, "under_way": True},)
+    again = await desk.run(request)
+    assert (again, again.usage.tokens, again.usage.calls) == (reply, 340, 1)
+    assert len(endpoint.requests) == 1
+
+
+async def test_an_answer_is_of_one_call_of_one_run_alone(desk: Desk, endpoint: Endpoint) -> None:
+    first = desk.workflow
+    for text in ("once", "by another agent", "once more, longer"):
+        endpoint.say(text)
+    request = desk.conversation.request(run="r", step="s", turn=1)
+    await desk.run(request)
+    desk.workflow = "another"
+    assert (await desk.run(request)).message.content == "by another agent"
+    desk.workflow, desk.which = first, "-longer"
+    assert (await desk.run(request)).message.content == "once more, longer"
+    desk.which, desk.attempted = "", "the run of the step tried anew"
+    endpoint.say("anew")
+    assert (await desk.run(request)).message.content == "anew"
+
+
+async def test_what_was_asked_otherwise_is_asked_under_the_same_name(desk: Desk, endpoint: Endpoint) -> None:
+    endpoint.say("short of time")
+    await desk.run(desk.conversation.request(run="r", step="s", turn=1))
+    desk.add(UserMessage(content="a word more"))
+    endpoint.say("in time")
+    assert (await desk.run(desk.conversation.request(run="r", step="s", turn=1))).message.content == "in time"
+
+
+async def test_a_kept_answer_that_is_lost_is_asked_for_again(desk: Desk, endpoint: Endpoint, tmp_path: Path) -> None:
+    endpoint.say("once")
+    endpoint.say("again")
+    request = desk.conversation.request(run="r", step="s", turn=1)
+    await desk.run(request)
+    forget(tmp_path / "c.db")
+    assert (await desk.run(request)).message.content == "again"

@@ -24,4 +24,5 @@ client = openai.AsyncOpenAI(base_url=os.environ.get("OWN_MODEL_URL", "http://127
 _own_model = OpenAIChatCompletionsModel(model="own-model", openai_client=client)
 with_model = Agent(name="with_model", instructions="You are a clerk.", model=_own_model)
 handy = Agent(name="handy", instructions="You are a clerk.", tools=[today])
+handing = Agent(name="handing", instructions="You hand over.", handoffs=[clerk])
 number = 7
