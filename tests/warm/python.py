@@ -52,6 +52,10 @@ class Forked:
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
+    def leave(self) -> None:
+        """As if whoever started it had died."""
+        self._line.close()
+
     def _wait(self, timeout: float | None) -> int:
         if self.returncode is None:
             self._line.settimeout(timeout)
