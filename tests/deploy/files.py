@@ -44,6 +44,24 @@ def shell(service: str) -> list[str]:
     return [word.replace("$$", "$") for key in ("entrypoint", "command") for word in SERVICES[service][key]]
 
 
+def repository(service: str) -> str:
+    """Its image, without the tag."""
+    return str(SERVICES[service]["image"].rpartition(":")[0])
+
+
+def compose_environment(service: str) -> dict[str, str]:
+    """What it is given that has a value in the file."""
+    return {name: value for name, value in SERVICES[service].get("environment", {}).items() if value}
+
+
+def health_checks() -> dict[str, list[str]]:
+    """What the compose file's own health checks run, by service."""
+    asked = {name: each["healthcheck"]["test"] for name, each in SERVICES.items() if "healthcheck" in each}
+    return {
+        name: [*(["/bin/sh", "-c"] if kind == "CMD-SHELL" else []), *words] for name, (kind, *words) in asked.items()
+    }
+
+
 def manifests() -> list[dict[str, Any]]:
     """Every Kubernetes resource, of one release."""
     found: list[dict[str, Any]] = []
@@ -58,7 +76,7 @@ def manifest(kind: str, name: str) -> dict[str, Any]:
 
 def starter_commands(file: Path) -> list[str]:
     """What a file's comments say to do with `starter.py`, without that name."""
-    comments = "\n".join(line for line in file.read_text().splitlines() if line.startswith("#"))
+    comments = "\n".join(line for line in file.read_text().splitlines() if line.strip().startswith("#"))
     return re.findall(r"starter\.py (.+?)(?:  |`|$)", comments, re.M)
 
 

@@ -1,5 +1,6 @@
 """The container files name only what is there."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -10,19 +11,42 @@ import yaml
 from contracts.base import parse_duration
 from runtime.server import temporal_binary
 from runtime.settings import Settings
-from tests.deploy.files import COMPOSE, DOCKERFILE, ROOT, SERVICES, health_command, image_command, image_environment
+from tests.deploy.files import (
+    COMPOSE,
+    COMPOSE_FILE,
+    DOCKERFILE,
+    ROOT,
+    SERVICES,
+    health_command,
+    image_command,
+    image_environment,
+)
+from tests.deploy.programs import docker_compose
 from worker import GRACE
 
 PINNED = re.compile(r".+:v?\d+\.\d+(\.\d+)?(-[a-z-]+)?")
 
 
-def test_the_compose_file_is_of_the_compose_specification() -> None:
-    compose = pytest.importorskip("compose_spec", reason="make setup WITH=deploy").PyCompose
-    # The specification allows a number of tries, which this parser of it does not know.
-    text = re.sub(r"on-failure:\d+", "on-failure", yaml.safe_dump(COMPOSE))
-    parsed = compose.from_yaml(text)
-    parsed.validate()
-    assert set(parsed.service_names()) == set(SERVICES)
+def test_docker_compose_takes_the_file_and_misses_nothing_in_it() -> None:
+    done = docker_compose("config", "--format", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    services = json.loads(done.stdout)["services"]
+    assert services.keys() == SERVICES.keys()
+    # Read as our tests read them, who do without it.
+    assert {name: each["image"] for name, each in services.items()} == {
+        name: each["image"] for name, each in SERVICES.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("healthcheck:", "helthcheck:"), ("replicas: 2", "replicas: two"), ("postgresql:/var", "postgres:/var")],
+    ids=str,
+)
+def test_docker_compose_refuses_what_it_does_not_know(wrong: tuple[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "docker-compose.yml"
+    file.write_text(COMPOSE_FILE.read_text().replace(*wrong, 1))
+    assert docker_compose("config", file=file).returncode != 0
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -1,35 +1,32 @@
-"""The image's steps, done in an empty folder, make something that runs as a worker: with nothing of development in it.
-
-No engine builds images here, so each step is done by the program it names, on this machine. Packages come out of the
-cache that set-up fills; where one is not there, `make clean setup`.
-"""
+"""The Dockerfile's instructions, done in empty root folders, make something that runs as a worker without rights."""
 
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 from temporalio.client import Client
 
+from runtime.release import build_id
+from runtime.settings import Settings
+from tests.deploy.build import OFFLINE, Root, build
 from tests.deploy.files import ROOT, image_command, image_environment, instructions
 from tests.deploy.serving import serves
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
-UV = ROOT / ".uv" / "bin" / "uv"
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Root]:
+    return build(tmp_path_factory.mktemp("image"))
 
 
-def run(command: str, folder: Path, **more: str) -> str:
-    environment = {"PATH": f"{UV.parent}:/usr/bin:/bin", "HOME": str(folder.parent), "LC_ALL": "C.UTF-8", **more}
-    done = subprocess.run(
-        ["sh", "-euc", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+@pytest.fixture
+def image(stages: dict[str, Root]) -> Root:
+    return stages["image"]
 
 
 def installing() -> list[str]:
@@ -37,87 +34,93 @@ def installing() -> list[str]:
     return [" ".join(part.split()) for part in instructions("RUN")[0].split("&&")]
 
 
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The working folder of the image, as its instructions make it."""
-    if not UV.exists():
-        pytest.skip("uv is not in .uv; make setup")
-    folder = tmp_path_factory.mktemp("image") / "surefoot"
-    folder.mkdir()
-    for line in instructions("COPY"):
-        if line.startswith("--from"):
-            continue
-        *names, target = line.split()
-        for name in names:
-            place = folder / target / Path(name).name if target == "./" else folder / target
-            if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, place, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(ROOT / name, place)
-    _, user, compiled = instructions("RUN")
-    pip, uv = installing()
-    assert pip.startswith("pip install --no-cache-dir --require-hashes --no-deps --requirement uv.txt")
-    uv = uv.replace("--no-cache ", "--offline ").replace("/usr/local/bin/python", sys.executable)
-    run(uv, folder, WITH="", UV_CACHE_DIR=str(ROOT / ".uv" / "cache"))
-    assert "useradd --uid 10001" in user
-    run(compiled, folder, PATH=f"{folder / '.venv' / 'bin'}:/usr/bin:/bin")
-    return folder
+def said(image: Root, command: str) -> str:
+    """What a command prints that is given in the image."""
+    done = image.run(command, SUREFOOT_HOME="/data")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_groups_of_packages_are_named_as_the_page_names_them(tmp_path: Path) -> None:
-    (said,) = set(re.findall(r'--build-arg WITH="(.*?)"', (ROOT / "docs" / "cluster.md").read_text()))
+    (groups,) = set(re.findall(r'--build-arg WITH="(.*?)"', (ROOT / "docs" / "cluster.md").read_text()))
     (tmp_path / "uv").write_text('#!/bin/sh\necho "$@"\n')
     (tmp_path / "uv").chmod(0o755)
     _, uv = installing()
-    told = [run(uv, tmp_path, PATH=f"{tmp_path}:/usr/bin:/bin", WITH=groups) for groups in (said, "")]
-    assert [re.findall(r"--group (\S+)", each) for each in told] == [said.split(), []]
+    path = f"{tmp_path}:/usr/bin:/bin"
+    told = [
+        subprocess.run(["sh", "-c", uv], env={"PATH": path, "WITH": given}, capture_output=True, text=True, check=True)
+        for given in (groups, "")
+    ]
+    assert [re.findall(r"--group (\S+)", each.stdout) for each in told] == [groups.split(), []]
     known = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    assert set(said.split()) <= known.keys()
+    assert set(groups.split()) <= known.keys()
 
 
-def test_it_holds_no_server_and_no_tools_of_development(image: Path) -> None:
-    programs = {path.name for path in (image / ".venv" / "bin").iterdir()}
+@pytest.mark.parametrize("file", ["uv.txt", "uv.lock"])
+def test_a_package_with_another_hash_is_not_installed(stages: dict[str, Root], file: str) -> None:
+    """All hashes of uv, or of one package of ours, are others than the one of what was fetched."""
+    packages = stages["packages"]
+    folder = packages.path("/") / "tampered"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name in (".ci/uv.txt", "pyproject.toml", "uv.lock"):
+        shutil.copy(ROOT / name, folder)
+    text = (folder / file).read_text()
+    start = text.index('name = "typer"') if file == "uv.lock" else 0
+    end = text.index("[[package]]", start) if file == "uv.lock" else len(text)
+    tampered = re.sub(r"sha256:[0-9a-f]{64}", f"sha256:{'0' * 64}", text[start:end])
+    (folder / file).write_text(text[:start] + tampered + text[end:])
+    pip, uv = installing()
+    # uv itself is there already, and would be left as it is.
+    command = pip.replace("pip install ", "pip install --force-reinstall ") if file == "uv.txt" else uv
+    inside = Root(packages.folder, workdir="/tampered")
+    done = inside.run(command.replace(" --no-cache ", " "), HOME="/root", WITH="", **OFFLINE)
+    assert done.returncode != 0
+    assert "hash" in done.stderr.lower(), done.stderr
+
+
+def test_it_holds_no_server_and_no_tools_of_development(image: Root) -> None:
+    programs = {path.name for path in image.path(".venv/bin").iterdir()}
     assert {"temporal", "pytest", "ruff", "mypy"} & programs == set()
-    assert not (image / "tests").exists()
-    assert list((image / "workflows" / "__pycache__").glob("process.*.pyc"))
+    assert not image.path("tests").exists()
+    assert list(image.path("workflows/__pycache__").glob("process.*.pyc"))
 
 
-def test_both_programs_start_with_what_it_holds(image: Path) -> None:
-    python = shlex.quote(str(image / ".venv" / "bin" / "python"))
-    assert "usage: worker.py" in run(f"{python} worker.py --help", image)
-    listed = run(f"{python} starter.py --help", image)
+def test_it_has_no_rights_and_its_home_is_its_own(image: Root) -> None:
+    assert said(image, "id --user --name; id --user; id --group").split() == ["surefoot", "10001", "10001"]
+    said(image, "touch /data/here && rm /data/here")
+    for place in (".", ".venv", "processes", "/etc", "/usr/local"):
+        assert image.run(f"touch {place}/here").returncode != 0, place
+
+
+def test_both_programs_start_with_what_it_holds(image: Root) -> None:
+    assert "usage: worker.py" in said(image, "python worker.py --help")
+    listed = said(image, "python starter.py --help")
     assert "deploy" in listed
     assert "migrate" in listed
 
 
-def stamps(folder: Path) -> dict[Path, int]:
-    """Everything in it, with when it was last changed."""
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+def stamps(image: Root) -> dict[Path, int]:
+    """Everything in it but what is for passing use, with when it was last changed."""
+    own = (image.path("/data"), image.path("/tmp"))
+    everything = (path for path in image.folder.rglob("*") if not any(path.is_relative_to(each) for each in own))
+    return {path: path.lstat().st_mtime_ns for path in everything}
 
 
-async def test_it_runs_as_a_worker_and_leaves_its_folder_as_it_was(image: Path, client: Client, tmp_path: Path) -> None:
+async def test_it_runs_as_a_worker_and_leaves_all_but_its_home_as_it_was(image: Root, client: Client) -> None:
     before = stamps(image)
-    given = {name: value for name, value in image_environment().items() if value}
-    python = image / ".venv" / "bin" / "python"
-    around = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
-    listing = ["list --json"]
-    await serves(client, tmp_path, image_command(), given, folder=image, python=python, around=around, before=listing)
-    # Its user may write nowhere but in the home folder.
+    home = image_environment()["SUREFOOT_HOME"]
+    await serves(client, home, image_command(), {}, place=image, before=["list --json"])
     assert stamps(image) == before
 
 
-def test_it_says_where_evaluations_are_made(image: Path) -> None:
-    command = [str(image / ".venv" / "bin" / "python"), "starter.py", "eval", "invoice-approval"]
-    home = {"SUREFOOT_HOME": str(image.parent / "home")}
-    done = subprocess.run(command, cwd=image, env=home, capture_output=True, text=True, check=False)
+def test_it_says_where_evaluations_are_made(image: Root) -> None:
+    done = image.run("python starter.py eval invoice-approval")
     assert (done.returncode, done.stdout) == (2, "")
-    said = "evals/ is not here, since this is the image that runs processes; try their cases in a clone, `make eval`"
-    assert " ".join(done.stderr.split()) == f"error: {said}"
+    message = "evals/ is not here, since this is the image that runs processes; try their cases in a clone, `make eval`"
+    assert " ".join(done.stderr.split()) == f"error: {message}"
 
 
-def test_its_build_id_is_that_of_the_source_it_was_made_from(image: Path) -> None:
+def test_its_build_id_is_that_of_the_source_it_was_made_from(image: Root) -> None:
     asked = "from runtime.release import build_id; from runtime.settings import Settings; print(build_id(Settings()))"
-    python = shlex.quote(str(image / ".venv" / "bin" / "python"))
-    made = run(f"{python} -c {shlex.quote(asked)}", image)
-    here = run(f"{shlex.quote(sys.executable)} -c {shlex.quote(asked)}", ROOT)
-    assert made == here
+    assert said(image, f"python -c {shlex.quote(asked)}").strip() == build_id(Settings())

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 import yaml
 from pydantic import Field
+from temporalio.envconfig import ClientConfigProfile
 
 from contracts.base import Contract
+from contracts.settings import ModelAlias
 from runtime.settings import Settings
 from tests.deploy.files import (
     BUILD_ID,
@@ -98,6 +100,19 @@ def test_every_setting_exists_and_is_one_that_can_be_read(monkeypatch: pytest.Mo
     secrets = manifest("Secret", "surefoot")["stringData"]
     for reference in (settings.conversations.password, settings.records.password, *settings.links.keys):
         assert str(reference).removeprefix("env:") in secrets
+
+
+def test_what_is_no_setting_of_ours_is_one_of_temporal_of_the_cloud_or_referred_to() -> None:
+    secrets = re.findall(r"^  (?:# )?([A-Z_]+):", (DEPLOY / "kubernetes" / "secret.example.yaml").read_text(), re.M)
+    given = {name: "value" for name in [*kubernetes_environment(), *secrets] if not name.startswith("SUREFOOT_")}
+    temporal = {name for name in given if name.startswith("TEMPORAL_")}
+    profile = ClientConfigProfile.load(disable_file=True, override_env_vars=given)
+    assert (profile.address, profile.namespace, profile.api_key) == ("value",) * 3
+    assert temporal == {"TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_API_KEY"}
+    # https://docs.aws.amazon.com/cli/latest/topic/config-vars.html
+    cloud = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"}
+    referred = {text.removeprefix("env:") for text in re.findall(r"env:[A-Z_]+", str(kubernetes_environment()))}
+    assert given.keys() - temporal - cloud - referred == {ModelAlias.model_fields["key_env"].default}
 
 
 def test_the_probes_ask_where_the_worker_answers() -> None:

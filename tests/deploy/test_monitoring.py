@@ -2,18 +2,17 @@
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
 import temporalio.bridge
 import yaml
 
 from contracts.metrics import METRICS
 from tests.deploy.files import DEPLOY, ROOT, SERVICES
+from tests.deploy.programs import program
 
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "dashboards" / "surefoot.json").read_text())
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
@@ -27,10 +26,8 @@ EXPRESSIONS = [
 ]
 
 
-def run(program: str, *arguments: str | Path) -> None:
-    found = shutil.which(program)
-    if found is None:
-        pytest.skip(f"no {program} here (Debian, Ubuntu: apt install prometheus prometheus-alertmanager)")
+def run(name: str, *arguments: str | Path) -> None:
+    found = program(name, "prometheus prometheus-alertmanager")
     done = subprocess.run([found, *map(str, arguments)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

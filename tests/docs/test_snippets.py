@@ -83,4 +83,4 @@ def test_sql_is_for_the_tables_of_records(block: Block) -> None:
 
 
 def test_every_block_is_of_a_kind_that_some_test_runs() -> None:
-    assert {block.language for block in ALL} <= {"console", "bash", "yaml", "toml", "python", "sql", "mermaid"}
+    assert {block.language for block in ALL} <= {"console", "bash", "yaml", "toml", "python", "sql", "mermaid", "ini"}
