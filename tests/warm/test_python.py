@@ -10,6 +10,7 @@ import pytest
 
 from runtime.settings import PROJECT
 from tests.business import eventually
+from tests.chaos.nursery import is_alive
 from tests.warm.python import WarmPython
 
 pytestmark = pytest.mark.slow
@@ -53,7 +54,7 @@ async def test_it_gets_signals_and_does_not_outlive_who_called_it(warm_python: W
         left = warm_python.start([str(PROJECT / "worker.py")], tmp_path, environment, log)
     left.leave()
 
-    async def is_there() -> bool:
-        return Path(f"/proc/{left.pid}").exists()
+    async def lives() -> bool:
+        return is_alive(left.pid)
 
-    await eventually(is_there, lambda there: not there)
+    await eventually(lives, lambda lives: not lives)
