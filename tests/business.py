@@ -17,6 +17,7 @@ from temporalio.client import Client
 
 from runtime.client import data_converter
 from runtime.settings import Settings
+from tests.warm.python import Forked, WarmPython
 
 PROJECT = Path(__file__).parents[1]
 _NONE: Mapping[str, str] = {}
@@ -37,19 +38,25 @@ class Said:
 
 @dataclass
 class Business:
-    """A worker with its embedded server in a home folder, and the sample company's ledger. `program`: the worker's."""
+    """A worker with its embedded server in a home folder, and the sample company's ledger. `program`: the worker's;
+    `python`: what runs it, in the place of Python."""
 
     home: Path
     program: Path = PROJECT / "worker.py"
-    worker: "subprocess.Popen[bytes] | None" = None
+    python: WarmPython | None = None
+    worker: "subprocess.Popen[bytes] | Forked | None" = None
     logs: list[Any] = field(default_factory=list)
 
     def start_worker(self, program: Path | None = None, settings: Mapping[str, str] = _NONE) -> None:
         log = (self.home / f"worker-{len(self.logs)}.log").open("wb")
         self.logs.append(log)
         environment = {**os.environ, "SUREFOOT_HOME": str(self.home), "SUREFOOT_PACE": "0.4", **settings}
+        words = [str(program or self.program)]
+        if self.python is not None:
+            self.worker = self.python.start(words, self.home, environment, log)
+            return
         self.worker = subprocess.Popen(
-            [sys.executable, str(program or self.program)],
+            [sys.executable, *words],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -99,9 +106,16 @@ class Business:
             return None
 
 
-async def eventually(look: Callable[[], Any], holds: Callable[[Any], bool], seconds: float = 90) -> Any:
-    """What `look` gives once this holds of it."""
+COMMANDS_APART = 0.5
+"""Seconds between two looks that are commands. One at once after the other would take a processor from what is waited
+for."""
+
+
+async def eventually(
+    look: Callable[[], Any], holds: Callable[[Any], bool], seconds: float = 90, apart: float = 0.05
+) -> Any:
+    """What `look` gives once this holds of it. `apart`: seconds between two looks."""
     async with asyncio.timeout(seconds):
         while not holds(seen := await look()):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(apart)
         return seen

@@ -15,16 +15,17 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from runtime.server import HOST, PORT, UI_PORT
-from tests.business import Business
+from tests.business import PROJECT, Business
 from tests.endpoint import Endpoint, open_endpoint
-from tests.servers import open_server, open_skipping_server
+from tests.servers import SPARING, open_server, open_skipping_server
+from tests.warm.python import WarmPython, open_python
 
 pytest_plugins = ["testkit"]
 
 for name in list(os.environ):
     if name.startswith(("OPENAI_", "SUREFOOT_", "TEMPORAL_")):
         del os.environ[name]
-os.environ["SUREFOOT_PACE"] = "0"
+os.environ |= {"SUREFOOT_PACE": "0", **SPARING}
 
 gc.disable()  # until all tests are collected
 
@@ -82,6 +83,13 @@ async def time_skipping(tmp_path: Path) -> AsyncIterator[WorkflowEnvironment]:
 def endpoint() -> Iterator[Endpoint]:
     with open_endpoint() as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[WarmPython]:
+    """For programs of ours that need not be started from nothing."""
+    with open_python(PROJECT) as python:
+        yield python
 
 
 @pytest_asyncio.fixture

@@ -45,6 +45,11 @@ class Berth:
             held.close()
 
 
+SPARING = {"GOGC": "400", "GOMEMLIMIT": "768MiB"}
+"""In the environment of whatever starts a server: it looks for garbage a quarter as often, which saves a sixth of its
+work (measured: 74 tests of workflows on one), and as often as ever before it would take up too much memory."""
+
+
 def hasty(events: int) -> str:
     """Runs continue as new after so many events instead of 4,096."""
     return f"limit.historyCount.suggestContinueAsNew={events}"

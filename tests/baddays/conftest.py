@@ -8,12 +8,13 @@ import pytest_asyncio
 from temporalio.client import Client
 
 from tests.baddays.house import House
+from tests.warm.python import WarmPython
 from tests.workflows.office import Office, open_office
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    opened = House(tmp_path)
+def house(tmp_path: Path, warm_python: WarmPython) -> Iterator[House]:
+    opened = House(tmp_path, warm_python.program)
     yield opened
     opened.stop()
 

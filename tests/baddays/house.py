@@ -41,9 +41,11 @@ events = ["approval.opened"]
 
 @dataclass
 class House:
-    """`environment`: of everything that is started from now on. Tools write what they do into `ledger`."""
+    """`python`: by which commands are carried out to their end. `environment`: of everything that is started from now
+    on. Tools write what they do into `ledger`."""
 
     home: Path
+    python: Path
     environment: dict[str, str] = field(default_factory=dict)
     berth: Berth = field(default_factory=Berth)
     server: "subprocess.Popen[bytes] | None" = None
@@ -98,7 +100,7 @@ class House:
     async def say(self, *words: str) -> Said:
         """A command to its end."""
         ended = await asyncio.create_subprocess_exec(
-            sys.executable,
+            str(self.python),
             str(PROJECT / "starter.py"),
             *words,
             env=self._environment(NONE),

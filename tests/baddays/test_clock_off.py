@@ -10,7 +10,7 @@ import pytest
 
 from tests.baddays.house import NAME, House
 from tests.baddays.tools import TOOLS
-from tests.business import eventually
+from tests.business import COMMANDS_APART, eventually
 from tests.service import Answer, Request, Service, open_service
 
 pytestmark = [
@@ -75,7 +75,7 @@ async def test_a_run_is_as_it_would_be_and_a_signed_message_waits_for_the_right_
     async def dead() -> Any:
         return (await house.say("notices", "--dead", "--json")).json["notices"]
 
-    (letter,) = await eventually(dead, bool)
+    (letter,) = await eventually(dead, bool, apart=COMMANDS_APART)
     assert "message timestamp too old or too new" in letter["error"]
     assert f"this machine's clock is {said} the server's" in house.log()
 

@@ -12,7 +12,7 @@ from contracts.names import PROCESS_WORKFLOW
 from tests.baddays.disk import Disk, small_disk
 from tests.baddays.house import NAME, House
 from tests.baddays.tools import TOOLS
-from tests.business import eventually
+from tests.business import COMMANDS_APART, eventually
 from tests.service import Answer, Request, Service, open_service
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -81,7 +81,7 @@ async def test_records_conversations_and_notices_wait_for_room_while_runs_go_on(
     async def shown() -> str:
         return " ".join((await house.say("status", run)).out.split())
 
-    await eventually(shown, lambda text: "surefoot.write_record is at try" in text)
+    await eventually(shown, lambda text: "surefoot.write_record is at try" in text, apart=COMMANDS_APART)
     said = await shown()
     assert f"records in {disk.folder}/records.db: database or disk is full; it is tried on" in said
     assert "free space there, or check records.url" in said
@@ -140,7 +140,7 @@ async def test_a_server_without_room_says_so_and_goes_on_once_there_is(
     async def started() -> bool:
         return (await house.say("run", NAME, "--id", "full")).status != 3  # 2: one of those before came through
 
-    await eventually(started, bool)
+    await eventually(started, bool, apart=COMMANDS_APART)
     for each in (run, f"{NAME}-full"):
         await house.until(each, "waiting")
         assert (await house.say("approve", each, "ok", "--by", "alice")).status == 0

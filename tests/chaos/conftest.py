@@ -13,6 +13,7 @@ from tests.chaos.nursery import Nursery
 from tests.chaos.play import Stage
 from tests.chaos.rehearsed import Rehearsed
 from tests.endpoint import open_endpoint
+from tests.warm.python import WarmPython
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +25,9 @@ def stage() -> Iterator[Stage]:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Business]:
+def home(tmp_path: Path, warm_python: WarmPython) -> Iterator[Business]:
     """One whose worker is still to be started."""
-    opened = Business(tmp_path, HASTY_WORKER)
+    opened = Business(tmp_path, HASTY_WORKER, warm_python)
     yield opened
     opened.stop()
 

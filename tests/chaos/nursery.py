@@ -5,8 +5,6 @@ stopped and gone on as any other. A test of the tests plants a bug in it first (
 """
 
 import contextlib
-import gc
-import importlib
 import json
 import os
 import signal
@@ -18,11 +16,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Self
 
-from temporalio.worker._worker import load_default_build_id
-
 from runtime.catalog import Catalog
 from tests.business import PROJECT
 from tests.chaos.haste import hasten
+from tests.warm.keeper import warm_up
 
 CONTINUE_AFTER = "CHAOS_CONTINUE_AFTER"
 """In a worker's environment: events after which its server suggests to continue as new."""
@@ -81,7 +78,7 @@ def _main() -> None:
     catalog = Catalog.load([PROJECT / "processes"])
     for process in catalog.names:
         catalog.definition(process)
-    _warm_up()
+    warm_up()
     vars(worker)["Catalog"] = SimpleNamespace(load=lambda folders: _company(catalog))
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that those that end are gone
@@ -95,19 +92,6 @@ def _main() -> None:
         sys.stdout.write(f"{pid}\n")
         sys.stdout.flush()
     _leave_nothing(born)
-
-
-def _warm_up() -> None:
-    """What workers import, read or work out only when they come to it, be it for each of them or for every call."""
-    import genai_prices.data_snapshot
-    import httpx2
-
-    importlib.import_module("anyio._backends._asyncio")
-    httpx2.AsyncHTTPTransport()
-    genai_prices.data_snapshot.get_snapshot()
-    load_default_build_id()  # a hash of all code, the same for all of them
-    gc.collect()
-    gc.freeze()  # a collection would write to memory that all workers share, and copy it
 
 
 def _company(catalog: Catalog) -> Catalog:

@@ -15,6 +15,7 @@ from contracts.run import RunResult
 from tests.business import Business, eventually
 from tests.chaos.haste import HASTY_WORKER
 from tests.endpoint import Answered, Asked, completion, open_endpoint
+from tests.warm.python import WarmPython
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 OTHERS = ("openai_agents", "langgraph")
@@ -48,7 +49,7 @@ def write_process(folder: Path, framework: Framework) -> None:
 
 @pytest.mark.parametrize("framework", ["pydantic_ai", *(pytest.param(name, marks=pytest.mark.long) for name in OTHERS)])
 async def test_a_worker_killed_in_a_turn_repeats_the_turn_and_no_tool(
-    framework: Framework, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    framework: Framework, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm_python: WarmPython
 ) -> None:
     if find_spec(PACKAGES[framework]) is None:
         pytest.skip(f"make setup WITH={GROUPS[framework]}")
@@ -68,7 +69,7 @@ async def test_a_worker_killed_in_a_turn_repeats_the_turn_and_no_tool(
         monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
         home = tmp_path / "home"
         home.mkdir()
-        business = Business(home, HASTY_WORKER)
+        business = Business(home, HASTY_WORKER, warm_python)
         business.start_worker()
         try:
             client = await business.client()

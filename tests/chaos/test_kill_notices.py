@@ -15,6 +15,7 @@ from tests.activities.notices.desk import SECRET
 from tests.business import Business, eventually
 from tests.chaos.haste import HASTY_WORKER
 from tests.service import Answer, Request, open_service
+from tests.warm.python import WarmPython
 
 PROCESS = """
 process: doubtful
@@ -33,14 +34,14 @@ secret = "env:HOOK_SECRET"
 @pytest.mark.chaos
 @pytest.mark.slow
 async def test_a_notice_is_sent_again_under_its_id_after_a_kill(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm_python: WarmPython
 ) -> None:
     folder = tmp_path / "processes" / "doubtful"
     folder.mkdir(parents=True)
     (folder / "process.yaml").write_text(PROCESS)
     home = tmp_path / "home"
     home.mkdir()
-    business = Business(home, HASTY_WORKER)
+    business = Business(home, HASTY_WORKER, warm_python)
     with open_service() as service:
         (tmp_path / "surefoot.toml").write_text(SETTINGS.replace("URL", service.base))
         monkeypatch.setenv("SUREFOOT_CONFIG", str(tmp_path / "surefoot.toml"))

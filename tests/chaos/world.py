@@ -12,7 +12,7 @@ from types import MappingProxyType
 from tests.business import Business, eventually
 from tests.chaos.haste import HEARTBEAT
 from tests.chaos.nursery import PORT, Nursery, is_alive
-from tests.servers import Berth
+from tests.servers import SPARING, Berth
 
 NONE: Mapping[str, str] = MappingProxyType({})
 READY = "Surefoot worker is ready"
@@ -41,6 +41,7 @@ class World(Business):
             "SUREFOOT_HOME": str(self.home),
             "SUREFOOT_PACE": "0.1",
             PORT: f"{self.berth.port}",
+            **SPARING,
             **settings,
         }
         log = self.home / f"worker-{self.born}.log"

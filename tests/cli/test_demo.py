@@ -18,6 +18,7 @@ import httpx2
 import pytest
 
 from runtime.settings import PROJECT
+from tests.servers import SPARING
 
 DEMO = (sys.executable, "starter.py", "demo")
 RUN = "employee-onboarding-demo"
@@ -30,7 +31,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 def environment(tmp_path: Path) -> dict[str, str]:
     home = tmp_path / "a home with spaces"
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return {**kept, "SUREFOOT_HOME": str(home), "SUREFOOT_PACE": "0", "LANG": "C.UTF-8", "SUREFOOT_USER": "sam"}
+    return {
+        **kept,
+        "SUREFOOT_HOME": str(home),
+        "SUREFOOT_PACE": "0",
+        "LANG": "C.UTF-8",
+        "SUREFOOT_USER": "sam",
+        **SPARING,
+    }
 
 
 class Terminal:

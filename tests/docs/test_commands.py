@@ -1,4 +1,7 @@
-"""Every command that is shown runs, in the order of its page, in a fresh copy of the project with an empty home."""
+"""Every command that is shown runs, in the order of its page, in a fresh copy of the project with an empty home.
+
+In the README Python is Python; on other pages it is one that has our programs in memory already.
+"""
 
 import asyncio
 import json
@@ -18,7 +21,10 @@ import pytest
 from temporalio.client import Client
 
 from runtime.runs import Listed, list_runs
+from tests.business import COMMANDS_APART
 from tests.docs.pages import PAGES, ROOT, Block, blocks, not_printed
+from tests.servers import SPARING
+from tests.warm.python import open_python
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -39,9 +45,6 @@ ELSEWHERE = (
 
 MOVES = tuple(f" starter.py {word} " for word in ("run", "approve", "event", "repair", "rerun"))
 """Commands after which runs go on by themselves, until they wait again."""
-
-BETWEEN_LOOKS = 0.5
-"""Seconds. A look at once after the other would take a processor from the commands that are waited for."""
 
 
 @dataclass
@@ -88,7 +91,7 @@ class Workspace:
             if any(text in last.stdout for text in texts):
                 return
             assert time.monotonic() < end, f"{command} never said {texts}: {last.stdout}{last.stderr}"
-            time.sleep(BETWEEN_LOOKS)
+            time.sleep(COMMANDS_APART)
 
     async def until_quiet(self, seconds: float = 240) -> None:
         """Wait until every run has ended, or waits for people or events. What an event starts may come a moment later,
@@ -101,7 +104,7 @@ class Workspace:
                 if now == before and all(run.status != "running" for run in now):
                     return
                 before = now
-                await asyncio.sleep(BETWEEN_LOOKS)
+                await asyncio.sleep(COMMANDS_APART)
 
     @property
     def address(self) -> str:
@@ -117,18 +120,12 @@ class Workspace:
             log.close()
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    folder = tmp_path / "a clone"
-    folder.mkdir()
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in listed.stdout.splitlines():
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what is committed or about to be, in which one page follows the other: what is in memory has come from
+    there."""
+    folder = tmp_path_factory.mktemp("docs") / "a clone"
+    for name in git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target)  # with its time, by which Python knows what it has compiled of it
@@ -136,21 +133,52 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
         if target.suffix == ".py" and compiled.exists():
             Path(cache_from_source(str(target))).parent.mkdir(exist_ok=True)
             shutil.copy2(compiled, cache_from_source(str(target)))
-    (folder / ".venv").symlink_to(Path(sys.executable).parents[1])
-    (folder / ".surefoot").mkdir()  # as it is where something has run
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--force", ".")
+    return folder
+
+
+def git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="session")
+def python_of_clone(clone: Path) -> Iterator[Path]:
+    with open_python(clone, {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}) as python:
+        yield python.program
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, clone: Path, page: Path, request: pytest.FixtureRequest) -> Iterator[Workspace]:
+    git(clone, "checkout", "--quiet", "--", ".")  # as it was added
+    git(clone, "clean", "-xdff", "--quiet")
+    environment = Path(sys.executable).parents[1]
+    if page.name == "README.md":
+        (clone / ".venv").symlink_to(environment)
+    else:
+        _link_programs(environment, clone, request.getfixturevalue("python_of_clone"))
+    (clone / ".surefoot").mkdir()  # as it is where something has run
     home = tmp_path / "home"
     home.mkdir()
     made = Workspace(
-        folder,
+        clone,
         {
             "HOME": str(home),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "SUREFOOT_PACE": "0",
             "LANG": "C.UTF-8",
+            **SPARING,
         },
     )
     yield made
     made.stop()
+
+
+def _link_programs(environment: Path, folder: Path, python: Path) -> None:
+    programs = folder / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for program in (environment / "bin").iterdir():
+        (programs / program.name).symlink_to(python if program.name == "python" else program)
 
 
 def run_block(workspace: Workspace, block: Block) -> None:
@@ -168,7 +196,12 @@ def run_block(workspace: Workspace, block: Block) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [pytest.param(page, id=page.name, marks=pytest.mark.long if page.name in LONG else ()) for page in PAGES]
+    "page",
+    [
+        pytest.param(page, id=page.name, marks=pytest.mark.long if page.name in LONG else ())
+        for page in PAGES
+        if any(block.language in ("console", "bash") for block in blocks(page))
+    ],
 )
 def test_every_command_of_a_page_runs(workspace: Workspace, page: Path) -> None:
     found = list(blocks(page))
