@@ -8,6 +8,7 @@ size of the plan.
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
@@ -228,9 +229,10 @@ class Node:
             yield node
             yield from node.all_inside()
 
-    def predecessors(self) -> "Iterator[Node]":
-        """What must have been before this: its needs and its group's, what is inside it, the round before, what a plan
-        had come to when it was changed to have this in it."""
+    def predecessors(self, *, exactly: bool = True) -> "Iterator[Node]":
+        """What must have been before this: its needs and its group's, what is inside it, the round before, what the
+        step that it stands in for came after, what a plan had come to when it was changed to have this in it. Asked
+        when the run has stopped. `exactly`: False of a run that an older engine began to take back."""
         yield from self.inside()
         if self.fallback is not None:
             yield self.fallback
@@ -238,9 +240,46 @@ class Node:
             yield self.previous
         node: Node | None = self
         while node is not None:
-            yield from (need for need in node.needs if not node._started_before(need))
-            yield from node._planned_after()
+            yield from node._came_after() if exactly else node._came_after_once()
             node = node.scope.owner
+
+    def _came_after(self) -> "Iterator[Node]":
+        """What it began after, apart from what is around it."""
+        yield from (need for need in self.needs if self._waited_for(need))
+        yield from self._planned_after()
+        other = self.stands_in_for
+        if other is not None and self.record.called:
+            yield from (each for each in (*other.inside(), *other._came_after()) if self._ended_after(each))
+
+    def _came_after_once(self) -> "Iterator[Node]":
+        """As an older engine saw it."""
+        started = self.record.started
+        for need in self.needs:
+            ended = need.record.ended
+            if self.step.join == "all" or started is None or ended is None or ended <= started:
+                yield need
+        yield from self._planned_after()
+
+    def _waited_for(self, need: "Node") -> bool:
+        """Whether it began after this need had settled. Its `join` allows otherwise, and what was skipped or cancelled
+        may have had needs that went on."""
+        if self.step.join == "all" and self.record.status not in IDLE:
+            return True
+        began, ended = self._began, need.record.ended
+        return need.is_settled and (began is None or ended is None or ended <= began)
+
+    @property
+    def _began(self) -> datetime | None:
+        """What never did anything by itself began with the step that stands in for it, else as it settled: an operator
+        completed it by hand, say."""
+        if self.record.started is None and self.fallback is not None and self.fallback.record.called:
+            return self.fallback._began
+        return self.record.started or self.record.ended
+
+    def _ended_after(self, other: "Node") -> bool:
+        """Strictly, so that what stands in for a step never comes after what came after itself."""
+        own, others = self.record.ended, other.record.ended
+        return own is None or others is None or others < own
 
     def _planned_after(self) -> "Iterator[Node]":
         """Of a step that a change of its plan brought: those that had ended by then, whose outputs the planner saw."""
@@ -254,12 +293,6 @@ class Node:
             other = self.scope.nodes[kept]
             if brought is not None and other.record.ended is not None and other.record.ended <= brought.at:
                 yield other
-
-    def _started_before(self, need: "Node") -> bool:
-        """Whether it did not wait for one of its needs, which its `join` allows."""
-        started = self.saved.started if self.saved else None
-        ended = need.saved.ended if need.saved else None
-        return self.step.join != "all" and started is not None and ended is not None and started < ended
 
     def goal(self) -> "Node | None":
         """The goal whose plan this step is in, if any; the innermost."""

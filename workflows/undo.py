@@ -54,17 +54,19 @@ def undo_by_parent(engine: Engine) -> tuple[UndoCall, ...]:
 
 
 class _Undoing:
-    """A run being taken back: `later` counts what came after a node and is not taken back yet."""
+    """A run being taken back: `earlier` is what was before each node, `later` counts what came after a node and is not
+    taken back yet."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        exactly = workflow.patched("undo-is-exact")
+        self._earlier = {node: tuple(node.predecessors(exactly=exactly)) for node in engine.plan.walk()}
         self._later: dict[Node, int] = defaultdict(int)
         self.tasks: list[asyncio.Task[bool]] = []
-        nodes = list(engine.plan.walk())
-        for node in nodes:
-            for earlier in node.predecessors():
+        for before in self._earlier.values():
+            for earlier in before:
                 self._later[earlier] += 1
-        self._turn([node for node in nodes if self._later[node] == 0])
+        self._turn([node for node in self._earlier if self._later[node] == 0])
 
     def _turn(self, free: list[Node]) -> None:
         """Undo these, which nothing left came after; pass the turn on at once from those with no effect."""
@@ -85,7 +87,7 @@ class _Undoing:
 
     def _released(self, node: Node) -> list[Node]:
         freed = []
-        for earlier in node.predecessors():
+        for earlier in self._earlier[node]:
             self._later[earlier] -= 1
             if self._later[earlier] == 0:
                 freed.append(earlier)

@@ -36,7 +36,7 @@ def undo_in_the_order_of_completion() -> None:
                 later.setdefault(each, []).append(node)
         begin(self, engine)
 
-    def predecessors(self: Node) -> Iterator[Node]:
+    def predecessors(self: Node, **_: bool) -> Iterator[Node]:
         yield from later.get(self, ())
 
     workflows.undo._Undoing.__init__ = turned_round  # type: ignore[method-assign]

@@ -277,6 +277,7 @@ PATHS: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     trying.tried,
     trying.turning,
     trying.altered,
+    trying.taken_back,
     # Their first histories are of before there was a record.
     partial(delegated, run="recorded-delegated"),
     partial(agreed_by_equals, run="recorded-by-equals"),

@@ -4,10 +4,10 @@ from typing import Any
 
 from temporalio.client import Client
 
-from contracts.names import CANCEL, PROCESS_WORKFLOW, REPAIR, TASK_QUEUE
+from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, TASK_QUEUE
 from runtime.catalog import Catalog
 from runtime.settings import PROJECT
-from tests.histories.runs import decided, failed, until_completed
+from tests.histories.runs import decided, failed, until, until_completed
 
 
 async def tried(client: Client) -> list[str]:
@@ -52,3 +52,18 @@ async def altered(client: Client) -> list[str]:
     payload = {"process": "order-desk", "input": {}, "definition": {**definition, "hash": "0" * 64}}
     await failed(await client.start_workflow(PROCESS_WORKFLOW, payload, id="altered", task_queue=TASK_QUEUE))
     return ["altered"]
+
+
+async def taken_back(client: Client) -> list[str]:
+    """What came after what is not told by the needs alone: one step stands in for another, one is completed by hand
+    while one of its needs still waits."""
+    payload = {"process": "taken-back", "input": {}, "started_by": "user:hanna"}
+    handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id="taken-back", task_queue=TASK_QUEUE)
+    await until(handle, lambda seen: {incident.step for incident in seen.incidents} == {"by_hand"})
+    meeting = {"id": "C-0", "title": "Lunch", "day": "2026-12-01"}
+    said = {"step": "by_hand", "action": "complete", "value": meeting, "by": "user:tom"}
+    await handle.execute_update(REPAIR, said)
+    await until_completed(handle, "last")
+    await handle.execute_update(DECIDE, {"step": "agree", "decision": "reject", "by": "user:mia", "comment": "no"})
+    await failed(handle)
+    return ["taken-back"]

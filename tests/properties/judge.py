@@ -18,8 +18,9 @@ def disagreements(done: Performance) -> list[str]:
     """Everything in which a run differs from the format page, a line for each."""
     if done.view is None:
         return ["the run was never seen"]
-    begun = frozenset(step for phase, (kind, step), _ in done.ledger if (phase, kind) == ("start", "do"))
-    run = Run(done.plan.process, INPUT, begun)
+    called = {step for phase, (kind, step), _ in done.ledger if (phase, kind) == ("start", "do")}
+    ended = {step.id for step in done.view.steps if step.status in ("completed", "undone")}  # Some without a call.
+    run = Run(done.plan.process, INPUT, frozenset(called | ended))
     try:
         found = list(_replay(run, done))
     except Impossible as error:

@@ -47,7 +47,7 @@ class Scope:
 @dataclass(eq=False)
 class Node:
     """A step, an item of its `for_each`, or a round of its `repeat`. `past`: what it was started after.
-    `arguments`: as they were when its call began. `stragglers`: needs that it did not wait for."""
+    `arguments`: as they were when its call began. `did_start`: it was skipped or failed no earlier than that."""
 
     id: str
     step: dict[str, Any]
@@ -58,7 +58,7 @@ class Node:
     output: Any = None
     inside: "list[Node]" = field(default_factory=list)
     past: frozenset[str] = frozenset()
-    stragglers: "list[Node]" = field(default_factory=list)
+    did_start: bool = False
     arguments: dict[str, Any] = field(default_factory=dict)
     amended: dict[str, Any] | None = None
     is_dropped: bool = False

@@ -19,8 +19,8 @@ class Impossible(Exception):
 
 
 class Run:
-    """One run of a process. `begun`: the calls that ever began. They tell where the page leaves it open: a step may
-    become ready at the moment in which the run stops, or a `cancel_rest` cancels it."""
+    """One run of a process. `begun`: the calls that ever began, and what completed. They tell where the page leaves it
+    open: a step may become ready at the moment in which the run stops, or a `cancel_rest` cancels it."""
 
     def __init__(self, process: dict[str, Any], given: dict[str, Any], begun: frozenset[str]) -> None:
         self.process = process
@@ -64,6 +64,8 @@ class Run:
 
     def repaired(self, step: str, action: str, value: Any) -> None:
         node = self._only(step, "parked")
+        if action in ("skip", "complete") and not node.did_start:  # Until then it was nowhere in the order of things.
+            node.past |= self._before(node)
         match action:
             case "skip":
                 node.status = "skipped"
@@ -144,9 +146,8 @@ class Run:
 
     def _start(self, node: Node) -> None:
         needs = node.needs() if node.layer == "step" else []
-        before = [need.done() for need in needs if need.is_settled and need.status != "cancelled"]
-        node.stragglers = [need for need in needs if not need.is_settled]
-        node.past = frozenset().union(node.outer.past if node.outer else (), *before)
+        node.did_start = False
+        node.past = self._before(node).union(node.outer.past if node.outer else ())
         principal = self._principal(node) if node.layer == "step" else None
         if principal is not None:
             node.past |= principal.past | {principal.id}.union(*(inner.done() for inner in principal.inside))
@@ -161,6 +162,12 @@ class Run:
             node.status = "skipped"
         else:
             self._guarded(node, self._begin)
+
+    def _before(self, node: Node) -> frozenset[str]:
+        """What has been by now of what its needs came to."""
+        needs = node.needs() if node.layer == "step" else []
+        ended = [need.done() for need in needs if need.is_settled and need.status != "cancelled"]
+        return frozenset[str]().union(*ended)
 
     def _guarded(self, node: Node, act: Callable[[Node], None]) -> None:
         try:
@@ -196,6 +203,7 @@ class Run:
         else:
             node.arguments = self._arguments(node)
             node.status = "calling"
+        node.did_start = True
 
     def _close(self, node: Node) -> None:
         """All that is inside has settled."""

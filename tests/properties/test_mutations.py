@@ -34,7 +34,7 @@ def drop_a_need(patch: pytest.MonkeyPatch) -> None:
 
 
 def undo_in_any_order(patch: pytest.MonkeyPatch) -> None:
-    def predecessors(self: Node) -> Iterator[Node]:
+    def predecessors(self: Node, **_: bool) -> Iterator[Node]:
         yield from ()
 
     patch.setattr(Node, "predecessors", predecessors)
