@@ -12,6 +12,7 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.waiting as waiting
     from contracts.base import MAX_DEPTH, Json, nests_too_deep
     from contracts.decisions import Receipt, Repair
     from contracts.errors import CriteriaNotMet, ErrorInfo, OutputInvalid, StepError
@@ -106,7 +107,7 @@ class Engine(Evaluating, Pausing):
     async def stop(self) -> None:
         """Start nothing more; interrupt what can be; wait for effects on their way, which cannot."""
         self._interrupt(self.plan.root.nodes.values())
-        await workflow.wait_condition(lambda: self.tasks.are_done or self.tasks.has_crashed)
+        await waiting.until(lambda: self.tasks.are_done or self.tasks.has_crashed)
         self.tasks.check()
 
     async def halt(self, scope: Scope) -> None:
@@ -114,7 +115,7 @@ class Engine(Evaluating, Pausing):
         self._interrupt(scope.nodes.values())
         at_work = [inner for node in scope.nodes.values() for inner in (node, *node.all_inside())]
         tasks = [node.task for node in at_work if node.task is not None]
-        await workflow.wait_condition(lambda: all(task.done() for task in tasks))
+        await waiting.until(lambda: all(task.done() for task in tasks))
 
     def drop(self, node: Node) -> None:
         """Cancel a step that nobody waits for any more, and what is inside it. A write on its way completes."""

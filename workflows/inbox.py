@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     import workflows.steps.budget as budget
     import workflows.steps.goal as goal
     import workflows.view as view
+    import workflows.waiting as waiting
     from contracts.asks import Ask, Withdrawal
     from contracts.base import Json
     from contracts.decisions import Cancel, Decision, Receipt, Repair
@@ -272,9 +273,9 @@ class Inbox:
         messages come last.
         """
         if workflow.patched("messages-come-last"):
-            await workflow.wait_condition(lambda: self._engine is not None)
+            await waiting.until(lambda: self._engine is not None)
         while self._engine is None:
-            await workflow.wait_condition(lambda: self._engine is not None)
+            await waiting.until(lambda: self._engine is not None)
         return self._engine
 
 

@@ -10,6 +10,7 @@ from temporalio.common import Priority, RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.waiting as waiting
     from contracts.activities import NOTIFY
     from contracts.ballot import ApprovalState
     from contracts.base import Json
@@ -66,7 +67,7 @@ class Notices:
         self._paused = True
         for handle in self._handles.values():
             handle.cancel()
-        await workflow.wait_condition(lambda: not self._handles)
+        await waiting.until(lambda: not self._handles)
 
     def resume(self) -> None:
         self._paused = False
@@ -75,12 +76,12 @@ class Notices:
 
     async def end(self) -> None:
         """Wait a little for what is not delivered; then each has one last attempt, after which it is a dead letter."""
-        await workflow.wait_condition(lambda: not self._engine.record.has_pending(notice_of))
+        await waiting.until(lambda: not self._engine.record.has_pending(notice_of))
         if not self._open:
             return
         try:
-            await workflow.wait_condition(
-                lambda: not self._open, timeout=PATIENCE, timeout_summary="notices: a little patience before the end"
+            await waiting.until(
+                lambda: not self._open, within=PATIENCE, summary="notices: a little patience before the end"
             )
         except TimeoutError:
             await self.pause()

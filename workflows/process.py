@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     import workflows.recording as recording
     import workflows.rerunning as rerunning
     import workflows.view as view
+    import workflows.waiting as waiting
     from contracts.activities import LOAD_PROCESS, LoadProcess
     from contracts.approval import names_starter
     from contracts.base import Json, Unreadable, format_duration
@@ -125,10 +126,10 @@ class ProcessWorkflow(Inbox):
         try:
             while not engine.is_through():
                 try:
-                    await workflow.wait_condition(
+                    await waiting.until(
                         lambda: engine.is_through() or is_due() or engine.migration is not None,
-                        timeout=_time_left(engine),
-                        timeout_summary="the run's limits.time",
+                        within=_time_left(engine),
+                        summary="the run's limits.time",
                     )
                 except TimeoutError:
                     engine.end(_out_of_time(engine))
@@ -142,7 +143,7 @@ class ProcessWorkflow(Inbox):
     async def _continue_as_new(self, engine: Engine) -> None:
         """In a moment when nothing is on its way. Until that comes by itself, the run goes on as ever."""
         outgrown = gauges.outgrown(OVER)
-        await workflow.wait_condition(
+        await waiting.until(
             lambda: (
                 engine.is_through()
                 or engine.is_drained
@@ -152,9 +153,9 @@ class ProcessWorkflow(Inbox):
             )
         )
         engine.draining = True
-        await workflow.wait_condition(lambda: engine.is_through() or engine.is_drained)
+        await waiting.until(lambda: engine.is_through() or engine.is_drained)
         await self._notices.pause()
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        await waiting.until(workflow.all_handlers_finished)
         if not engine.is_through() and engine.is_drained:
             request = self._notices.carried_by(migrating.next_request(engine))
             workflow.continue_as_new(request, memo=_memo_of(request), initial_versioning_behavior=gauges.next_release())
@@ -197,7 +198,7 @@ class ProcessWorkflow(Inbox):
     async def _finish(
         self, engine: Engine, publisher: "asyncio.Task[None]", recorder: "asyncio.Task[None] | None"
     ) -> None:
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        await waiting.until(workflow.all_handlers_finished)
         publisher.cancel()
         self._show(engine, self._status, [])
         if recorder is not None:
@@ -241,7 +242,7 @@ class ProcessWorkflow(Inbox):
         shown = -1
         status: tuple[RunStatus, list[str]] | None = None
         while self._ended is None:
-            await workflow.wait_condition(lambda: engine.changes != shown)  # noqa: B023
+            await waiting.until(lambda: engine.changes != shown)  # noqa: B023
             shown = engine.changes
             now = (view.live_status(engine), view.waits_for(engine))
             if now != status:

@@ -7,6 +7,7 @@ from temporalio.common import Priority, RetryPolicy
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.waiting as waiting
     from contracts.activities import WRITE_RECORD
     from workflows.calls import summary
     from workflows.engine import Engine
@@ -24,7 +25,7 @@ async def keep(engine: Engine, notices: Notices) -> None:
     """Until the record is complete and written. People are told of what is written."""
     record = engine.record
     while not (record.is_complete and record.is_written):
-        await workflow.wait_condition(lambda: record.is_due or (record.is_complete and record.is_written))
+        await waiting.until(lambda: record.is_due or (record.is_complete and record.is_written))
         if record.is_due:
             try:
                 await _write(engine, notices)

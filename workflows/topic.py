@@ -17,6 +17,7 @@ from temporalio.common import VersioningBehavior, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.waiting as waiting
     from contracts.base import Json
     from contracts.errors import ExpressionFailed
     from contracts.events import Delivery, Event, PublishEvent, Subscription, TopicState, Unsubscribe
@@ -66,7 +67,7 @@ class TopicWorkflow:
             if self._due:
                 await self._deliver()
             if self._is_long():
-                await workflow.wait_condition(workflow.all_handlers_finished)
+                await waiting.until(workflow.all_handlers_finished)
                 workflow.continue_as_new(self._state())
             if not self._due:
                 await self._rest()
@@ -179,9 +180,7 @@ class TopicWorkflow:
     async def _rest(self) -> None:
         """Until something is to be delivered, or there is nothing left to keep."""
         try:
-            await workflow.wait_condition(
-                lambda: bool(self._due) or self._is_long(), timeout=KEEP, timeout_summary="forget old events"
-            )
+            await waiting.until(lambda: bool(self._due) or self._is_long(), within=KEEP, summary="forget old events")
         except TimeoutError:
             self._forget_old()
 

@@ -92,3 +92,8 @@ def test_what_contracts_and_language_offer_is_explained() -> None:
     assert {path: names for path, names in missing.items() if names} == {}
     silent = [path for path in pure if path.stat().st_size and ast.get_docstring(ast.parse(path.read_text())) is None]
     assert [shown(path) for path in silent] == []
+
+
+def test_workflows_wait_in_the_one_way_that_only_a_cancelled_task_leaves() -> None:
+    found = [shown(path) for path in (ROOT / "workflows").rglob("*.py") if "wait_condition" in path.read_text()]
+    assert found == ["workflows/waiting.py"]

@@ -17,6 +17,7 @@ from contracts.activities import WRITE_RECORD
 from contracts.names import DECIDE, LOG_QUERY, PUT_STATE, REPAIR
 from contracts.record import END_KINDS, EventKind, Happening, RecordState, RecordTail, RunEvent, break_of, chained
 from contracts.stores import RecordSettings
+from tests.business import eventually
 from tests.workflows.office import UNDO, Office, Run, open_office
 from workflows.record import Record
 
@@ -55,6 +56,21 @@ async def ended(run: Run) -> list[RunEvent]:
 
 def of_step(events: list[RunEvent], step: str) -> list[str]:
     return [event.kind.partition(".")[2] for event in events if event.step == step]
+
+
+async def at_rest(run: Run) -> None:
+    """Once all that the run has begun with is written, and its worker has taken note of it."""
+
+    async def last_events() -> list[int]:
+        return [event.event_type for event in (await run.handle.fetch_history()).events[-4:]]
+
+    written = [
+        EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+    ]
+    await eventually(last_events, lambda events: events == written)
 
 
 async def activities(run: Run) -> Counter[str]:
@@ -157,7 +173,7 @@ async def test_who_cancels_and_why_is_in_the_record(office: Office) -> None:
 
 async def test_a_run_cancelled_through_temporal_writes_its_end(office: Office) -> None:
     run = await office.start("process: cancelled-by-temporal\nsteps: {wait: {wait: 1d}}")
-    await run.waiting("wait")
+    await at_rest(run)
     await run.handle.cancel()
     events = await ended(run)
     assert (events[-1].kind, events[-1].by) == ("run.cancelled", "system:temporal")

@@ -39,7 +39,7 @@ COMMANDS = frozenset(
         *("upsert_search_attributes", "upsert_memo"),
     }
 )
-TIMED = frozenset({"wait_condition", "wait_for", "wait"})
+TIMED = frozenset({"wait_condition", "until", "wait_for", "wait"})
 PLANTED = (
     ("engine.py", "for node in list(scope.nodes.values()):", "for node in reversed(list(scope.nodes.values())):"),
     ("agent/tools.py", "*turn.reads(), turn.write_in_order()", "*reversed(turn.reads()), turn.write_in_order()"),
@@ -118,7 +118,7 @@ def is_command(called: str, call: ast.Call) -> bool:
     name = called.rpartition(".")[2]
     if called == "workflow.signal":  # the decorator of those that are taken
         return False
-    return name in COMMANDS or (name in TIMED and any(given.arg == "timeout" for given in call.keywords))
+    return name in COMMANDS or (name in TIMED and any(given.arg in ("timeout", "within") for given in call.keywords))
 
 
 def walked_through(place: ast.Call, lines: Collection[int]) -> bool:

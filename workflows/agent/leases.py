@@ -8,6 +8,7 @@ from typing import TypeVar
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.waiting as waiting
     from contracts.errors import LimitReached
     from contracts.leases import Lease, LeaseAnswer, LeaseRequest
     from contracts.model import LEAST_ANSWER
@@ -97,7 +98,7 @@ async def _longer(agent: Agent, tokens: int, cost: float = 0.0) -> Lease:
     run = workflow.get_external_workflow_handle(agent.request.run)
     agent.last = "waits for more of what it shares with others"
     await run.signal(LEASE_SIGNAL, request)
-    await workflow.wait_condition(lambda: number in agent.leases)
+    await waiting.until(lambda: number in agent.leases)
     answer = agent.leases.pop(number)
     if answer.lease is None:
         whose, limit = answer.lacking or ("the run", "tokens")

@@ -8,6 +8,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.waiting as waiting
     from contracts.approval import Approve
     from contracts.asks import Answer, Ask, Withdrawal
     from contracts.base import Json
@@ -52,7 +53,7 @@ async def put(agent: Agent, ask: Ask) -> Answer:
     with agent.waiting_for(ask):
         await _signal(agent, ASK_SIGNAL, ask)
         try:
-            await workflow.wait_condition(lambda: ask.id in agent.answers)
+            await waiting.until(lambda: ask.id in agent.answers)
         except asyncio.CancelledError:
             await _signal(agent, WITHDRAW_SIGNAL, Withdrawal(id=ask.id, step=ask.step))
             raise

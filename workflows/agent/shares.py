@@ -9,6 +9,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     import workflows.agent.leases as leases
+    import workflows.waiting as waiting
     from contracts.errors import LimitReached
     from contracts.process import Budget
     from workflows.agent.agent import Agent
@@ -27,7 +28,7 @@ async def shared(agent: Agent, child: str, own: Budget) -> AsyncIterator[Budget]
     try:
         await asyncio.sleep(0)  # All who ask in one turn are counted before the first is granted its share.
         async with others.lending:
-            await workflow.wait_condition(lambda: not others.held or _lacking(agent) is None)
+            await waiting.until(lambda: not others.held or _lacking(agent) is None)
             if not others.held:
                 await leases.lengthen(agent)
             if lacking := _lacking(agent):

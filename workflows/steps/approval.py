@@ -8,6 +8,7 @@ from typing import Any, cast
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.waiting as waiting
     from contracts.activities import RESOLVE_PEOPLE
     from contracts.approval import EDITOR, STARTER, Approve
     from contracts.ballot import ApprovalState
@@ -210,10 +211,10 @@ async def _until_something_happens(engine: Engine, node: Node, approval: Approve
     escalate_at = None if state.escalated else state.escalate_at
     due = min((at for at in (state.remind_at, escalate_at, node.record.until) if at is not None), default=None)
     try:
-        await workflow.wait_condition(
+        await waiting.until(
             lambda: node.approval.outcome is not None,
-            timeout=None if due is None else max(due - workflow.now(), timedelta(0)),
-            timeout_summary=None if due is None else summary(f"{node.id}: remind, escalate or expire"),
+            within=None if due is None else max(due - workflow.now(), timedelta(0)),
+            summary=None if due is None else summary(f"{node.id}: remind, escalate or expire"),
         )
     except TimeoutError:
         _note_time(engine, node, approval)

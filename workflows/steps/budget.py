@@ -13,6 +13,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.waiting as waiting
     from contracts.agent import Note
     from contracts.base import Json
     from contracts.errors import LimitReached
@@ -121,7 +122,7 @@ async def _more(
             budget, limit = missing
             if limit == "time" or engine.shares.get(node) is not share or not budget.may_free(engine):
                 return budget.what, limit
-            await workflow.wait_condition(lambda: _may_go_on(engine, node, share, budgets, tokens, cost))
+            await waiting.until(lambda: _may_go_on(engine, node, share, budgets, tokens, cost))
     finally:
         share.is_waiting = False
     if engine.shares.get(node) is not share:

@@ -8,6 +8,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.waiting as waiting
     from contracts.activities import PUBLISH_EVENT, SUBSCRIBE_STEP
     from contracts.base import Json, format_duration
     from contracts.errors import EventMissed, StepError
@@ -84,10 +85,10 @@ async def _arrival(node: Node, step: EventStep, wanted: Awaited) -> None:
     """Until the event is there, or something else is waited for."""
     until, amended = node.record.until, node.record.amended
     try:
-        await workflow.wait_condition(
+        await waiting.until(
             lambda: node.record.event is not None or node.record.amended != amended,
-            timeout=None if until is None else max(until - workflow.now(), timedelta(0)),
-            timeout_summary=None if until is None else summary(f"{node.id}: no {step.event} within its time"),
+            within=None if until is None else max(until - workflow.now(), timedelta(0)),
+            summary=None if until is None else summary(f"{node.id}: no {step.event} within its time"),
         )
     except TimeoutError as error:
         within = format_duration(wanted.within or timedelta(0))

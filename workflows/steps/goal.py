@@ -7,6 +7,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     import workflows.planning as planning
+    import workflows.waiting as waiting
     from contracts.activities import CHECK_PLAN
     from contracts.base import Json
     from contracts.decisions import Decision
@@ -79,7 +80,7 @@ async def replan(
         # Should the run continue as new meanwhile, it is this failure that goes on.
         node.update(status="attention", error=error)
         while _is_changed_for_another(engine, goal, node):
-            await workflow.wait_condition(lambda: not _is_changed_for_another(engine, goal, node))
+            await waiting.until(lambda: not _is_changed_for_another(engine, goal, node))
     if _plan_of(goal).failed not in (None, node.id):
         _drop_change(goal)
     record = _plan_of(goal)

@@ -7,6 +7,7 @@ from typing import cast
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    import workflows.waiting as waiting
     from contracts.base import Json
     from contracts.errors import StepError
     from contracts.process import Until, WaitStep
@@ -34,10 +35,10 @@ async def _passed(node: Node, remaining: timedelta) -> None:
     """Until the moment that the step waits for, or an operator changes that moment."""
     until = _until(node)
     with contextlib.suppress(TimeoutError):
-        await workflow.wait_condition(
+        await waiting.until(
             lambda: _until(node) != until,
-            timeout=remaining,
-            timeout_summary=summary(f"{node.id}: wait until {until:%Y-%m-%d %H:%M:%S} UTC"),
+            within=remaining,
+            summary=summary(f"{node.id}: wait until {until:%Y-%m-%d %H:%M:%S} UTC"),
         )
 
 
