@@ -72,9 +72,10 @@ class Line:
                     return
 
     async def hang_up(self) -> None:
-        for writer in self._open.values():
+        for task, writer in self._open.items():
             writer.transport.abort()
-        await asyncio.gather(*self._open)
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -82,7 +83,7 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         while asked := await reader.read(65_536):
             writer.write(asked)
             await writer.drain()
-        writer.close()  # so that what comes back comes to its end
+    writer.close()  # so that what comes back comes to its end
 
 
 async def _drip(answer: bytes, writer: asyncio.StreamWriter) -> None:

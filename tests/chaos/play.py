@@ -103,7 +103,7 @@ async def play(
             await world.replace_workers(stage.environment(schedule, None))
         have_ended = await within(HEALED_WITHIN, attending)
         await world.client()  # a server that was killed as the last run ended is to tell of it all the same
-        stuck = [] if have_ended else await _stuck(client, people)
+        stuck = [] if have_ended else await _stuck(client, people, [*played.runs, *awaited])
         played.faults = world.faults()
         if line is not None:
             played.faults += [(f"line.{fault}", line.url) for fault in line.faults]
@@ -164,8 +164,8 @@ async def _end(task: "asyncio.Task[Any]") -> None:
     await asyncio.wait([task])
 
 
-async def _stuck(client: Client, people: People) -> list[str]:
-    """Runs that have not ended, with what holds them up."""
+async def _stuck(client: Client, people: People, runs: list[str]) -> list[str]:
+    """Runs that have not ended, with what holds them up. Those that have are seen yet, however late people look."""
     found: list[str] = []
     async for run in client.list_workflows("WorkflowType = 'Process' AND ExecutionStatus = 'Running'"):
         described = await client.get_workflow_handle(run.id).describe()
@@ -176,7 +176,9 @@ async def _stuck(client: Client, people: People) -> list[str]:
         waits = await people.look(run.id)
         late = f"{run.id} has not ended {HEALED_WITHIN:.0f} s after all was mended"
         found.append(f"{late}; {waits}; pending: {pending}; the machine's load is {os.getloadavg()[0]:.0f}")
-    return found or [f"not all runs were seen to end, which did: {sorted(people.ended)}"]
+    if found or await within(HEALED_WITHIN, people.attend(runs)):
+        return found
+    return [f"not all runs were seen to end, which did: {sorted(people.ended)}"]
 
 
 def report(played: Played) -> str:
