@@ -30,6 +30,10 @@ ALL_AT_ONCE = _WorkflowLogicFlag.PROCESS_WORKFLOW_ACTIVATION_JOBS_AS_SINGLE_BATC
 """A later SDK will have it so by itself. Histories say whether they were made so, and replay as they were."""
 
 
+UPDATES_LAST = cast(_WorkflowLogicFlag, 1_000)
+"""A flag of ours beside the SDK's, which have small numbers and are kept in histories by number."""
+
+
 def patient(worker: Worker) -> Worker:
     """The worker, whose workflow tasks may take `LONGEST_TASK` seconds and are taken in as a whole before any of them
     is acted on, and which never waits for Core for ever.
@@ -42,7 +46,8 @@ def patient(worker: Worker) -> Worker:
     """
     inner = worker._workflow_worker
     if inner is not None:
-        inner._set_default_workflow_logic_flag(ALL_AT_ONCE, enabled=True)
+        for flag in (ALL_AT_ONCE, UPDATES_LAST):
+            inner._set_default_workflow_logic_flag(flag, enabled=True)
         if inner._deadlock_timeout_seconds is not None:  # None: in debug mode
             inner._deadlock_timeout_seconds = LONGEST_TASK
     core = worker._bridge_worker
@@ -66,10 +71,46 @@ class Runner(SandboxedWorkflowRunner):
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
         made: Any = super().create_instance(det)
-        inside: WorkflowInstance = made.globals_and_locals["__temporal_in_sandbox"].instance
+        inside: Any = made.globals_and_locals["__temporal_in_sandbox"].instance
+        _accept_updates_last(inside)
         made.get_serialization_context = inside.get_serialization_context
         made.get_external_store_context = inside.get_external_store_context
         return cast("WorkflowInstance", made)
+
+
+def _accept_updates_last(inside: Any) -> None:
+    """Updates are accepted after all that came of the results in the same activation.
+
+    Core may give a worker that takes a run over the results of a workflow task and then its updates, and both at once
+    to those who replay it (github.com/temporalio/sdk-rust/issues/1146). The SDK accepts the updates first when it sees
+    both, so that what was commanded would have another order then, and the run could not be replayed.
+    """
+    apply, run_once = inside._apply, inside._run_once
+    held: list[Any] = []
+    asked: list[Any] = [None, False]
+
+    def is_on() -> bool:
+        # Asked in every activation, and once: the history says from its beginning which way it was made.
+        if asked[0] is not inside._current_completion:
+            asked[:] = inside._current_completion, inside._workflow_logic_flag_enabled(UPDATES_LAST)
+        return bool(asked[1])
+
+    def hold_updates(job: Any) -> None:
+        if is_on() and job.HasField("do_update"):
+            held.append(job)
+        else:
+            apply(job)
+
+    def run_results_first(*, check_conditions: bool, jobs: Any) -> None:
+        if len(held) < len(jobs):
+            run_once(check_conditions=check_conditions, jobs=jobs)
+        if held:
+            for job in held:
+                apply(job)
+            held.clear()
+            run_once(check_conditions=check_conditions, jobs=jobs)
+
+    inside._apply, inside._run_once = hold_updates, run_results_first
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:

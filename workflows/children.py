@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.model import Usage
     from contracts.names import CANCEL
     from workflows.calls import step_error
+    from workflows.signals import tell
 
 ADOPTED_RUN_TIMEOUT = timedelta(days=365)
 
@@ -24,7 +25,7 @@ async def stop(
 ) -> None:
     """Tell a sub-process to stop. One that has just ended cannot be told, nor has to."""
     try:
-        await child.signal(CANCEL, said)
+        await tell(child, CANCEL, said)
     except ApplicationError:
         workflow.logger.warning("%s has ended before it was told to stop", child.id)
 

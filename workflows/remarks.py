@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.incidents import MAX_REMARKS, Paused, Remark
     from contracts.names import REPAIR
     from workflows.engine import Engine
+    from workflows.signals import tell
 
 MAX_TEXT = 2_000
 """Characters of a note."""
@@ -70,7 +71,7 @@ async def pass_on(engine: Engine, message: Contract) -> None:
     said = Repair(action=message.action, by=PARENT, reason=why)
     for child in children:
         try:
-            await workflow.get_external_workflow_handle(child).signal(REPAIR, said)
+            await tell(workflow.get_external_workflow_handle(child), REPAIR, said)
         except ApplicationError:
             workflow.logger.warning("%s has ended before it was told to %s", child, message.action)
 

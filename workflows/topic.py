@@ -33,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.run import RunRequest
     from language import expressions
     from workflows.calls import summary
+    from workflows.signals import tell
 
 KEEP = timedelta(days=1)
 """How long an event is kept for those who do not wait yet, and known when it comes again."""
@@ -153,7 +154,7 @@ class TopicWorkflow:
         if subscription.run is not None and subscription.step is not None:
             delivery = Delivery(step=subscription.step, subscription=subscription.id, event=event)
             with contextlib.suppress(ApplicationError):  # of a run that has ended, and waits for nothing any more
-                await workflow.get_external_workflow_handle(subscription.run).signal(EVENT_SIGNAL, delivery)
+                await tell(workflow.get_external_workflow_handle(subscription.run), EVENT_SIGNAL, delivery)
         elif subscription.process is not None:
             await self._start(subscription.process, subscription, event)
 

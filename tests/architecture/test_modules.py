@@ -97,3 +97,9 @@ def test_what_contracts_and_language_offer_is_explained() -> None:
 def test_workflows_wait_in_the_one_way_that_only_a_cancelled_task_leaves() -> None:
     found = [shown(path) for path in (ROOT / "workflows").rglob("*.py") if "wait_condition" in path.read_text()]
     assert found == ["workflows/waiting.py"]
+
+
+def test_workflows_tell_each_other_in_the_one_way_that_survives_a_cancel() -> None:
+    sends = re.compile(r"await [^\n]*\.signal\(")
+    found = [shown(path) for path in (ROOT / "workflows").rglob("*.py") if sends.search(path.read_text())]
+    assert found == ["workflows/signals.py"]

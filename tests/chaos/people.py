@@ -61,7 +61,8 @@ class Said(NamedTuple):
 @dataclass
 class People:
     """`verdicts`: by run; what is not named is approved. `said`: how often; `acknowledged`: how often of these it was
-    answered that it is done. `broken`: promises that were not kept, in words."""
+    answered that it is done. `seen`: all runs there were, `ended`: how they ended. `broken`: promises that were not
+    kept, in words."""
 
     client: Client
     verdicts: Mapping[str, Verdict]
@@ -70,21 +71,22 @@ class People:
     said: Counter[Said] = field(default_factory=Counter)
     acknowledged: Counter[Said] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
     ended: dict[str, RunView] = field(default_factory=dict)
     tries: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     async def attend(self, started: list[str]) -> None:
         """Until these runs, and those that came of them, have ended, or a promise is broken."""
-        known: set[str] = set()
+        self.seen = set()
         async with asyncio.TaskGroup() as tasks:
             # A run that ended may have started others a moment ago.
             while not self.broken:
-                fresh = {*started, *await self._found()} - known
-                if not fresh and known <= self.ended.keys():
+                fresh = {*started, *await self._found()} - self.seen
+                if not fresh and self.seen <= self.ended.keys():
                     break
                 for run in fresh:
                     tasks.create_task(self._accompany(run))
-                known |= fresh
+                self.seen |= fresh
                 await asyncio.sleep(GLANCE)
 
     async def _accompany(self, run: str) -> None:

@@ -178,7 +178,8 @@ async def _stuck(client: Client, people: People, runs: list[str]) -> list[str]:
         found.append(f"{late}; {waits}; pending: {pending}; the machine's load is {os.getloadavg()[0]:.0f}")
     if found or await within(HEALED_WITHIN, people.attend(runs)):
         return found
-    return [f"not all runs were seen to end, which did: {sorted(people.ended)}"]
+    unseen = sorted({*runs, *people.seen} - people.ended.keys())
+    return [f"{run} has ended, and was not seen to: {await people.look(run)}" for run in unseen]
 
 
 def report(played: Played) -> str:

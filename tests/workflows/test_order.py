@@ -1,10 +1,17 @@
 """A run replays as it went, in whatever parcels a worker learns of what happened."""
 
-import pytest
-from temporalio.client import Client
-from temporalio.worker import Replayer
+import asyncio
+from typing import Any
+from uuid import uuid4
 
-from runtime.sandbox import workflow_runner
+import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import Replayer, Worker
+
+from runtime.sandbox import patient, workflow_runner
+from tests.business import eventually
+from tests.workflows.going_on import GoesOn, Held
 from tests.workflows.office import UNDO, Run, effects, open_office, statuses
 from workflows.registered import WORKFLOWS
 
@@ -54,3 +61,29 @@ async def test_a_message_that_comes_to_a_worker_together_with_older_results_come
             workflows=WORKFLOWS, workflow_runner=workflow_runner(), data_converter=client.data_converter
         )
         await replayer.replay_workflow(await run.handle.fetch_history())
+
+
+async def test_an_update_that_comes_with_a_result_is_accepted_after_what_came_of_the_result(client: Client) -> None:
+    name, held = f"going-on-{uuid4().hex}", Held()
+
+    def worker() -> Worker:
+        return patient(Worker(client, task_queue=name, workflows=[GoesOn], workflow_runner=workflow_runner()))
+
+    async with Worker(client, task_queue=f"{name}-held", activities=[held.held]):
+        async with worker():
+            handle = await client.start_workflow(GoesOn.run, id=name, task_queue=name)
+            await held.begun.wait()
+        held.gate.set()
+        await eventually(lambda: kinds(handle), lambda found: EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED in found)
+        told = asyncio.create_task(handle.execute_update(GoesOn.tell))
+        async with worker():
+            await told
+            await handle.result()
+    found = await kinds(handle)
+    accepted = found.index(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED)
+    assert found.index(EventType.EVENT_TYPE_TIMER_STARTED) < accepted
+    await Replayer(workflows=[GoesOn], workflow_runner=workflow_runner()).replay_workflow(await handle.fetch_history())
+
+
+async def kinds(handle: WorkflowHandle[Any, Any]) -> list[int]:
+    return [event.event_type for event in (await handle.fetch_history()).events]

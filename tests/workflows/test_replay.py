@@ -36,7 +36,7 @@ COMMANDS = frozenset(
     {
         *("call_engine", "call_tool", "execute_activity", "start_activity", "execute_child_workflow"),
         *("start_child_workflow", "sleep", "timeout", "continue_as_new", "signal", "patched"),
-        *("upsert_search_attributes", "upsert_memo"),
+        *("upsert_search_attributes", "upsert_memo", "tell"),
     }
 )
 TIMED = frozenset({"wait_condition", "until", "wait_for", "wait"})

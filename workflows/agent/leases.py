@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.names import LEASE_SIGNAL
     from workflows.agent.agent import Agent
     from workflows.agent.limits import MOST_ANSWER, Reservation, estimate, last_said
+    from workflows.signals import tell
 
 T = TypeVar("T", int, float)
 
@@ -97,7 +98,7 @@ async def _longer(agent: Agent, tokens: int, cost: float = 0.0) -> Lease:
     )
     run = workflow.get_external_workflow_handle(agent.request.run)
     agent.last = "waits for more of what it shares with others"
-    await run.signal(LEASE_SIGNAL, request)
+    await tell(run, LEASE_SIGNAL, request)
     await waiting.until(lambda: number in agent.leases)
     answer = agent.leases.pop(number)
     if answer.lease is None:

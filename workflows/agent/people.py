@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.errors import ChildFailed
     from contracts.names import ASK_SIGNAL, WITHDRAW_SIGNAL
     from workflows.agent.agent import Agent
+    from workflows.signals import tell
 
 
 async def ask_people(
@@ -63,6 +64,6 @@ async def put(agent: Agent, ask: Ask) -> Answer:
 async def _signal(agent: Agent, name: str, message: Ask | Withdrawal) -> None:
     run = agent.request.run
     try:
-        await workflow.get_external_workflow_handle(run).signal(name, message)
+        await tell(workflow.get_external_workflow_handle(run), name, message)
     except ApplicationError as error:
         raise ChildFailed(f"run {run}, which would ask people, is not there any more: {error.message}") from error

@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.record import ENGINE as BY_ITSELF
     from workflows.engine import Engine
     from workflows.nodes import Node
+    from workflows.signals import tell
     from workflows.steps.approval import ask_people, decision_of, stop_as_rejected
 
 
@@ -86,7 +87,7 @@ async def _answer(engine: Engine, node: Node) -> None:
         given = more if answer.edits is None else answer.edits
         engine.record.add("budget.raised", by=answer.by or BY_ITSELF, step=ask.step, reason=answer.comment, more=given)
     try:
-        await workflow.get_external_workflow_handle(ask.workflow_id).signal(ANSWER_SIGNAL, answer)
+        await tell(workflow.get_external_workflow_handle(ask.workflow_id), ANSWER_SIGNAL, answer)
     except ApplicationError:
         workflow.logger.warning("%s has ended before it was answered", ask.workflow_id)
 

@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.messages import readable
     from workflows.nodes import Node
     from workflows.shares import Share, lacking, left, lend
+    from workflows.signals import tell
     from workflows.steps.common import add_notes
 
 THE_RUN = "the run"
@@ -84,7 +85,7 @@ async def _extend(engine: Engine, request: LeaseRequest) -> None:
     lease = None if missing else _lease(share, budgets)
     handle = workflow.get_external_workflow_handle(request.child)
     try:
-        await handle.signal(LEASE_SIGNAL, LeaseAnswer(id=request.id, lease=lease, lacking=missing))
+        await tell(handle, LEASE_SIGNAL, LeaseAnswer(id=request.id, lease=lease, lacking=missing))
     except ApplicationError:
         workflow.logger.warning("%s has ended before it was given more", request.child)
 

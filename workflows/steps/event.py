@@ -28,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.calls import Call, call_engine, summary
     from workflows.engine import Engine
     from workflows.nodes import Node
+    from workflows.signals import tell
     from workflows.steps.common import arguments, call_of, deadline_of, idempotency_key
     from workflows.taint import is_tainted
 
@@ -116,7 +117,7 @@ async def _unsubscribe(topic: str, subscription: str, key: str | None) -> None:
     for shard in shards_for(key):
         try:
             handle = workflow.get_external_workflow_handle(topic_workflow_id(topic, shard))
-            await handle.signal(UNSUBSCRIBE, Unsubscribe(id=subscription))
+            await tell(handle, UNSUBSCRIBE, Unsubscribe(id=subscription))
         except ApplicationError:
             pass  # the shard has ended, and its subscriptions with it
 

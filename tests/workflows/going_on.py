@@ -1,0 +1,36 @@
+"""A workflow that goes on with a timer once an activity has its result, and takes an update at any time."""
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import activity, workflow
+
+
+@workflow.defn
+class GoesOn:
+    def __init__(self) -> None:
+        self._is_told = False
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.execute_activity(
+            "held", task_queue=f"{workflow.info().task_queue}-held", start_to_close_timeout=timedelta(minutes=1)
+        )
+        await asyncio.gather(asyncio.sleep(0.1), workflow.wait_condition(lambda: self._is_told))
+
+    @workflow.update
+    async def tell(self) -> None:
+        self._is_told = True
+
+
+class Held:
+    """An activity that ends when it is let go."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.gate = asyncio.Event()
+
+    @activity.defn(name="held")
+    async def held(self) -> None:
+        self.begun.set()
+        await self.gate.wait()
