@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,8 @@ class Business:
         if self.worker is not None and self.worker.poll() is None:
             self.worker.send_signal(signal.SIGTERM)
             self.worker.wait(60)
+        with suppress(OSError, ValueError):  # else of a worker that was killed, and could not stop it
+            self.kill_server()
         for log in self.logs:
             log.close()
 

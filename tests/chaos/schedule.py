@@ -106,7 +106,7 @@ class Start(Contract):
 
 
 class Shock(Contract):
-    """A blow once the ledger has so many effects, or there is nothing more to wait for."""
+    """A blow once the ledger has so many effects; if it never has, there is none."""
 
     blow: Blow
     effects: int
