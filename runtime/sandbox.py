@@ -93,6 +93,7 @@ def _accept_updates_last(inside: Any) -> None:
         # Asked in every activation, and once: the history says from its beginning which way it was made.
         if asked[0] is not inside._current_completion:
             asked[:] = inside._current_completion, inside._workflow_logic_flag_enabled(UPDATES_LAST)
+            held.clear()  # of an activation that failed
         return bool(asked[1])
 
     def hold_updates(job: Any) -> None:
@@ -102,12 +103,13 @@ def _accept_updates_last(inside: Any) -> None:
             apply(job)
 
     def run_results_first(*, check_conditions: bool, jobs: Any) -> None:
-        if len(held) < len(jobs):
+        updates = held.copy()
+        held.clear()
+        if len(updates) < len(jobs):
             run_once(check_conditions=check_conditions, jobs=jobs)
-        if held:
-            for job in held:
+        if updates:
+            for job in updates:
                 apply(job)
-            held.clear()
             run_once(check_conditions=check_conditions, jobs=jobs)
 
     inside._apply, inside._run_once = hold_updates, run_results_first
