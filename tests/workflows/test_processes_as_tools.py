@@ -148,11 +148,13 @@ async def test_a_run_that_is_cancelled_waits_for_a_write_inside_and_takes_all_ba
     child = CHILD.replace("order: {tool: do.work,", "order: {tool: do.held,").replace(
         'needs: [reserve], with: {what: "${ input.name }"}', "needs: [reserve]"
     )
+    child = child.replace("    steps:\n", "    steps:\n      delivery: {wait: 1d}\n")
     run = await start(office, child.replace("steps.order.output.what", "steps.order.output.id"))
     await office.started["order"].wait()
     await run.cancel()
     inner = await _called_by(office, run)
-    await inner.until(lambda view: effects(office) == ["reserve"])
+    await inner.until(lambda view: statuses(view)["delivery"] == "cancelled")
+    assert effects(office) == ["reserve"]
     office.gates["order"].set()
     with pytest.raises(WorkflowFailureError):
         await run.handle.result()
