@@ -63,7 +63,7 @@ PLACES = {
     "invoice-approval": ["order", "pay", "audit/turn-1", "audit/1.1-erp.read_supplier"],
     "supplier-onboarding": ["checks.record", "checks.account", "activate", "checks/plan-1.1/turn-1", "welcome"],
     "order-desk": ["reserve", "ship", "short", "carrier/turn-1", "shipped"],
-    "budget-planning": ["budgets[0]", "budgets[2]", "round#1.sales/3.1-state.put", "announce"],
+    "budget-planning": ["budgets[0]", "budgets[2]", "round#1.sales/2.1-planning.read_price", "announce"],
 }
 """Activities that a run of the process is sure to come to, or nearly so."""
 SURE = {
