@@ -126,6 +126,7 @@ async def test_reads_go_on_while_a_write_waits_and_writes_keep_their_order(offic
     )
     endpoint.say("done")
     run = await office.start(process(when="${ args.amount > 100 }"))
+    await run.waiting("pay/ask-1")  # who decides each is found out side by side
     await run.waiting("pay/ask-2")
     await run.until(lambda _: office.calls["balance"] == 1)
     await run.decide("pay/ask-2", "approve", "alice")

@@ -17,6 +17,7 @@ from temporalio.client import Client
 from tests.endpoint import Answered, Endpoint, completion
 from tests.workflows.bank import open_bank
 from tests.workflows.office import Office, Run
+from tests.workflows.test_operators import started
 
 
 @pytest_asyncio.fixture
@@ -194,8 +195,8 @@ async def test_a_step_of_a_sub_process_with_tainted_input_is_parked(office: Offi
           mail: {tool: mail.read}
           child: {process: child, with: {to: "${ steps.mail.output }"}}
     """)
-    await run.until(lambda view: any(step.child for step in view.steps))
     child = office.client.get_workflow_handle(f"{run.id}/child")
+    await started(Run(office, child))
     async with asyncio.timeout(20):
         while (await child.describe()).search_attributes.get("SurefootStatus") != ["attention"]:
             await asyncio.sleep(0.05)

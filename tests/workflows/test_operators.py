@@ -123,11 +123,14 @@ async def test_in_a_parents_name_nobody_does_more_than_a_parent_does(office: Off
     child = Run(office, office.client.get_workflow_handle(f"{run.id}/sub"))
     await started(child)
     await child.parked("x")
-    for said in ({"step": "x", "action": "skip"}, {"action": "note", "reason": "hello"}):
+    cases = (
+        ({"step": "x", "action": "skip"}, "system:parent may not repair this run"),
+        ({"action": "note", "reason": "hello"}, "system:parent may not note this run"),
+    )
+    for number, (said, why) in enumerate(cases):
         await child.handle.signal(REPAIR, {**said, "by": PARENT})
-    refused = (await child.until(lambda view: len(view.refused) == 2)).refused
-    assert "system:parent may not repair this run" in refused[0]
-    assert "system:parent may not note this run" in refused[1]
+        refused = (await child.until(lambda view: len(view.refused) > number)).refused  # noqa: B023
+        assert why in refused[number]
     await run.cancel(by="user:tom")
     with pytest.raises(WorkflowFailureError):
         await run.handle.result()
