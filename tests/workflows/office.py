@@ -368,6 +368,18 @@ async def stuck_in_undo(office: Office) -> Run:
     return run
 
 
+async def has_dealt_with(handle: WorkflowHandle[Any, Any], event_type: "EventType.ValueType") -> None:
+    """Wait until a workflow has had a task after an event of this type."""
+    async with asyncio.timeout(20):
+        while True:
+            events = [event.event_type async for event in handle.fetch_history_events()]
+            if event_type in events:
+                after = events[events.index(event_type) :]
+                if EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED in after:
+                    return
+            await asyncio.sleep(0.05)
+
+
 def statuses(view: RunView) -> dict[str, str]:
     return {step.id: step.status for step in view.steps}
 
