@@ -1,4 +1,4 @@
-"""Workflows that go on once an activity has its result, with a timer or as another run, and take an update at any time."""
+"""Workflows that go on once an activity has its result, with a timer or as another run; both take an update."""
 
 import asyncio
 from datetime import timedelta
