@@ -23,8 +23,13 @@ async def test_a_vote_after_the_time_does_not_count_though_no_worker_saw_it_pass
         run = await office.start("""
             process: late-votes
             steps:
-              ok: {approval: {title: Go?, from: [any_of: [group:finance], count: 2], expires: 1s, on_reject: continue}}
-              end: {approval: {title: End?, from: [any_of: [user:carol]]}}
+              ok:
+                approval:
+                  title: Go?
+                  from: [{any_of: [group:finance], count: 2}]
+                  expires: 1s
+                  on_reject: continue
+              end: {approval: {title: End?, from: [{any_of: [user:carol]}]}}
             output: ${ steps.ok.output.decision }
         """)
         await run.waiting("end")
