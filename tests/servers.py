@@ -2,8 +2,8 @@
 
 import random
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from temporalio.client import Client
@@ -43,6 +43,16 @@ class Berth:
     def leave(self) -> None:
         for held in self._held:
             held.close()
+
+
+@contextmanager
+def open_berth() -> Iterator[int]:
+    """The port of a berth, for the length of the block."""
+    berth = Berth()
+    try:
+        yield berth.port
+    finally:
+        berth.leave()
 
 
 SPARING = {"GOGC": "400", "GOMEMLIMIT": "768MiB"}

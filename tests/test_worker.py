@@ -180,8 +180,8 @@ async def test_a_server_that_cannot_be_reached_is_one_message_and_status_3(envir
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         nowhere = f"127.0.0.1:{unused.getsockname()[1]}"
-    started = await start_worker({**environment, "TEMPORAL_ADDRESS": nowhere})
-    _, said = await asyncio.wait_for(started.communicate(), 60)
+        started = await start_worker({**environment, "TEMPORAL_ADDRESS": nowhere})
+        _, said = await asyncio.wait_for(started.communicate(), 60)
     assert started.returncode == 3
     assert nowhere in said.decode()
     assert b"Traceback" not in said
