@@ -16,7 +16,7 @@ from contracts.errors import Refused, UnknownRun
 from contracts.names import PROCESS_WORKFLOW
 from runtime.deciding import send
 from runtime.settings import PROJECT, Settings
-from tests.cli.conftest import PROCESS, Starter, until_waiting
+from tests.cli.conftest import PROCESS, Starter, until_closed, until_waiting
 
 HORSE = '{"item": "horse"}'
 UNICORN = '{"item": "unicorn"}'
@@ -136,7 +136,7 @@ async def test_a_decision_that_does_not_hold_is_refused_with_the_reason(starter:
 
 
 @pytest.mark.usefixtures("running")
-async def test_an_id_is_used_once(starter: Starter) -> None:
+async def test_an_id_is_used_once(starter: Starter, client: Client) -> None:
     run = await started(starter)
     key = run.removeprefix("flaky-")
     again = await starter("run", "flaky", "--input", HORSE, "--id", key)
@@ -144,7 +144,7 @@ async def test_an_id_is_used_once(starter: Starter) -> None:
     assert f"run {run} is running already" in again.err
     await until_waiting(starter, run, "waiting")
     await starter("cancel", run)
-    await until_waiting(starter, run, "cancelled")
+    await until_closed(client, run)
     after = await starter("run", "flaky", "--input", HORSE, "--id", key)
     assert after.status == 2
     assert "an id is used once" in after.err
