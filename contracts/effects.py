@@ -13,3 +13,10 @@ class UndoCall(Contract):
     args: dict[str, Json]
     key: str
     spec: ToolSpec | None = Field(default=None, description="the tool, when another run is to call it")
+
+
+class Unaccepted(Contract):
+    """What a step did although its output was not accepted. `key`: the idempotency key of that effect."""
+
+    key: str
+    output: Json

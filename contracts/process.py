@@ -301,12 +301,10 @@ STEP_KINDS: dict[str, type[StepBase]] = {
 
 def step_kind(value: Any) -> str | None:
     """The discriminator of a step: the tag `step:KIND`, or None when the value has none or several of the keys."""
-    if isinstance(value, StepBase):
-        return f"step:{value.kind}"
-    if not isinstance(value, dict):
-        return None
-    found = STEP_KINDS.keys() & value.keys()
-    return f"step:{found.pop()}" if len(found) == 1 else None
+    if isinstance(value, dict):
+        found = STEP_KINDS.keys() & value.keys()
+        return f"step:{found.pop()}" if len(found) == 1 else None
+    return f"step:{value.kind}" if isinstance(value, StepBase) else None
 
 
 Step = Annotated[

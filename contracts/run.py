@@ -13,7 +13,7 @@ from contracts.asks import Ask
 from contracts.ballot import ApprovalState, Claim, Comment, Delegation, Vote
 from contracts.base import Contract, Json
 from contracts.decisions import Actor, AgentChange, Receipt
-from contracts.effects import UndoCall
+from contracts.effects import Unaccepted, UndoCall
 from contracts.errors import ErrorInfo
 from contracts.events import Event
 from contracts.incidents import Incident, Paused, Remark, Repaired, Tried
@@ -111,6 +111,7 @@ class StepRecord(Contract):
     amended_by: str | None = Field(default=None, description="who replaced them last")
     order: int | None = Field(default=None, description="place in the order of completion")
     undo: tuple[UndoCall, ...] = Field(default=(), description="how to take back its sub-processes, first one first")
+    unaccepted: tuple[Unaccepted, ...] = Field(default=(), description="effects of which the output was not accepted")
     approval: ApprovalState | None = None
     until: datetime | None = Field(default=None, description="when a wait, an approval's expiry, is due")
     rounds: int = Field(default=0, description="of a repeat that have begun")

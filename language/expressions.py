@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import cel
 from pydantic_core import to_json
@@ -23,6 +23,7 @@ StepLookup = Callable[[str], Json]
 _STRING = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""")
 _KEY_OF = r"""(?<![\w.])%s\b(?:\s*\.\s*(?P<dotted>[A-Za-z_]\w*)|\s*\[\s*(?P<quoted>%s)\s*\])?|(?P<string>%s)"""
 _MISSING = object()
+_AS_IT_IS = frozenset({str, int, bool, type(None)})
 _PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _PLACE = re.compile(r"<input>:(\d+):(\d+): (?:Syntax error: )?([^\n|]*)")
 
@@ -92,14 +93,15 @@ def _closing(text: str, position: int) -> int | None:
 
 def texts(value: Json) -> Iterator[str]:
     """Every string in a JSON value, keys of objects left out."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from texts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from texts(item)
+    match _shape(type(value)):
+        case "text":
+            yield value
+        case "object":
+            for item in value.values():
+                yield from texts(item)
+        case "list":
+            for item in value:
+                yield from texts(item)
 
 
 def expressions_in(value: Json) -> list[str]:
@@ -116,6 +118,19 @@ def keys_used(name: str, expression: str) -> tuple[str | None, ...]:
     """The key of each use of a name, None where it is not a plain `name.KEY` or `name['KEY']`."""
     found = (match for match in _uses_of(name).finditer(expression) if match["string"] is None)
     return tuple(match["dotted"] or _plain(match["quoted"]) for match in found)
+
+
+def _shape_of(of: type) -> Literal["text", "object", "list", "scalar"]:
+    """What values of a type are in JSON."""
+    if issubclass(of, str):
+        return "text"
+    if issubclass(of, Mapping):
+        return "object"
+    return "list" if issubclass(of, list | tuple) else "scalar"
+
+
+_shape: Callable[[type], Literal["text", "object", "list", "scalar"]] = lru_cache(_shape_of)
+"""Remembered, since Temporal's sandbox makes `isinstance` and `issubclass` slow."""
 
 
 def _plain(quoted: str | None) -> str | None:
@@ -184,17 +199,22 @@ def evaluate(value: Json, names: Mapping[str, Any], step: StepLookup | None = No
     Raises:
         ExpressionFailed: an expression cannot be evaluated; the message names it and what was missing.
     """
-    if isinstance(value, str):
-        parts = split(value)
-        if len(parts) == 1:
-            _, content, is_expression = parts[0]
-            return run(content, names, step) if is_expression else content
-        return "".join(as_text(run(text, names, step)) if is_expression else text for _, text, is_expression in parts)
-    if isinstance(value, Mapping):
-        return {key: evaluate(item, names, step) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [evaluate(item, names, step) for item in value]
+    match _shape(type(value)):
+        case "text":
+            return _fill_in(value, names, step)
+        case "object":
+            return {key: evaluate(item, names, step) for key, item in value.items()}
+        case "list":
+            return [evaluate(item, names, step) for item in value]
     return value
+
+
+def _fill_in(text: str, names: Mapping[str, Any], step: StepLookup | None) -> Json:
+    parts = split(text)
+    if len(parts) == 1:
+        _, content, is_expression = parts[0]
+        return run(content, names, step) if is_expression else content
+    return "".join(as_text(run(part, names, step)) if is_expression else part for _, part, is_expression in parts)
 
 
 def truth(condition: str | bool, names: Mapping[str, Any], step: StepLookup | None = None) -> bool:
@@ -233,7 +253,7 @@ def as_text(value: Json) -> str:
     """A JSON value inside text: strings as they are, whole numbers without a fraction, the rest as JSON."""
     if isinstance(value, str):
         return value
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+    if type(value) is float and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     return to_json(value).decode()
 
@@ -260,6 +280,8 @@ def _program(expression: str) -> cel.Program:
 
 
 def _json(value: Any) -> Json:
+    if type(value) in _AS_IT_IS:
+        return value
     if isinstance(value, dt.datetime):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, dt.timedelta):

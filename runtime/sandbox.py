@@ -34,9 +34,6 @@ UPDATES_LAST = cast(_WorkflowLogicFlag, 1_000)
 """A flag of ours beside the SDK's, which have small numbers and are kept in histories by number."""
 
 
-ENDS = ("complete", "continue_as_new", "fail", "cancel")
-
-
 def patient(worker: Worker) -> Worker:
     """The worker, whose workflow tasks may take `LONGEST_TASK` seconds and are taken in as a whole before any of them
     is acted on, and which never waits for Core for ever.
@@ -86,12 +83,10 @@ def _accept_updates_last(inside: Any) -> None:
 
     Core may give a worker that takes a run over the results of a workflow task and then its updates, and both at once
     to those who replay it (github.com/temporalio/sdk-rust/issues/1146). The SDK accepts the updates first when it sees
-    both, so that what was commanded would have another order then, and the run could not be replayed.
-
-    None is accepted by a run that those results brought to its end: nobody would be left to answer. The server gives it
-    to the run that goes on from there, or says that there is none.
+    both, so that what was commanded would have another order then, and the run could not be replayed. Until then they
+    count as not finished: a run that ended, or continued as new, without them would forget what it acknowledges.
     """
-    apply, run_once = inside._apply, inside._run_once
+    apply, run_once, are_finished = inside._apply, inside._run_once, inside.workflow_all_handlers_finished
     held: list[Any] = []
     asked: list[Any] = [None, False]
 
@@ -109,22 +104,17 @@ def _accept_updates_last(inside: Any) -> None:
             apply(job)
 
     def run_results_first(*, check_conditions: bool, jobs: Any) -> None:
-        updates = held.copy()
-        held.clear()
-        if len(updates) < len(jobs):
+        if len(held) < len(jobs):
             run_once(check_conditions=check_conditions, jobs=jobs)
-        if updates and not _has_ended(inside):
+        if held:
+            updates = held.copy()
+            held.clear()
             for job in updates:
                 apply(job)
             run_once(check_conditions=check_conditions, jobs=jobs)
 
     inside._apply, inside._run_once = hold_updates, run_results_first
-
-
-def _has_ended(inside: Any) -> bool:
-    """Whether a run has commanded its own end in this activation."""
-    commands = inside._current_completion.successful.commands
-    return any(command.HasField(f"{end}_workflow_execution") for command in commands for end in ENDS)
+    inside.workflow_all_handlers_finished = lambda: not held and are_finished()
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:

@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     import workflows.waiting as waiting
     from contracts.base import MAX_DEPTH, Json, nests_too_deep
     from contracts.decisions import Receipt, Repair
+    from contracts.effects import Unaccepted
     from contracts.errors import CriteriaNotMet, ErrorInfo, OutputInvalid, StepError
     from contracts.incidents import MAX_TRIED
     from contracts.migration import Migration
@@ -215,6 +216,14 @@ class Engine(Evaluating, Pausing):
         return not self.holds(node, condition)
 
     def _accept(self, node: Node, output: Json) -> None:
+        try:
+            self._check(node, output)
+        except StepError:
+            self._remember(node, output)
+            raise
+        self.settle(node, "completed", output=output)
+
+    def _check(self, node: Node, output: Json) -> None:
         step = node.step
         if nests_too_deep(output) and workflow.patched("depth"):
             raise OutputInvalid(f"the output is nested more than {MAX_DEPTH} levels deep; flatten it")
@@ -222,7 +231,14 @@ class Engine(Evaluating, Pausing):
             raise OutputInvalid(f"the output does not fit the step's schema: {'; '.join(wrong)}", {"output": output})
         if step.success is not None and node.role != "round" and not self.holds(node, step.success, output=output):
             raise CriteriaNotMet(f"{step.success} does not hold of the output", {"output": output})
-        self.settle(node, "completed", output=output)
+
+    def _remember(self, node: Node, output: Json) -> None:
+        """What a step did is to be taken back, whatever is thought of its output."""
+        if node.step.undo is None or node.has_rounds or not workflow.patched("unaccepted-is-undone"):
+            return
+        made = Unaccepted(key=node.record.key(self.origin), output=None if nests_too_deep(output) else output)
+        others = (each for each in node.record.unaccepted if each.key != made.key)
+        node.update(unaccepted=(*others, made))
 
     def settle(
         self,

@@ -186,6 +186,13 @@ class Node:
         return join != "all" and self.arrived >= (1 if join == "any" else join)
 
     @property
+    def has_effect(self) -> bool:
+        """Whether anything it did can be taken back."""
+        record = self.record
+        is_made = record.order is not None or bool(record.unaccepted)
+        return bool(record.undo) or (is_made and self.step.undo is not None)
+
+    @property
     def approval(self) -> ApprovalState:
         """The open approval.
 

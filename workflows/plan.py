@@ -175,5 +175,7 @@ def stand_in(node: Node, other: Node) -> None:
 
 def _was_opened(node: Node) -> bool:
     """Whether there is something inside; of a group that had begun, also when an operator had it skipped."""
-    record = node.record
-    return record.status not in ("pending", "skipped") or record.started is not None or record.asked > 0
+    record = node.saved
+    return record is not None and (
+        record.status not in ("pending", "skipped") or record.started is not None or record.asked > 0
+    )

@@ -59,11 +59,10 @@ class Record:
         self._origin = origin
         self._execution = execution
         self._process = process
-        self._written = self.mark = RecordMark(events=state.written, head=state.head)
-        self._pending: list[tuple[Happening, RecordMark]] = []
-        for happening in state.pending:
-            self._append(happening)
-        self._urgent = self.mark.events
+        self._written = RecordMark(events=state.written, head=state.head)
+        self._pending = list(state.pending)
+        self._heads: list[str] = []
+        self._urgent = self._events
         self.measuring = Measuring(process)
         self.is_undoing = False
         """Whether the run's effects are being taken back: a step that settles now is left as it was."""
@@ -85,10 +84,10 @@ class Record:
             reason=reason if len(reason) <= MAX_REASON else f"{reason[: MAX_REASON - 1]}…",
             data={name: bounded(value) for name, value in data.items()},
         )
-        self._append(happening)
+        self._pending.append(happening)
         self.measuring.event(kind, data)
         if kind in _URGENT:
-            self._urgent = self.mark.events
+            self._urgent = self._events
 
     def step_changed(self, before: StepRecord | None, after: StepRecord, ordered_by: str | None) -> None:
         """A step came to another status. `ordered_by`: whoever had that done; `after.by` may be of an earlier one."""
@@ -117,7 +116,12 @@ class Record:
 
     def has_pending(self, holds: Callable[[str], object]) -> bool:
         """Whether an event of a kind of which this holds is not known to be written."""
-        return any(holds(happening.kind) for happening, _ in self._pending)
+        return any(holds(happening.kind) for happening in self._pending)
+
+    @property
+    def mark(self) -> RecordMark:
+        """How far it goes."""
+        return RecordMark(events=self._events, head=self._head(len(self._pending)))
 
     @property
     def is_written(self) -> bool:
@@ -139,12 +143,9 @@ class Record:
         The chain goes on from there: a worker that replays a run may be given another time for what happened than the
         one that it was written with, and so would make another hash of it.
         """
-        mark = self._pending[events - 1][1]
-        self._written = self.mark = mark.model_copy(update={"head": head or mark.head})
-        later = [happening for happening, _ in self._pending[events:]]
-        self._pending.clear()
-        for happening in later:
-            self._append(happening)
+        self._written = RecordMark(events=self._written.events + events, head=head or self._head(events))
+        del self._pending[:events]
+        self._heads.clear()
 
     def tail(self) -> RecordTail:
         """What is not known to be written."""
@@ -153,23 +154,30 @@ class Record:
 
     def state(self) -> RecordState:
         """What continue-as-new carries over."""
-        pending = tuple(happening for happening, _ in self._pending)
-        return RecordState(written=self._written.events, head=self._written.head, pending=pending)
+        return RecordState(written=self._written.events, head=self._written.head, pending=tuple(self._pending))
 
-    def _append(self, happening: Happening) -> None:
-        number = self.mark.events + 1
-        _, head = link(happening, self._run, self._execution, number, self.mark.head)
-        self.mark = RecordMark(events=number, head=head)
-        self._pending.append((happening, self.mark))
+    @property
+    def _events(self) -> int:
+        return self._written.events + len(self._pending)
 
-    def _request(self, pending: list[tuple[Happening, RecordMark]]) -> WriteRecord:
+    def _head(self, pending: int) -> str:
+        """The hash of the last of the first so many that are not known to be written. Made when it is asked for, which
+        nobody does of most: whoever writes them makes it, too."""
+        while len(self._heads) < pending:
+            done = len(self._heads)
+            previous = self._heads[-1] if self._heads else self._written.head
+            number = self._written.events + done + 1
+            self._heads.append(link(self._pending[done], self._run, self._execution, number, previous)[1])
+        return self._heads[pending - 1] if pending else self._written.head
+
+    def _request(self, pending: list[Happening]) -> WriteRecord:
         return WriteRecord(
             run=self._run,
             execution=self._execution,
             process=self._process,
             after=self._written.events,
             previous=self._written.head,
-            events=tuple(happening for happening, _ in pending),
+            events=tuple(pending),
         )
 
 

@@ -254,6 +254,7 @@ def _carried(node: Node, reset: _Reset, *, is_anew: bool) -> dict[str, Any]:
         "called": record.called and node.stands_in_for not in reset.again,
         "resumes": resumes,
         "stands": record.stands if resumes is not None else (),
+        "unaccepted": () if is_anew else record.unaccepted,
     }
 
 

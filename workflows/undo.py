@@ -23,30 +23,34 @@ with workflow.unsafe.imports_passed_through():
 
 
 def undo_calls(engine: Engine, node: Node) -> tuple[UndoCall, ...]:
-    """How this node's own effect is taken back, first call first; empty when it has none, or did not complete and
+    """How this node's own effects are taken back, first call first; empty when it has none, or came to no output and
     nothing that worked for it did.
 
     Raises:
         ExpressionFailed: the arguments of its `undo` cannot be worked out.
     """
-    if node.record.status == "undone":
+    record, undo = node.record, node.step.undo
+    if record.status == "undone":
         return ()
-    is_done = node.record.status in ("completed", "undoing", "attention") and node.record.order is not None
-    is_own = is_done and not (node.has_items or node.has_rounds)
-    undo = node.step.undo
-    if not is_own or undo is None or (node.record.undo and not isinstance(node.step, AgentStep)):
-        return node.record.undo
-    args = engine.evaluate(node, undo.with_, output=node.record.output)
-    return (UndoCall(tool=undo.tool, args=args, key=_key(engine, node)), *node.record.undo)
+    if undo is None or node.has_items or node.has_rounds or (record.undo and not isinstance(node.step, AgentStep)):
+        return record.undo
+    made = {effect.key: effect.output for effect in record.unaccepted}
+    if record.status in ("completed", "undoing", "attention") and record.order is not None:
+        made |= {record.key(engine.origin): record.output}
+    own = (
+        UndoCall(tool=undo.tool, args=engine.evaluate(node, undo.with_, output=output), key=_key_of_undo(key))
+        for key, output in reversed(made.items())
+    )
+    return (*own, *record.undo)
 
 
-def _key(engine: Engine, node: Node) -> str:
-    return f"{node.record.effect(engine.origin)}/undo"
+def _key_of_undo(key: str) -> str:
+    return f"{key}/undo"
 
 
 def undo_by_parent(engine: Engine) -> tuple[UndoCall, ...]:
     """How a parent takes a completed run back: every effect, last completed first."""
-    done = [node for node in engine.plan.walk() if _has_effect(node)]
+    done = [node for node in engine.plan.walk() if node.has_effect]
     done.sort(key=lambda node: _order(engine, node), reverse=True)
     tools = engine.definition.tools
     calls = (call for node in done for call in undo_calls(engine, node))
@@ -75,14 +79,14 @@ class _Undoing:
             heappush(heap, self._ranked(node))
         while heap:
             *_, node = heappop(heap)
-            if _has_effect(node):
+            if node.has_effect:
                 self.tasks.append(asyncio.create_task(self._undo(node)))
                 continue
             for freed in self._released(node):
                 heappush(heap, self._ranked(freed))
 
     def _ranked(self, node: Node) -> tuple[int, str, Node]:
-        last_first = -_order(self._engine, node) if _has_effect(node) else -self._engine.completions - 2
+        last_first = -_order(self._engine, node) if node.has_effect else -self._engine.completions - 2
         return last_first, node.id, node
 
     def _released(self, node: Node) -> list[Node]:
@@ -111,10 +115,6 @@ async def undo_run(engine: Engine) -> int:
     for task in undoing.tasks:  # which grow in number as effects are taken back
         undone += await task
     return undone
-
-
-def _has_effect(node: Node) -> bool:
-    return bool(node.record.undo) or (node.record.order is not None and node.step.undo is not None)
 
 
 def _order(engine: Engine, node: Node) -> int:
@@ -160,7 +160,8 @@ async def _undo_step(engine: Engine, node: Node) -> bool:
 
 def _amended(engine: Engine, node: Node, args: dict[str, Json]) -> UndoCall:
     """The call that an operator gave other arguments; one whose arguments could not be worked out was never made."""
-    undo = node.undoing or UndoCall(tool=cast(Undo, node.step.undo).tool, args={}, key=_key(engine, node))
+    key = _key_of_undo(node.record.key(engine.origin))
+    undo = node.undoing or UndoCall(tool=cast(Undo, node.step.undo).tool, args={}, key=key)
     return undo.model_copy(update={"args": args, "key": f"{undo.key}~{node.record.amended + 1}"})
 
 

@@ -164,19 +164,37 @@ def _each_effect_once(evidence: Evidence) -> list[str]:
 
 
 def _nothing_again(evidence: Evidence) -> list[str]:
-    """Within a chain a tool's call completes once, and so does a turn of an agent; an agent that answered is not asked
-    the same anew, but when an operator says so."""
+    """Within a chain a tool's call completes once, and so does a turn of an agent; what it answered is not asked for
+    anew, but when an operator says so of what was not accepted."""
     calls = Counter(
         (activity.chain, activity.key or activity.id)
         for activity in evidence.completed
         if activity.key is not None or activity.type == "surefoot.call_model"
     )
-    wrong = [f"{what} completed {count} times" for (_, what), count in calls.items() if count > 1]
+    wrong = [
+        f"{what} completed {count} times"
+        for (_, what), count in calls.items()
+        if count > 1 + (evidence.retried[_run_and_step(what)] if _may_be_refused(evidence, what) else 0)
+    ]
     for agent, count in evidence.agents.items():
         retried = sum(times for (run, step), times in evidence.retried.items() if _is_asked_anew(agent, run, step))
         if count > 1 + retried:
             wrong.append(f"{agent} completed {count} times")
     return wrong
+
+
+def _run_and_step(key: str) -> tuple[str, str]:
+    run, _, step = key.rpartition("/")
+    return run, step
+
+
+def _may_be_refused(evidence: Evidence, key: str) -> bool:
+    """Whether it is the call of a step of a file that says what its output must be."""
+    run, name = _run_and_step(key)
+    view = evidence.views.get(run)
+    steps = evidence.catalog.definition(view.process).process.steps if view is not None else {}
+    step = steps.get(_without_item(name))
+    return step is not None and (step.success is not None or step.output is not None)
 
 
 def _is_asked_anew(agent: str, run: str, step: str) -> bool:

@@ -13,7 +13,7 @@ from contracts.run import Cost, RunView, StepView
 from runtime.catalog import Catalog
 from runtime.client import data_converter
 from runtime.settings import PROJECT, Settings
-from tests.chaos.invariants import Effect, Evidence, _counted_as_told, _nothing_again, _undone_in_reverse
+from tests.chaos.invariants import Completed, Effect, Evidence, _counted_as_told, _nothing_again, _undone_in_reverse
 from tests.chaos.people import Said
 
 RUN = "supplier-onboarding-0"
@@ -85,6 +85,21 @@ def test_a_planner_is_asked_again_only_for_what_was_tried_again(
 ) -> None:
     seen = replace(evidence(), retried=Counter(retried), agents=Counter({f"{RUN}/checks/plan-3.1": 2}))
     assert _nothing_again(seen) == wrong
+
+
+@pytest.mark.parametrize(
+    ("step", "retried", "is_allowed"),
+    [("top_up", {}, False), ("top_up", {"top_up": 1}, True), ("reserve", {"reserve": 1}, False)],
+)
+def test_a_call_is_made_again_only_when_what_it_came_to_was_not_accepted(
+    step: str, retried: dict[str, int], is_allowed: bool
+) -> None:
+    """Of the order desk only `top_up` says what must hold of its output."""
+    view = evidence().views[RUN].model_copy(update={"process": "order-desk"})
+    tries = Counter({(RUN, of): times for of, times in retried.items()})
+    twice = [Completed("1", RUN, step, "warehouse.reserve", f"{RUN}/{step}")] * 2
+    seen = replace(evidence(), views={RUN: view}, retried=tries, completed=twice)
+    assert _nothing_again(seen) == ([] if is_allowed else [f"{RUN}/{step} completed 2 times"])
 
 
 ALICE = Said(RUN, "approval.approve", "activate", "user:alice", "alice-1")

@@ -82,7 +82,7 @@ def _effects(run: Run, done: Performance) -> list[Node]:
     if run.ending is None or not run.undoes:
         return []
     taken = {step for _, (kind, step), _ in done.ledger if kind == "undo"}
-    return [node for node in run.nodes if node.has_undo and (node.status == "completed" or _half(node, taken))]
+    return [node for node in run.nodes if node.has_undo and (node.to_be_undone or _half(node, taken))]
 
 
 def _half(node: Node, taken: set[str]) -> bool:
@@ -141,7 +141,7 @@ def _may_be_forgotten(node: Node) -> bool:
         around = around.outer
     parts = [around, *around.descendants()]
     is_last = around.outer is not None and around.outer.inside[-1] is around
-    return around.layer == "round" and not is_last and not any(p.has_undo and p.status == "completed" for p in parts)
+    return around.layer == "round" and not is_last and not any(p.to_be_undone for p in parts)
 
 
 def _may_be(node: Node, step: StepView, *, stopped: bool) -> bool:
@@ -154,19 +154,21 @@ def _may_be(node: Node, step: StepView, *, stopped: bool) -> bool:
 
 def _order_of_undo(run: Run, undone: list[Node], done: Performance) -> Iterator[str]:
     calls = Counter(step for phase, (kind, step), _ in done.ledger if (phase, kind) == ("end", "undo"))
-    expected = Counter(node.id for node in undone)
+    expected = Counter({node.id: node.to_be_undone or 1 for node in undone})
     if calls != expected:
         yield f"undone: {sorted(calls.elements())}; by the page {sorted(expected.elements())}"
         return
     before = {node.id: node.done() - {node.id} for node in undone}
     for later, earlier_ones in before.items():
         for earlier in earlier_ones & before.keys():
-            if _place(done, "start", ("undo", earlier)) < _place(done, "end", ("undo", later)):
+            if _place(done, "start", ("undo", earlier)) < _place(done, "end", ("undo", later), expected[later]):
                 yield f"{earlier} was undone before {later}, which came after it"
     left = dict(before)
     for event in done.events:
         if event.kind == "undone":
-            left.pop(event.step, None)
+            expected[event.step] -= 1
+            if not expected[event.step]:
+                left.pop(event.step, None)
         elif event.kind == "rest" and any(kind == "undo" for kind, _ in event.calls):
             free = left.keys() - frozenset().union(*left.values())
             if (calling := {step for _, step in event.calls}) != free:

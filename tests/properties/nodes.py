@@ -47,7 +47,8 @@ class Scope:
 @dataclass(eq=False)
 class Node:
     """A step, an item of its `for_each`, or a round of its `repeat`. `past`: what it was started after.
-    `arguments`: as they were when its call began. `did_start`: it was skipped or failed no earlier than that."""
+    `arguments`: as they were when its call began. `did_start`: it was skipped or failed no earlier than that.
+    `unaccepted`: after how many amendments it came to an output that was not accepted."""
 
     id: str
     step: dict[str, Any]
@@ -61,6 +62,8 @@ class Node:
     did_start: bool = False
     arguments: dict[str, Any] = field(default_factory=dict)
     amended: dict[str, Any] | None = None
+    amendments: int = 0
+    unaccepted: set[int] = field(default_factory=set)
     is_dropped: bool = False
 
     @property
@@ -78,6 +81,12 @@ class Node:
     @property
     def has_undo(self) -> bool:
         return "undo" in self.step and not self.is_each and not self.is_repeat
+
+    @property
+    def to_be_undone(self) -> int:
+        """How many effects it had that are to be taken back. Other arguments make another effect."""
+        made = self.unaccepted | ({self.amendments} if self.status == "completed" else set())
+        return len(made) if self.has_undo else 0
 
     def needs(self) -> "list[Node]":
         names = [*self.step.get("needs", ()), *steps_in({k: v for k, v in self.step.items() if k != "steps"})]

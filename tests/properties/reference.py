@@ -76,6 +76,7 @@ class Run:
                 node.status = "failed"
             case "amend":
                 node.amended, node.status = value, "pending"
+                node.amendments += 1
             case _:
                 node.status = "pending"
         self._advance()
@@ -221,10 +222,17 @@ class Run:
             self._accept(node, {_name(inner): inner.output for inner in node.inside})
 
     def _accept(self, node: Node, output: Any) -> None:
+        try:
+            self._check(node, output)
+        except Failed:
+            node.unaccepted.add(node.amendments)
+            raise
+        node.status, node.output = "completed", output
+
+    def _check(self, node: Node, output: Any) -> None:
         decides = "success" in node.step and node.layer != "round"
         if decides and not self._truth(node.step["success"], node.scope, output=output):
             raise Failed("CriteriaNotMet")
-        node.status, node.output = "completed", output
 
     def _fail(self, node: Node) -> None:
         policy = node.step.get("on_failure", "ask")

@@ -1,4 +1,4 @@
-"""Workflows that go on once an activity has its result, with a timer or as another run; both take an update."""
+"""Workflows that take an update at any time, while they wait for an activity."""
 
 import asyncio
 from datetime import timedelta
@@ -8,6 +8,8 @@ from temporalio import activity, workflow
 
 @workflow.defn
 class GoesOn:
+    """A workflow that goes on with a timer once an activity has its result."""
+
     def __init__(self) -> None:
         self._is_told = False
 
@@ -24,29 +26,23 @@ class GoesOn:
 
 
 @workflow.defn
-class GoesOnAnew:
-    """Continues as new as our runs do: when no message is under way."""
+class Ends:
+    """A workflow that ends once an activity has its result and all that it was told is done."""
 
     def __init__(self) -> None:
         self._is_told = False
 
     @workflow.run
-    async def run(self, is_new: bool) -> None:
-        if is_new:
-            await workflow.execute_activity(
-                "held", task_queue=f"{workflow.info().task_queue}-held", start_to_close_timeout=timedelta(minutes=1)
-            )
-            await workflow.wait_condition(workflow.all_handlers_finished)
-            workflow.continue_as_new(False)
-        await workflow.wait_condition(lambda: self._is_told)
-
-    @workflow.signal
-    def look(self, text: str) -> None:
-        """Nothing but a task."""
+    async def run(self) -> bool:
+        await workflow.execute_activity(
+            "held", task_queue=f"{workflow.info().task_queue}-held", start_to_close_timeout=timedelta(minutes=1)
+        )
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return self._is_told
 
     @workflow.update
     async def tell(self) -> None:
-        await workflow.sleep(timedelta(milliseconds=1))
+        await asyncio.sleep(0.1)
         self._is_told = True
 
 

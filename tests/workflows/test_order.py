@@ -11,9 +11,8 @@ from temporalio.worker import Replayer, Worker
 
 from runtime.sandbox import patient, workflow_runner
 from tests.business import eventually
-from tests.workflows.going_on import GoesOn, GoesOnAnew, Held
+from tests.workflows.going_on import Ends, GoesOn, Held
 from tests.workflows.office import UNDO, Run, effects, open_office, statuses
-from tests.workflows.test_stopping import LATE, Reading, with_codec
 from workflows.registered import WORKFLOWS
 
 PROCESS = f"""
@@ -64,55 +63,37 @@ async def test_a_message_that_comes_to_a_worker_together_with_older_results_come
         await replayer.replay_workflow(await run.handle.fetch_history())
 
 
-async def test_an_update_that_comes_with_a_result_is_accepted_after_what_came_of_the_result(client: Client) -> None:
-    name, held = f"going-on-{uuid4().hex}", Held()
+async def told_with_a_result(client: Client, workflow: type[GoesOn] | type[Ends]) -> WorkflowHandle[Any, Any]:
+    """A run that has ended, whose worker got its result and an update at once."""
+    name, held = f"told-{uuid4().hex}", Held()
 
     def worker() -> Worker:
-        return patient(Worker(client, task_queue=name, workflows=[GoesOn], workflow_runner=workflow_runner()))
+        return patient(Worker(client, task_queue=name, workflows=[workflow], workflow_runner=workflow_runner()))
 
     async with Worker(client, task_queue=f"{name}-held", activities=[held.held]):
         async with worker():
-            handle = await client.start_workflow(GoesOn.run, id=name, task_queue=name)
+            handle = await client.start_workflow(workflow.run, id=name, task_queue=name)
             await held.begun.wait()
         held.gate.set()
         await eventually(lambda: kinds(handle), lambda found: EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED in found)
-        told = asyncio.create_task(handle.execute_update(GoesOn.tell))
+        told = asyncio.create_task(handle.execute_update("tell"))
         async with worker():
             await told
             await handle.result()
-    found = await kinds(handle)
+    replayer = Replayer(workflows=[workflow], workflow_runner=workflow_runner())
+    await replayer.replay_workflow(await handle.fetch_history())
+    return handle
+
+
+async def test_an_update_that_comes_with_a_result_is_accepted_after_what_came_of_the_result(client: Client) -> None:
+    found = await kinds(await told_with_a_result(client, GoesOn))
     accepted = found.index(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED)
     assert found.index(EventType.EVENT_TYPE_TIMER_STARTED) < accepted
-    await Replayer(workflows=[GoesOn], workflow_runner=workflow_runner()).replay_workflow(await handle.fetch_history())
 
 
-async def test_an_update_that_comes_with_what_ends_a_run_is_taken_by_the_one_that_follows(client: Client) -> None:
-    name, held, reading = f"going-on-{uuid4().hex}", Held(), Reading()
-    worker = Worker(
-        with_codec(client, reading), task_queue=name, workflows=[GoesOnAnew], workflow_runner=workflow_runner()
-    )
-    async with Worker(client, task_queue=f"{name}-held", activities=[held.held]), patient(worker):
-        handle = await client.start_workflow(GoesOnAnew.run, True, id=name, task_queue=name)
-        await held.begun.wait()
-        await handle.signal(GoesOnAnew.look, LATE)
-        await reading.begun.wait()  # The worker is at a task, and so gets all that comes meanwhile in the next one.
-        told = asyncio.create_task(handle.execute_update(GoesOnAnew.tell))
-        held.gate.set()
-        await until_held_is_done(handle)
-        reading.gate.set()
-        await told
-        await handle.result()
-    first = client.get_workflow_handle(name, run_id=handle.first_execution_run_id)
-    assert EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED not in await kinds(first)
-
-
-async def until_held_is_done(handle: WorkflowHandle[Any, Any]) -> None:
-    """Its result is kept for the next task, and in the history only then."""
-
-    async def pending() -> int:
-        return len((await handle.describe()).raw_description.pending_activities)
-
-    await eventually(pending, lambda found: not found)
+async def test_a_run_that_could_end_with_a_result_waits_for_what_it_is_told_with_it(client: Client) -> None:
+    handle = await told_with_a_result(client, Ends)
+    assert await handle.result() is True
 
 
 async def kinds(handle: WorkflowHandle[Any, Any]) -> list[int]:

@@ -94,7 +94,7 @@ async def run_rounds(engine: Engine, node: Node) -> Json:
         if node.record.rounds >= repeat.max:
             raise CriteriaNotMet(f"{repeat.until} did not hold in {repeat.max} rounds", {"output": output})
         parts = (round_node, *round_node.all_inside())
-        if not any(_has_effect(part) or part.was_changed for part in parts):
+        if not any(part.has_effect or part.was_changed for part in parts):
             used = (part.record.usage for part in parts if part.record.usage)
             node.update(usage=sum(used, node.record.usage or Usage()))
             add_notes(node, (note for part in parts for note in part.record.notes))
@@ -114,8 +114,3 @@ async def _pause(engine: Engine, node: Node) -> None:
     await workflow.sleep(max(until - workflow.now(), timedelta(0)), summary=summary(f"{node.id}: until round {number}"))
     engine.leave(node)
     node.update(status="running", until=None)
-
-
-def _has_effect(node: Node) -> bool:
-    """Whether anything it did can be taken back."""
-    return bool(node.record.undo or (node.record.order is not None and node.step.undo))

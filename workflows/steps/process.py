@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.activities import AWAIT_PROCESS, AwaitRun
     from contracts.base import Json
     from contracts.decisions import PARENT, Cancel
+    from contracts.effects import UndoCall
     from contracts.errors import StepError
     from contracts.names import PROCESS_WORKFLOW
     from contracts.process import ProcessStep
@@ -41,8 +42,13 @@ async def run_process(engine: Engine, node: Node) -> Json:
             )
             result = await _run_child(engine, node, step.process, request)
     add_usage(engine, node, result.usage)
-    node.update(undo=result.undo, stands=_inside(node, result.stands), tainted=result.tainted)
+    node.update(undo=(*result.undo, *_earlier(node)), stands=_inside(node, result.stands), tainted=result.tainted)
     return result.output
+
+
+def _earlier(node: Node) -> tuple[UndoCall, ...]:
+    """What an earlier sub-process did that completed, and whose output was not accepted."""
+    return node.record.undo if node.record.undo and workflow.patched("unaccepted-is-undone") else ()
 
 
 async def _run_child(engine: Engine, node: Node, process: str, request: RunRequest) -> RunResult:
