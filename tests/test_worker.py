@@ -128,7 +128,7 @@ async def test_without_an_address_it_brings_its_server_and_takes_it_along(
     started = await start_worker(environment)
     await says(started, b"is ready")
     run = await start_run((await connect(settings)).client, environment["SUREFOOT_TASK_QUEUE"])
-    assert (await asyncio.wait_for(run.result(), 30)).output == "through"
+    assert (await asyncio.wait_for(run.result(), 60)).output == "through"
     started.terminate()
     await asyncio.wait_for(started.communicate(), 40)
     assert started.returncode == 0

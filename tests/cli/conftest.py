@@ -116,7 +116,7 @@ async def until_closed(client: Client, run: str) -> None:
 
 async def until_waiting(starter: Starter, run: str, status: str) -> dict[str, Any]:
     """The run's view once it has this status."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             view: dict[str, Any] = (await starter("status", run, "--json")).json
             if view.get("status") == status:

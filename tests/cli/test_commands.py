@@ -163,7 +163,7 @@ async def test_runs_are_listed_by_status_the_ended_ones_too(starter: Starter) ->
         ("attention", parked, ["operator"]),
         ("cancelled", ended, []),
     ):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (found := await _listed(starter, run, "--status", status)):
                 await asyncio.sleep(0.1)
         assert found["waits_for"] == who
@@ -212,7 +212,7 @@ async def test_without_a_worker_a_run_is_started_with_a_warning_and_shown_as_the
 
 async def test_an_unknown_run_is_answered_with_close_ones(starter: Starter, client: Client) -> None:
     run = await started(starter)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await _listed(starter, run) is None:
             await asyncio.sleep(0.1)
     answer = await starter("status", run[:-1], "--json")

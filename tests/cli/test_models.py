@@ -63,7 +63,7 @@ async def shown(starter: Starter, alias: str = "default") -> dict[str, Any]:
 
 async def until_told(starter: Starter, **expected: Any) -> dict[str, Any]:
     """What the worker says of `default`, once it says this."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             for state in (await shown(starter))["workers"]:
                 if {key: state[key] for key in expected} == expected:

@@ -210,7 +210,7 @@ class Run:
 
     async def until(self, holds: Callable[[RunView], bool]) -> RunView:
         """The first view of which this holds, within 20 seconds."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     if holds(seen := await self.view()):
@@ -370,7 +370,7 @@ async def stuck_in_undo(office: Office) -> Run:
 
 async def has_dealt_with(handle: WorkflowHandle[Any, Any], event_type: "EventType.ValueType") -> None:
     """Wait until a workflow has had a task after an event of this type."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             events = [event.event_type async for event in handle.fetch_history_events()]
             if event_type in events:

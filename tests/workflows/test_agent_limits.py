@@ -251,6 +251,6 @@ async def test_a_run_that_is_cancelled_while_an_agent_waits_for_its_share_ends(
 
 
 async def until_it_waits(agent: WorkflowHandle[Any, Any]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "waits for more" not in (await agent.query("view"))["last"]:
             await asyncio.sleep(0.02)

@@ -159,7 +159,7 @@ async def test_whatever_people_add_can_be_seen_and_lent_on(
     if "turns" not in edits or edits["turns"] is None:
         await run.waiting("ask/ask-2")
         await run.decide("ask/ask-2", "approve", "user:ada", edits={"turns": 20})
-    await asyncio.wait_for(office.started["ask"].wait(), 20)
+    await asyncio.wait_for(office.started["ask"].wait(), 60)
     handle = office.client.get_workflow_handle(f"{run.id}/ask")
     seen = await handle.query(VIEW_QUERY, result_type=AgentView)
     assert seen.limits.turns > 1
@@ -211,7 +211,7 @@ async def test_a_run_goes_on_when_an_agent_that_waits_for_more_is_gone(
         run = await office.start(text)
         await office.started["b"].wait()
         a = client.get_workflow_handle(f"{run.id}/a")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while "waits for more" not in (await a.query("view"))["last"]:
                 await asyncio.sleep(0.02)
         office.gates["b"].set()

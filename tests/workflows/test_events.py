@@ -40,7 +40,7 @@ async def awaited(run: Run, step: str = "arrival") -> RunView:
 
 async def ended(office: Office, run: str) -> None:
     """Until a run that a topic starts has been started, and has ended; within 20 seconds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await office.client.get_workflow_handle(run).result()

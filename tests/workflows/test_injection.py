@@ -199,7 +199,7 @@ async def test_a_step_of_a_sub_process_with_tainted_input_is_parked(office: Offi
     """)
     child = office.client.get_workflow_handle(f"{run.id}/child")
     await started(Run(office, child))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await child.describe()).search_attributes.get("SurefootStatus") != ["attention"]:
             await asyncio.sleep(0.05)
     view = await Run(office, child).parked("pay")

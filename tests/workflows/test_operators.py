@@ -92,7 +92,7 @@ async def test_a_parent_stops_its_sub_process_whoever_is_operator(office: Office
     run = await office.start("process: guarded-parent\nsteps: {sub: {process: guarded-child}}")
     child = Run(office, office.client.get_workflow_handle(f"{run.id}/sub"))
     await run.until(lambda view: view.steps[0].status == "running" and view.steps[0].child is not None)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "x" not in effects(office):
             await asyncio.sleep(0.02)
     await run.cancel(by="user:tom")
@@ -104,7 +104,7 @@ async def test_a_parent_stops_its_sub_process_whoever_is_operator(office: Office
 
 async def started(run: Run) -> None:
     """Until a sub-process is there: its id is known a moment before."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await run.handle.describe()

@@ -184,7 +184,7 @@ async def test_a_sub_process_goes_on_where_it_stood(office: Office) -> None:
         steps: {sub: {process: goes-on}, stop: {tool: do.work, needs: [sub], with: {fails: true}}}
     """)
     child = Run(office, office.client.get_workflow_handle(f"{run.id}/sub"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while office.calls["y"] == 0:
             await asyncio.sleep(0.02)
     await child.until(lambda view: bool(view.incidents))

@@ -256,7 +256,7 @@ async def test_stopping_a_run_stops_those_who_work_for_its_agents_and_waits_for_
 
 async def _children(office: Office, run: Run) -> list[WorkflowExecution]:
     """Those who work for the agent of a run, once the server lists them."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             query = f"WorkflowId STARTS_WITH '{run.id}/ask/'"
             if found := [found async for found in office.client.list_workflows(query)]:
