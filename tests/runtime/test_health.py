@@ -16,6 +16,7 @@ from runtime.client import connect
 from runtime.health import EVERYWHERE, health, measuring
 from runtime.server import temporal_binary
 from runtime.settings import Settings
+from tests.servers import UP_WITHIN
 
 
 async def get(port: int, path: str) -> tuple[int, str]:
@@ -47,7 +48,9 @@ async def test_a_worker_is_not_ready_whose_namespace_is_not_there(client: Client
 
 
 async def test_a_worker_is_alive_and_is_ready_while_it_is_at_work_and_its_server_answers(port: int) -> None:
-    async with await WorkflowEnvironment.start_local(dev_server_existing_path=str(temporal_binary())) as environment:
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(temporal_binary()), dev_server_startup_timeout=UP_WITHIN
+    ) as environment:
         at_work = False
         async with health(Settings(health_port=port), environment.client, lambda: at_work):
             assert await get(port, "/livez") == (200, "OK\n")
