@@ -200,8 +200,15 @@ class Run:
         return self.handle.id
 
     async def view(self, *page: dict[str, Any]) -> RunView:
-        seen: RunView = await ask(self.handle, VIEW_QUERY, RunView, *page)
-        return seen
+        """However long its worker takes to answer."""
+        while True:
+            try:
+                seen: RunView = await ask(self.handle, VIEW_QUERY, RunView, *page)
+            except RPCError as error:
+                if error.status not in NO_WORKER_YET:
+                    raise
+            else:
+                return seen
 
     async def failed_tasks(self) -> int:
         """How many of its workflow tasks failed."""
@@ -209,7 +216,7 @@ class Run:
         return kinds.count(EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED)
 
     async def until(self, holds: Callable[[RunView], bool]) -> RunView:
-        """The first view of which this holds, within 20 seconds."""
+        """The first view of which this holds, within a minute."""
         async with asyncio.timeout(60):
             while True:
                 try:
@@ -217,9 +224,6 @@ class Run:
                         return seen
                 except WorkflowQueryFailedError:
                     pass  # it still loads its process, or the run that it goes on with
-                except RPCError as error:
-                    if error.status not in NO_WORKER_YET:
-                        raise
                 await asyncio.sleep(0.02)
 
     async def status_of(self, step: str) -> str:
