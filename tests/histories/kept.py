@@ -8,9 +8,9 @@ from pathlib import Path
 
 LIST = "SHA256SUMS"
 WAY_OUT = (
-    "A recorded history is never changed or removed, nor is its line in SHA256SUMS: runs that went that way must go on. "
-    "Bring it back (git restore), guard what the code now does otherwise with `workflow.patched`, and give the new path "
-    "a history of its own, in a new file, with `python -m tests.histories.record`."
+    "A recorded history is never changed or removed, nor is its line in SHA256SUMS: such runs must go on."
+    " Bring it back (git restore), guard what the code now does otherwise by `workflow.patched`, and give the new"
+    " path a history of its own, in a new file, with `python -m tests.histories.record`."
 )
 
 

@@ -24,11 +24,10 @@ def test_every_history_is_there_as_it_was_recorded(folder: Path) -> None:
     assert kept.problems(folder) == [], kept.WAY_OUT
 
 
-def test_the_list_is_one_that_sha256sum_checks() -> None:
-    for folder in kept.folders(FOLDER):
-        command = ["sha256sum", "--check", "--strict", "--quiet", kept.LIST]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+def test_the_list_is_one_that_sha256sum_checks(folder: Path) -> None:
+    command = ["sha256sum", "--check", "--strict", kept.LIST]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "a.json: OK\nb~2.json: OK\n", "")
 
 
 def listed_anew(file: Path) -> None:
