@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.app import main
-from cli.parts import Parts
+from cli.parts import Parts, TellTries
 from contracts.errors import CallerError
 
 if TYPE_CHECKING:  # they bring what most commands do not need
@@ -69,7 +69,7 @@ async def offers(servers: Mapping[str, tuple[McpServer, str]], egress: Egress) -
 
 
 async def evaluate(
-    definition: Definition, folder: Path, settings: Settings, runs: int | None, record: bool
+    definition: Definition, folder: Path, settings: Settings, runs: int | None, record: bool, tell: TellTries
 ) -> EvalReport:
     """The evaluation of a process, by a worker on a test server.
 
@@ -85,7 +85,7 @@ async def evaluate(
             "evals/ is not here, since this is the image that runs processes; try their cases in a clone, `make eval`"
         ) from error
 
-    return await tried(definition, folder, settings, runs, record=record)
+    return await tried(definition, folder, settings, runs, record=record, tell=tell)
 
 
 PARTS = Parts(

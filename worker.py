@@ -21,7 +21,7 @@ from activities.events import event_activities
 from activities.faults.dice import Dice
 from activities.faults.endpoint import FaultyTransport
 from activities.faults.points import FaultPoints
-from activities.model.call import ModelCall
+from activities.model.call import Heard, ModelCall, unheard
 from activities.model.speech import LIVE_SECONDS
 from activities.notices.opening import open_notifier
 from activities.notices.sending import Notifier
@@ -82,12 +82,14 @@ async def running_worker(
     roles: Collection[Role] = (),
     *,
     transport: Transport | None = None,
+    heard: Heard = unheard,
     deaths: Interceptor | None = None,
 ) -> AsyncIterator[Sequence[Worker]]:
     """A worker at work for the length of the block, of the SDK's one for each queue; then it drains.
 
-    `roles`: what it takes work of; without any, all. `transport`: what carries requests to models. `deaths`: stands in
-    for fault points that kill the process; every task of a run is then done as by a worker that has just come.
+    `roles`: what it takes work of; without any, all. `transport`: what carries requests to models; `heard`: who else
+    is told what they said. `deaths`: stands in for fault points that kill the process; every task of a run is then done
+    as by a worker that has just come.
 
     Raises:
         SettingsInvalid: search attributes are missing on the server and we may not add them; the directory of people
@@ -126,6 +128,7 @@ async def running_worker(
         board=board,
         foreign=catalog.foreign,
         transport=transport or ((lambda: FaultyTransport(dice)) if dice is not None else None),
+        heard=heard,
     )
     connectors = Connectors(settings.egress)
     try:

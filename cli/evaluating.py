@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Column, Table
 from rich.text import Text
 
 from cli.output import Exit, Output, command
-from cli.parts import Evaluate
+from cli.parts import Evaluate, TellTries
 from contracts.errors import CallerError
 from contracts.evals import BASELINE_FILE, EVALS_FILE, CaseReport, Estimate, EvalReport, Score
 from runtime.catalog import Catalog
@@ -30,8 +32,8 @@ async def evaluate(
     reports = []
     for name, definition in zip(chosen, definitions, strict=True):
         folder = catalog.files[name].parent
-        with _log_beside(settings):
-            report = await run(definition, folder, settings, runs, record)
+        with _log_beside(settings), _telling(output, lines=record) as tell:
+            report = await run(definition, folder, settings, runs, record, tell)
         if accept:
             (folder / BASELINE_FILE).write_text(report.now.model_dump_json(indent=1) + "\n")
         if not output.as_json:
@@ -51,6 +53,20 @@ def _log_beside(settings: Settings) -> Iterator[None]:
         configure_logging(settings, log)
         log_what_the_sdk_says()
         yield
+
+
+@contextmanager
+def _telling(output: Output, *, lines: bool) -> Iterator[TellTries]:
+    """How far it is: a bar where one can be seen, else `lines` of what may take long and is paid for."""
+    with Progress(console=output.err, transient=True, disable=not output.live) as progress:
+        bar = progress.add_task("")
+
+        def tell(done: int, total: int, now: str) -> None:
+            progress.update(bar, completed=done, total=total, description=escape(now))
+            if lines and not output.live:
+                output.say(now)
+
+        yield tell
 
 
 def _show(output: Output, report: EvalReport, folder: Path, *, accept: bool) -> None:

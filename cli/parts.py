@@ -33,7 +33,9 @@ OpenRecords: TypeAlias = "Callable[[Settings], AbstractAsyncContextManager[Recor
 Offers: TypeAlias = "Callable[[Mapping[str, tuple[McpServer, str]], Egress], Awaitable[Pins]]"
 """What MCP servers offer now, by group with the folder of its file. Raises CallerError for one that cannot be asked."""
 
-Evaluate: TypeAlias = "Callable[[Definition, Path, Settings, int | None, bool], Awaitable[EvalReport]]"
+TellTries: TypeAlias = "Callable[[int, int, str], None]"
+"""Told how many tries are done, of how many, and what is being done now."""
+Evaluate: TypeAlias = "Callable[[Definition, Path, Settings, int | None, bool, TellTries], Awaitable[EvalReport]]"
 """Tries the cases beside a process so often, on recorded answers, or to record them."""
 
 

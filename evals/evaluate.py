@@ -2,8 +2,10 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,25 +30,33 @@ from contracts.run import Definition
 from contracts.settings import DEFAULT_MODEL, OPENAI_URL, ModelAlias, ModelApi, answers_by_script, without_credentials
 from evals.baseline import regressions
 from evals.foreign import refuse_models_of_their_own
-from evals.recording import Recorder, Replayer
+from evals.recording import Carrier, Recorder, Replayer
 from evals.statistics import score
 from evals.trying import attempt
+from evals.unfinished import Unfinished
 from language.evals import load_evals
 from runtime.catalog import Catalog, shown
 from runtime.settings import Settings
 from testkit.opening import Models
 
+Tell = Callable[[int, int, str], None]
+"""Told how far an evaluation is: tries that are done, of how many, and what is being done now."""
+
+
+def _nobody(done: int, total: int, now: str) -> None:
+    """Is told."""
+
 
 async def evaluate(
-    definition: Definition, folder: Path, settings: Settings, runs: int | None, *, record: bool
+    definition: Definition, folder: Path, settings: Settings, runs: int | None, *, record: bool, tell: Tell = _nobody
 ) -> EvalReport:
     """`record`: ask the models of the settings and keep what they answer; else replay what was kept, and ask nobody.
 
     Raises:
         DefinitionInvalid: `evals.yaml` has mistakes.
         RecordingMissing: something was asked whose answer was never recorded.
-        CallerError: there are no cases, no model to record, too few runs for k, a file that cannot be read, or an agent
-            of another framework that asks a model of its own.
+        CallerError: there are no cases, no model to record, none that answers, too few runs for k, a file that cannot
+            be read, or an agent of another framework that asks a model of its own.
     """
     evals = _read_evals(definition, folder)
     refuse_models_of_their_own(definition.process.process, Catalog.load([folder.parent]))
@@ -55,11 +65,13 @@ async def evaluate(
         raise CallerError(f"--runs {runs}: pass^{evals.k} needs {evals.k} runs at least; lower `k` in {EVALS_FILE}")
     file = folder / RECORDED_FILE
     if record:
-        recording = await _record(evals, folder, _models_of(settings), runs)
-        cases = recording[1]
-        file.write_text(recording[0].model_dump_json(indent=1, exclude_defaults=True) + "\n")
+        models = _models_of(settings)
+        unfinished = Unfinished(settings.home / "evals" / f"{definition.process.process}.json", models)
+        recording, cases = await _record(evals, folder, models, runs, unfinished, tell)
+        file.write_text(recording.model_dump_json(indent=1, exclude_defaults=True) + "\n")
+        unfinished.forget()
     else:
-        cases = await _replay(evals, folder, _read_recording(file), runs)
+        cases = await _replay(evals, folder, _read_recording(file), runs, tell)
     counts = {name: Counted(tries=len(tries), passed=sum(t.passed for t in tries)) for name, tries in cases.items()}
     every = [each for tries in cases.values() for each in tries]
     now = Baseline(
@@ -84,39 +96,63 @@ async def evaluate(
 
 
 async def _record(
-    evals: Evals, folder: Path, models: Mapping[str, ModelAlias], runs: int
+    evals: Evals, folder: Path, models: Mapping[str, ModelAlias], runs: int, unfinished: Unfinished, tell: Tell
 ) -> tuple[Recording, dict[str, tuple[Tried, ...]]]:
     replies: dict[str, tuple[tuple[RecordedReply, ...], ...]] = {}
     tried: dict[str, tuple[Tried, ...]] = {}
-    for case in evals.cases:
-        for _ in range(runs):
-            recorder = Recorder()
-            one = await _try(evals, case, folder, models, recorder)
-            tried[case.name] = (*tried.get(case.name, ()), one)
-            replies[case.name] = (*replies.get(case.name, ()), tuple(recorder.replies))
+    for case, index, say in _tries(evals, folder, runs, tell):
+        recorder = Recorder(unfinished.of(case.name, index), say)
+        try:
+            one = await _try(evals, case, index, folder, models, recorder)
+        except CallerError as error:
+            untouched = f"Nothing was written to {shown(folder / RECORDED_FILE)}"
+            raise CallerError(f"{error}. {untouched}.{unfinished}") from error
+        unfinished.keep(case.name, index, recorder.replies)
+        tried[case.name] = (*tried.get(case.name, ()), one)
+        replies[case.name] = (*replies.get(case.name, ()), tuple(recorder.replies))
     return Recording(models=dict(models), tries=replies), tried
 
 
-async def _replay(evals: Evals, folder: Path, recording: Recording, runs: int) -> dict[str, tuple[Tried, ...]]:
+async def _replay(
+    evals: Evals, folder: Path, recording: Recording, runs: int, tell: Tell
+) -> dict[str, tuple[Tried, ...]]:
     tried: dict[str, tuple[Tried, ...]] = {}
     with _some_key(recording.models):
-        for case in evals.cases:
-            for index in range(runs):
-                replies = recording.tries.get(case.name, ())[index : index + 1]
-                replayer = Replayer(replies[0] if replies else ())
-                one = await _try(evals, case, folder, recording.models, replayer)
-                if replayer.missing:
-                    raise RecordingMissing(_missing(folder, case, index, replayer.missing[0], recorded=bool(replies)))
-                tried[case.name] = (*tried.get(case.name, ()), one)
+        for case, index, _ in _tries(evals, folder, runs, tell):
+            replies = recording.tries.get(case.name, ())[index : index + 1]
+            missing = partial(_missing, folder, case, index, recorded=bool(replies))
+            replayer = Replayer(replies[0] if replies else (), missing)
+            one = await _try(evals, case, index, folder, recording.models, replayer)
+            tried[case.name] = (*tried.get(case.name, ()), one)
     return tried
 
 
+def _tries(evals: Evals, folder: Path, runs: int, tell: Tell) -> Iterator[tuple[Case, int, Callable[[str], None]]]:
+    """Each case and the index of each try of it, told when its turn comes, and what tells more of it."""
+    total = len(evals.cases) * runs
+    for done, (case, index) in enumerate(product(evals.cases, range(runs))):
+        now = f"{_place(folder, case, index)} of {runs}"
+
+        def say(what: str, done: int = done, now: str = now) -> None:
+            tell(done, total, f"{now}: {what}")
+
+        tell(done, total, now)
+        yield case, index, say
+
+
 async def _try(
-    evals: Evals, case: Case, folder: Path, models: Mapping[str, ModelAlias], carrier: Recorder | Replayer
+    evals: Evals, case: Case, index: int, folder: Path, models: Mapping[str, ModelAlias], carrier: Carrier
 ) -> Tried:
     with TemporaryDirectory(prefix="surefoot-eval-") as home, _environment(SUREFOOT_PACE="0"):
-        chosen = Models(dict(models), lambda: carrier)
-        return await attempt(case, evals.fakes, folder, Path(home), chosen, carrier)
+        chosen = Models(dict(models), lambda: carrier, carrier.heard)
+        try:
+            return await attempt(case, evals.fakes, folder, Path(home), chosen, carrier)
+        except CallerError as error:
+            raise CallerError(f"{_place(folder, case, index)}: {error}") from error
+
+
+def _place(folder: Path, case: Case, index: int) -> str:
+    return f"{folder.name}: case {case.name}, try {index + 1}"
 
 
 def _missing(folder: Path, case: Case, index: int, asked: str, *, recorded: bool) -> str:

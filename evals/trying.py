@@ -11,7 +11,7 @@ from contracts.errors import CallerError, ExpressionFailed
 from contracts.evals import Case, Said, Tried
 from contracts.names import DECIDE
 from contracts.run import RunView
-from evals.recording import Recorder, Replayer
+from evals.recording import LONGEST, Carrier
 from language.expressions import truth
 from testkit import Called, TrialRun
 from testkit.opening import Models, open_trial
@@ -19,38 +19,42 @@ from testkit.opening import Models, open_trial
 UNDO = "/undo"
 """What the key of a call ends with that takes an effect back."""
 
-LONGEST = 900.0
-"""Seconds of real time for one try: what models may take."""
-
 
 async def attempt(
-    case: Case, fakes: Mapping[str, Json], folder: Path, home: Path, models: Models, carrier: Recorder | Replayer
+    case: Case, fakes: Mapping[str, Json], folder: Path, home: Path, models: Models, carrier: Carrier
 ) -> Tried:
     """Raises:
-    CallerError: a decision of the case is refused.
+    CallerError: a decision of the case is refused, the run takes too long, or a model gives no answer to record.
+    RecordingMissing: something was asked whose answer was never recorded.
     """
     async with open_trial(folder, home, None, None, models) as trial:
         for tools, returns in fakes.items():
             trial.fake(tools, returns)
         run = await trial.start(case.input, started_by=case.started_by)
-        view = await _played(run, case)
+        view = await _played(run, case, carrier)
+        if carrier.given_up is not None:
+            raise carrier.given_up
         seconds = sum(reply.seconds for reply in carrier.replies)
         return grade(case, view, seconds, effects=trial.effects(), calls=trial.calls())
 
 
-async def _played(run: TrialRun, case: Case) -> RunView:
-    """The run at its end: ended, or stopped where the case has nobody answer."""
+async def _played(run: TrialRun, case: Case, carrier: Carrier) -> RunView:
+    """The run at its end: ended, or stopped where the case has nobody answer, or where the try is worth nothing."""
     left = list(case.people)
     while True:
-        view = await run.until(lambda seen: _stands(seen, left), "its end", patience=LONGEST)
+        try:
+            view = await run.until(lambda seen: carrier.given_up is not None or _stands(seen, left), "its end", LONGEST)
+        except AssertionError as error:
+            why = "; ".join(filter(None, (str(error), carrier.trouble)))
+            raise CallerError(f"within {LONGEST / 60:g} minutes, the longest for a try, {why}") from error
         said = _next(view, left)
-        if view.ended is not None or said is None:
+        if carrier.given_up is not None or view.ended is not None or said is None:
             return view
         left.remove(said)
         try:
             await run.say(DECIDE, said.model_dump(exclude_none=True))
         except WorkflowUpdateFailedError as error:
-            raise CallerError(f"case {case.name}: {said.by} at {said.step} is refused: {error.cause}") from error
+            raise CallerError(f"{said.by} at {said.step} is refused: {error.cause}") from error
 
 
 def _stands(view: RunView, left: list[Said]) -> bool:

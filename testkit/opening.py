@@ -12,6 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 from uuid_utils import uuid7
 
 from activities.faults.dice import Dice
+from activities.model.call import Heard, unheard
 from contracts.errors import SettingsInvalid
 from contracts.faults import Faults
 from contracts.settings import ModelAlias
@@ -43,10 +44,12 @@ asked before a script is, are there by name only."""
 
 @dataclass(frozen=True)
 class Models:
-    """The models that answer for agents, instead of a script, and what carries requests to them."""
+    """The models that answer for agents, instead of a script, what carries requests to them, and who is told what they
+    said."""
 
     aliases: dict[str, ModelAlias]
-    transport: Callable[[], httpx2.AsyncBaseTransport]
+    transport: Callable[[], httpx2.AsyncBaseTransport] | None = None
+    heard: Heard = unheard
 
 
 @asynccontextmanager
@@ -60,8 +63,8 @@ async def open_trial(
     """
     folder = _found(folder)
     settings = Settings(home=home, people=people or _people(folder), faults=faults, **APART)
-    aliases = models.aliases if models else {name: ModelAlias() for name in settings.models}
-    settings = settings.model_copy(update={"models": aliases})
+    chosen = models or Models({name: ModelAlias() for name in settings.models})
+    settings = settings.model_copy(update={"models": chosen.aliases})
     loaded = Catalog.load([folder.parent])
     process = next((name for name, file in loaded.files.items() if file.parent == folder), None)
     if process is None:
@@ -76,8 +79,8 @@ async def open_trial(
     ) as environment:
         await ensure_search_attributes(environment.client)
         connection = Connection(environment.client, address="", ui=None, embedded=True)
-        transport = models.transport if models else None
-        async with running_worker(settings, connection, catalog, transport=transport, deaths=deaths):
+        heard, transport = chosen.heard, chosen.transport
+        async with running_worker(settings, connection, catalog, transport=transport, heard=heard, deaths=deaths):
             yield Trial(process, environment, settings, catalog, recorder)
         if deaths is not None:
             await deaths.have_been_everywhere()

@@ -120,7 +120,7 @@ def _fault(error: Exception, ours: Endpoint | None, adapter: Adapter) -> Fault:
             if fault is not None:
                 return fault
     message = f"{adapter.object} ({adapter.framework}) failed: {type(error).__name__}: {str(error)[:500]}"
-    return Fault("unknown", message)
+    return Fault("slip", message)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

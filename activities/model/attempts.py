@@ -20,7 +20,7 @@ ATTEMPTS = 5
 """Of calls that fail in a way that may pass, while the endpoint serves others."""
 
 UNKNOWN_ATTEMPTS = 3
-"""An error that is in no table is retried at most twice."""
+"""An error that is in no table is retried at most twice, as is a slip of the model's."""
 
 BUSY_ATTEMPTS = 60
 """An endpoint that is busy whenever it is asked, for about an hour, is a matter for a person."""
@@ -59,7 +59,7 @@ def tally_in(details: Sequence[Any]) -> Tally:
 
 def counted(tally: Tally, fault: Fault, *, probe: bool) -> Tally:
     """The tally after this. A probe of an open breaker uses nothing up: what is down is known."""
-    failed = fault.kind in ("passing", "unknown") and not (probe and fault.broken)
+    failed = fault.kind in ("passing", "slip", "unknown") and not (probe and fault.broken)
     busy = fault.kind == "busy"
     changes = {"failed_calls": tally.failed_calls + failed, "busy_calls": tally.busy_calls + busy}
     return tally.model_copy(update=changes)
@@ -74,7 +74,7 @@ def may_retry(tally: Tally, fault: Fault) -> bool:
             return tally.busy_calls < BUSY_ATTEMPTS
         case "passing":
             return tally.failed_calls < ATTEMPTS
-        case "unknown":
+        case "slip" | "unknown":
             return tally.failed_calls < UNKNOWN_ATTEMPTS
         case _:
             return False

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx2
 import openai
@@ -46,6 +46,9 @@ BYTES_PER_TOKEN = 3
 PAUSE_BESIDE_FINAL = timedelta(seconds=20)
 """Before a chain is gone through again in which one model waits and others said no, so that those are left in peace."""
 
+CONNECT_SECONDS = 20.0
+"""Whoever has not taken a connection by then does not: it was asked for at 0, 1, 3, 7 and 15 s (RFC 6298)."""
+
 log = structlog.get_logger()
 
 
@@ -64,9 +67,20 @@ class _Call:
         return tuple(f"{fault.message}; {answering} answers instead" for fault in self.faults)
 
 
+class Heard(Protocol):
+    """Told what came of asking a model: the reply, or why there is none, and whether the same model is asked again."""
+
+    def __call__(self, alias: str, answered: ModelReply | Fault, *, again: bool) -> None: ...
+
+
+def unheard(alias: str, answered: ModelReply | Fault, *, again: bool) -> None:
+    """By nobody else."""
+
+
 class ModelCall:
     """The activity. `rehearsal`: the script of a process, if it has one. `board`: where operators are heard. `foreign`:
-    the agent that an adapter names. `transport`: what carries requests, instead of the client's own."""
+    the agent that an adapter names. `transport`: what carries requests, instead of the client's own. `heard`: who else
+    is told what models said."""
 
     def __init__(  # noqa: PLR0913 -- everything it works with, each thing by its name
         self,
@@ -80,6 +94,7 @@ class ModelCall:
         clock: Callable[[], float] = time.monotonic,
         foreign: LoadAgent = no_foreign_agents,
         transport: Callable[[], httpx2.AsyncBaseTransport] | None = None,
+        heard: Heard = unheard,
     ) -> None:
         self._conversations = Conversations(store)
         self._rehearsal = rehearsal
@@ -88,6 +103,7 @@ class ModelCall:
         self._environment = environment
         self._foreign = foreign
         self._transport = transport
+        self._heard = heard
         self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}
         self._gate = Gate(clock)
         self._operators = Operators(board, self._gate.states, clock)
@@ -133,7 +149,9 @@ class ModelCall:
         except (ApplicationError, asyncio.CancelledError):
             raise
         except Exception as error:
-            raise _slip(call, error) from error
+            failure = _slip(call, error)
+            self._heard(brief.models[0], call.faults[-1], again=not failure.non_retryable)
+            raise failure from error
         finally:
             self._operators.changed()
             measuring.breakers(self._gate.states())
@@ -143,25 +161,29 @@ class ModelCall:
     async def _ask_foreign(self, call: _Call) -> ModelReply:
         """The next message of the agent that takes the place of the models."""
 
+        name = (call.request.models or call.brief.models)[0]
+
         def ours() -> Ours:
-            name = (call.request.models or call.brief.models)[0]
-            endpoint = resolve(name, self._aliases, self._environment, self._api)
+            endpoint = self._endpoint(name)
             client = self._client(endpoint) if endpoint is not None else None
             script = self._rehearsal(call.brief.process)
             return Ours(endpoint, client, lambda: rehearse(script, call.brief, call.messages))
 
         answered = await ask_foreign(self._foreign, call.brief, call.messages, ours)
         if isinstance(answered, ModelReply):
+            self._heard(name, answered, again=False)
             return answered.model_copy(update={"usage": call.tally.usage + answered.usage})
         call.tally = counted(call.tally, answered, probe=False)
         call.faults.append(answered)
+        self._heard(name, answered, again=may_retry(call.tally, answered))
         raise _failure(call)
 
     async def _ask_chain(self, call: _Call) -> ModelReply:
         """The first model of the chain that will do."""
-        for name in call.request.models or call.brief.models:
+        chain = call.request.models or call.brief.models
+        for place, name in enumerate(chain, start=1):
             try:
-                endpoint = resolve(name, self._aliases, self._environment, self._api)
+                endpoint = self._endpoint(name)
             except ModelFailed as error:
                 call.faults.append(Fault("no_access", str(error)))
                 continue
@@ -171,13 +193,26 @@ class ModelCall:
                 return reply
             answered = await self._ask_or_fault(endpoint, call)
             if isinstance(answered, ModelReply):
+                self._heard(name, answered, again=False)
                 usage = call.tally.usage + answered.usage
                 notes, window = call.notes(name), window_of(endpoint)
                 return answered.model_copy(update={"usage": usage, "notes": notes, "window": window})
             call.faults.append(answered)
-            if answered.kind == "mistaken" or (not answered.other_model and may_retry(call.tally, answered)):
+            again, leaves = may_retry(call.tally, answered), answered.other_model and place < len(chain)
+            self._heard(name, answered, again=again and not leaves)
+            if answered.kind == "mistaken" or (again and not answered.other_model):
                 break
         raise _failure(call)
+
+    def _endpoint(self, name: str) -> Endpoint | None:
+        """Raises:
+        ModelFailed: the alias leads nowhere.
+        """
+        try:
+            return resolve(name, self._aliases, self._environment, self._api)
+        except ModelFailed as error:
+            self._heard(name, Fault("no_access", str(error)), again=False)
+            raise
 
     async def _ask_or_fault(self, endpoint: Endpoint, call: _Call) -> ModelReply | Fault:
         cap = endpoint.cap(cap_within(call.request, endpoint, call.tally.usage))
@@ -231,7 +266,7 @@ class ModelCall:
                 base_url=endpoint.url,
                 api_key=endpoint.key,
                 max_retries=0,
-                timeout=LONGEST_ANSWER.total_seconds(),
+                timeout=openai.Timeout(LONGEST_ANSWER.total_seconds(), connect=CONNECT_SECONDS),
                 http_client=carrier,
             )
         return self._clients[key]

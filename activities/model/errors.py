@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
+import httpx2
 import openai
 
 from activities.answers import sent_at
@@ -28,6 +29,7 @@ Kind = Literal[
     "missing",  # there is no such model or path
     "no_access",  # the key is wrong, or may not
     "filtered",  # stopped by a content filter, which is an outcome
+    "slip",  # what the model did was no good, or what an agent of another framework did; another try may do
     "unknown",  # in no table
 ]
 
@@ -138,6 +140,8 @@ def classify(error: Exception, endpoint: Endpoint) -> Fault | None:
 
 
 def _classify(error: Exception, endpoint: Endpoint) -> Fault | None:
+    if isinstance(error.__cause__, httpx2.ConnectTimeout):
+        return Fault("passing", f"{endpoint}: no connection in time", broken=True)
     if isinstance(error, openai.APITimeoutError | TimeoutError):
         seconds = f"{endpoint.timeout.total_seconds():g} s"
         return Fault("passing", f"{endpoint}: no answer in time ({seconds})", broken=True)
@@ -198,7 +202,7 @@ def _meaning(said: _Said, endpoint: Endpoint) -> Fault:  # noqa: PLR0911 -- the 
     place = f"{endpoint} answered {said.status}"
     text = f"{place}: {said.message}"
     if _SLIP.search(said.words):
-        return Fault("unknown", text)
+        return Fault("slip", text)
     if said.status < 500 and _FILTERED.search(said.words):
         return Fault("filtered", text)
     if _is_too_long(said):

@@ -77,6 +77,16 @@ async def test_an_agent_that_its_alias_answers_is_recorded_and_replayed(
     assert len(endpoint.requests) == asked > 0
 
 
+async def test_a_key_that_is_refused_ends_the_recording(
+    framework: Framework, tmp_path: Path, endpoint: Endpoint
+) -> None:
+    endpoint.default = lambda asked: Answered(401, '{"error": {"message": "no such key"}}', exact=True)
+    folder = write(tmp_path, framework, "clerk")
+    with pytest.raises(CallerError, match=r"the model default gave no answer .* answered 401: no such key; check OPEN"):
+        await evaluated(folder, record=True)
+    assert not (folder / RECORDED_FILE).exists()
+
+
 @pytest.mark.parametrize("record", [True, False], ids=["recorded", "replayed"])
 async def test_one_with_a_model_of_its_own_is_refused_before_anybody_is_asked(
     framework: Framework, tmp_path: Path, endpoint: Endpoint, record: bool
@@ -118,7 +128,7 @@ async def test_one_that_is_come_to_by_another_way_does_not_work(
     framework: Framework, tmp_path: Path, endpoint: Endpoint
 ) -> None:
     folder = write(tmp_path, framework, OWN[framework])
-    models = Models({"default": ModelAlias(base_url=endpoint.url)}, lambda: Replayer(()))
+    models = Models({"default": ModelAlias(base_url=endpoint.url)}, lambda: Replayer((), str))
     async with open_trial(folder, tmp_path / "home", None, None, models) as trial:
         run = await trial.start({})
         view = await run.parks("desk.ask")

@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.conversations import ConversationStore, SqliteConversations
-from activities.model.call import ModelCall
+from activities.model.call import Heard, ModelCall, unheard
 from contracts.board import BoardStore
 from contracts.messages import Brief, Message, OfferedTool
 from contracts.model import ModelReply, ModelRequest
@@ -60,6 +60,7 @@ class Desk:
     beats: tuple[Any, ...] = ()
     board: BoardStore | None = None
     clock: Callable[[], float] = time.monotonic
+    heard: Heard = unheard
     conversation: Conversation = field(default_factory=lambda: Conversation(brief()))
     turn: int = 0
     workflow: str = field(default_factory=new_workflow)
@@ -75,6 +76,7 @@ class Desk:
             environment=self.environment,
             board=self.board,
             clock=self.clock,
+            heard=self.heard,
         )
 
     async def restart(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -361,3 +362,21 @@ async def test_what_nobody_foresaw_is_paid_for_three_times_at_most(endpoint: End
     assert [failure.non_retryable for failure in failures] == [False, False, True]
     assert "RuntimeError: a slip of ours" in failures[-1].message
     assert failures[-1].details[0]["usage"]["output_tokens"] == 60
+
+
+async def test_an_endpoint_that_takes_no_connection_is_not_waited_for_as_for_an_answer(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("activities.model.call.CONNECT_SECONDS", 0.2)
+    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for before in (first, second):  # those who stand before it, and are never let in
+            before.setblocking(False)
+            before.connect_ex(listener.getsockname())
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        desk.aliases = {"default": ModelAlias(model=MODEL, base_url=url)}
+        await desk.restart()
+        failure = await desk.failure()
+    assert not failure.non_retryable
+    assert failure.message == f"{MODEL} at {url}: no connection in time"

@@ -15,7 +15,7 @@ from tests.endpoint import MODEL, Endpoint
 
 FOLDER = Path(__file__).parent / "recorded"
 
-RETRIED = ("passing", "busy", "unknown")
+RETRIED = ("passing", "busy", "slip", "unknown")
 
 
 class Recorded(Contract):
