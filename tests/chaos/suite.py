@@ -7,6 +7,7 @@ import asyncio
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -67,12 +68,16 @@ def wanted(seeds: Iterable[int], file: Path = KEPT) -> dict[str, Schedule]:
 async def play_all(
     stage: Stage, schedules: Mapping[str, Schedule], home: Path, planted: str | None = None, file: Path = KEPT
 ) -> list[Played]:
-    """Each in a world of its own. One that fails is kept at once, for a night that is cut short."""
+    """Each in a world of its own. One that fails, or breaks off, is kept at once, for a night that is cut short."""
     turn = asyncio.Semaphore(SIDE_BY_SIDE)
 
     async def one(number: int, name: str, schedule: Schedule) -> Played:
         async with turn:
-            played = await play(stage, schedule, home / f"{number}", planted)
+            try:
+                played = await play(stage, schedule, home / f"{number}", planted)
+            except Exception as error:  # noqa: BLE001 - the others are played all the same
+                traceback.print_exc()
+                played = Played(schedule, broken=[f"the play broke off: {error!r}"])
         if played.broken:
             said = f"BROKEN\n{report(played)}\n{keep(played, file)}"
         else:

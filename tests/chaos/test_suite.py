@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.play import Played
+from runtime.catalog import Catalog
+from tests.chaos.nursery import Nursery
+from tests.chaos.play import Played, Stage
 from tests.chaos.schedule import INPUTS, Schedule
-from tests.chaos.suite import KEPT, Kept, keep, kept, wanted, wanted_seeds
+from tests.chaos.suite import KEPT, Kept, keep, kept, play_all, wanted, wanted_seeds
 
 SEEDS = range(1, 101)
 
@@ -52,6 +54,21 @@ def test_what_is_kept_stays_what_it_was_when_its_seed_means_another_play(file: P
     then = Schedule.of(8).model_copy(update={"seed": 7})
     keep(Played(then, broken=["x-0 was lost"]), file, {})
     assert wanted([7], file) == {"kept play 1 (seed 7)": then, "seed 7": Schedule.of(7)}
+
+
+async def test_a_play_that_breaks_off_is_told_and_kept_and_the_others_are_played(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)  # where nothing is kept, but said
+    unborn: Nursery = Nursery.__new__(Nursery)  # no worker is asked for
+    stage = Stage(unborn, "http://[no-address", Catalog.load([]))
+    one, two = (Schedule.of(seed).model_copy(update={"bad_line": True}) for seed in (7, 8))
+    results = await play_all(stage, {"one": one, "two": two}, tmp_path, file=file)
+    found = "the play broke off: ValueError('Invalid IPv6 URL')"
+    assert [played.broken for played in results] == [[found], [found]]
+    assert kept(file) == [Kept(found=found, schedule=one), Kept(found=found, schedule=two)]
+    said = capsys.readouterr()
+    assert said.out.count("BROKEN: the play broke off") == said.err.count("Traceback") == 2
 
 
 def test_every_play_can_be_kept(file: Path) -> None:
