@@ -22,7 +22,8 @@ from language.source import load_yaml
 from runtime.catalog import Catalog
 from tests.business import eventually
 from tests.chaos.answers import bought_twice
-from tests.chaos.invariants import Completed, gather, ledger, violations
+from tests.chaos.evidence import Completed, gather, ledger
+from tests.chaos.invariants import violations
 from tests.chaos.line import Line, open_line
 from tests.chaos.nursery import CONTINUE_AFTER, PROCESSES, Nursery
 from tests.chaos.people import STAYS, People, within
