@@ -1,10 +1,14 @@
 """A test of the tests: what failed once is played ever after, as it was then."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from runtime.catalog import Catalog
+from runtime.settings import PROJECT
 from tests.chaos.nursery import Nursery
 from tests.chaos.play import Played, Stage
 from tests.chaos.schedule import INPUTS, Schedule
@@ -86,3 +90,21 @@ def test_what_this_project_keeps_can_be_played() -> None:
 @pytest.mark.parametrize(("asked", "seeds"), [("7", [7]), ("1-3", [1, 2, 3]), ("3,9,20-22", [3, 9, 20, 21, 22])])
 def test_seeds_are_asked_for_by_number_and_range(asked: str, seeds: list[int]) -> None:
     assert wanted_seeds({"CHAOS_SEEDS": asked}) == seeds
+
+
+@pytest.mark.parametrize("part", ["abc", "0-", "-3", "5-3", "", "1-2-3", "7 8"])
+def test_what_is_no_seed_is_told(part: str) -> None:
+    with pytest.raises(pytest.UsageError) as told:
+        wanted_seeds({"CHAOS_SEEDS": f"1,{part}"})
+    assert str(told.value) == f"the seeds to play: {part!r} is none; write 7, 1-50 or 3,9,20-30"
+
+
+@pytest.mark.chaos
+def test_it_is_told_in_one_line_before_anything_begins() -> None:
+    command = [sys.executable, "-m", "pytest", "tests/chaos/test_seeds.py"]
+    said = subprocess.run(
+        command, cwd=PROJECT, env={**os.environ, "CHAOS_SEEDS": "abc"}, capture_output=True, text=True, check=False
+    )
+    assert said.returncode == pytest.ExitCode.USAGE_ERROR
+    assert said.stdout == ""
+    assert said.stderr.strip() == "ERROR: the seeds to play: 'abc' is none; write 7, 1-50 or 3,9,20-30"
