@@ -118,10 +118,11 @@ async def embedded_server(settings: Settings) -> AsyncIterator[Server]:
     finally:
         keeper.cancel()
         await asyncio.wait([keeper])
-        current = find_server(settings)
+        current = _recorded(settings)
         if current is not None and current.owner == os.getpid():
-            await _stop(current.pid)
-        _record(settings).unlink(missing_ok=True)
+            if _is_server(current.pid, settings):
+                await _stop(current.pid)
+            _record(settings).unlink(missing_ok=True)
 
 
 def free_port(usual: int) -> int:
@@ -213,19 +214,20 @@ async def _start(settings: Settings, port: int, ui_port: int) -> Server:
 
 
 async def _keep_running(settings: Settings, server: Server) -> None:
-    """Start the server again, on the same ports with the same file, whenever it died."""
-    pid = server.pid
+    """Start the server again, on the same ports with the same file, whenever it died; unless another process did so,
+    which keeps it from then on. That happens to an owner that stood still: two servers would write to the same file."""
     while True:
         await asyncio.sleep(0.5)
-        if _is_alive(pid):
+        if _is_alive(server.pid):
             continue
-        log.warning("the Temporal server died and is started again", address=server.address)
         try:
-            again = await _start(settings, *server.ports)
+            async with _locked(settings.home / "server.lock"):
+                if await _running(settings) is not None:
+                    return
+                log.warning("the Temporal server died and is started again", address=server.address)
+                server = await _start(settings, *server.ports)
         except ServerUnreachable as error:
             log.warning("the Temporal server could not be started again; trying on", reason=str(error))
-            continue
-        pid = again.pid
 
 
 async def _stop(pid: int) -> None:

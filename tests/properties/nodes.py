@@ -47,8 +47,8 @@ class Scope:
 @dataclass(eq=False)
 class Node:
     """A step, an item of its `for_each`, or a round of its `repeat`. `past`: what it was started after.
-    `arguments`: as they were when its call began. `did_start`: it was skipped or failed no earlier than that. `unaccepted`:
-    after how many amendments it came to an output that was not accepted."""
+    `arguments`: as they were when its call began. `did_start`: it was skipped or failed no earlier than that.
+    `unaccepted`: after how many amendments it came to an output that was not accepted."""
 
     id: str
     step: dict[str, Any]

@@ -103,6 +103,22 @@ async def test_one_that_another_process_owns_is_left_running(settings: Settings)
     assert not is_running(pid)
 
 
+async def test_one_that_another_process_started_again_while_its_owner_stood_still_stays_the_only_one(
+    settings: Settings,
+) -> None:
+    owner = await another_process(settings.home)
+    pid = await server_pid(owner)
+    owner.send_signal(signal.SIGSTOP)
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: find_server(settings) is None, "the end of the server")
+    async with embedded_server(settings) as server:
+        assert server.pid != pid
+        owner.send_signal(signal.SIGCONT)
+        await owner.communicate(b"")
+        assert find_server(settings) == server
+    assert not is_running(server.pid)
+
+
 async def test_a_taken_port_is_replaced_by_a_free_one(settings: Settings) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
