@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic_core import from_json
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowHistory
 from temporalio.converter import DataConverter
 
 from activities.records.opening import open_records
+from contracts.base import Json
 from contracts.names import AGENT_WORKFLOW
 from contracts.run import RunView
 from contracts.state import StateValue
@@ -78,6 +80,16 @@ def ledger(home: Path) -> list[Effect]:
             return []  # the first call is making it
         rows = db.execute("SELECT key, sequence, tool, undone_by FROM effects ORDER BY sequence").fetchall()
     return [Effect(*row) for row in rows]
+
+
+def outcome(home: Path, key: str) -> Json:
+    """What the call of this key came to, or None when it had no effect."""
+    file = home / "business.db"
+    if not file.exists():
+        return None
+    with closing(sqlite3.connect(file, timeout=20)) as db:
+        row = db.execute("SELECT result FROM effects WHERE key = ?", (key,)).fetchone()
+    return from_json(row[0]) if row is not None else None
 
 
 @dataclass
