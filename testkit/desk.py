@@ -24,7 +24,7 @@ from testkit.histories import replay_history
 from testkit.recording import Called, Recorder
 from testkit.scripts import Script, ScriptedCatalog
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds of real time in which a run comes to what a test waits for."""
 
 

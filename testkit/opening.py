@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from testkit.scripts import ScriptedCatalog
 from worker import running_worker
 
 PEOPLE = "people.yaml"
+UP_WITHIN = timedelta(minutes=1)
+"""For the server to answer; the SDK's five seconds are few on a busy machine."""
 APART: dict[str, Any] = {
     "notices": (),
     "records": RecordSettings(),
@@ -62,7 +65,9 @@ async def open_trial(
     recorder = Recorder()
     catalog = _recorded(loaded, recorder, overheard=models is not None)
     async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(time_skipping_binary()), data_converter=data_converter(settings)
+        test_server_existing_path=str(time_skipping_binary()),
+        data_converter=data_converter(settings),
+        test_server_startup_timeout=UP_WITHIN,
     ) as environment:
         await ensure_search_attributes(environment.client)
         connection = Connection(environment.client, address="", ui=None, embedded=True)

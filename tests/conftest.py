@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from runtime.server import HOST, PORT, UI_PORT
 from tests.business import PROJECT, Business
 from tests.endpoint import Endpoint, open_endpoint
-from tests.servers import SPARING, open_server, open_skipping_server
+from tests.servers import SPARING, open_berth, open_server, open_skipping_server
 from tests.warm.python import WarmPython, open_python
 
 pytest_plugins = ["testkit"]
@@ -26,6 +27,8 @@ for name in list(os.environ):
     if name.startswith(("OPENAI_", "SUREFOOT_", "TEMPORAL_")):
         del os.environ[name]
 os.environ |= {"SUREFOOT_PACE": "0", **SPARING}
+
+settings.load_profile("ci")  # the same examples each time, however long one takes
 
 gc.disable()  # until all tests are collected
 
@@ -83,6 +86,13 @@ async def time_skipping(tmp_path: Path) -> AsyncIterator[WorkflowEnvironment]:
 def endpoint() -> Iterator[Endpoint]:
     with open_endpoint() as opened:
         yield opened
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """For something that is to listen there, and nobody else's until then."""
+    with open_berth() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

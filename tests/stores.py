@@ -15,6 +15,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.servers import open_berth
+
 PASSWORD = "correct-horse-battery"
 START_SECONDS = 30.0
 
@@ -47,17 +49,11 @@ def postgres_program(name: str) -> str | None:
     return str(found[-1]) if found else shutil.which(name)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def postgres_server() -> Iterator[Server]:
     """PostgreSQL with a database of its own, in a folder of its own."""
     # Its lock file's name has to fit in a socket's path, which pytest's folders do not.
-    with TemporaryDirectory(prefix="surefoot-pg-") as name:
+    with open_berth() as port, TemporaryDirectory(prefix="surefoot-pg-") as name:
         folder = Path(name)
         password = folder / "password"
         password.write_text(PASSWORD)
@@ -66,7 +62,7 @@ def postgres_server() -> Iterator[Server]:
             as_user = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "--"]
             for path in (folder, password):
                 shutil.chown(path, "nobody", "nogroup")
-        data, port = folder / "data", free_port()
+        data = folder / "data"
         initdb = [
             str(postgres_program("initdb")),
             "-D",
@@ -88,8 +84,7 @@ def postgres_server() -> Iterator[Server]:
 @contextmanager
 def redis_server() -> Iterator[Server]:
     """Redis that keeps nothing on disk."""
-    with TemporaryDirectory(prefix="surefoot-redis-") as name:
-        port = free_port()
+    with open_berth() as port, TemporaryDirectory(prefix="surefoot-redis-") as name:
         command = [str(shutil.which("redis-server")), "--port", str(port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no", "--requirepass", PASSWORD]
         with running(command, Path(name), lambda: answers(port)) as restart:

@@ -128,7 +128,7 @@ async def test_without_an_address_it_brings_its_server_and_takes_it_along(
     started = await start_worker(environment)
     await says(started, b"is ready")
     run = await start_run((await connect(settings)).client, environment["SUREFOOT_TASK_QUEUE"])
-    assert (await asyncio.wait_for(run.result(), 30)).output == "through"
+    assert (await asyncio.wait_for(run.result(), 60)).output == "through"
     started.terminate()
     await asyncio.wait_for(started.communicate(), 40)
     assert started.returncode == 0
@@ -180,8 +180,8 @@ async def test_a_server_that_cannot_be_reached_is_one_message_and_status_3(envir
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         nowhere = f"127.0.0.1:{unused.getsockname()[1]}"
-    started = await start_worker({**environment, "TEMPORAL_ADDRESS": nowhere})
-    _, said = await asyncio.wait_for(started.communicate(), 60)
+        started = await start_worker({**environment, "TEMPORAL_ADDRESS": nowhere})
+        _, said = await asyncio.wait_for(started.communicate(), 60)
     assert started.returncode == 3
     assert nowhere in said.decode()
     assert b"Traceback" not in said

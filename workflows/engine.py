@@ -54,7 +54,7 @@ class Engine(Evaluating, Pausing):
         actions: Mapping[str, Action],
         on_failure: OnFailure,
     ) -> None:
-        snapshot = request.snapshot or Snapshot(started=workflow.info().start_time, records=(), completions=0)
+        snapshot = request.snapshot or Snapshot(started=workflow.info().workflow_start_time, records=(), completions=0)
         Evaluating.__init__(self, run, request, definition)
         Pausing.__init__(self, snapshot.paused)
         self.started = snapshot.started

@@ -54,7 +54,7 @@ async def _loaded(request: RunRequest, again: Rerun) -> RunRequest:
             "origin": origin,
             "number": number,
             "snapshot": Snapshot(
-                started=workflow.info().start_time,
+                started=workflow.info().workflow_start_time,
                 records=made.records,
                 completions=old.snapshot.completions,
                 state=old.snapshot.state,

@@ -11,6 +11,7 @@ from tests.architecture.project import ROOT
 
 SET_UP_FROM = (".ci/setup", ".ci/uv.txt", "pyproject.toml", "uv.lock")
 NEEDED = ("sh", "make", "dirname", "cat", "cksum", "cut", "sed", "rm", "mkdir", "mv")
+DOWNLOAD = "mkdir .uv/wheels; : >.uv/wheels/uv-1-any.whl"
 
 
 @pytest.fixture
@@ -92,6 +93,8 @@ def prepared(clone: Path, groups: str = "") -> None:
     read = b"".join((clone / name).read_bytes() for name in SET_UP_FROM)
     wanted = subprocess.run(["cksum"], input=read, capture_output=True, check=True).stdout.decode().strip()
     (clone / ".venv" / ".prepared-from").write_text(f"{wanted}{groups}\n")
+    (clone / ".uv" / "wheels").mkdir(parents=True)
+    (clone / ".uv" / "wheels" / "uv-0-any.whl").touch()
 
 
 @pytest.fixture
@@ -133,6 +136,42 @@ def test_when_nothing_changed_nothing_is_done(clone: Path) -> None:
         lock.write("\n")
     changed = set_up(clone)
     assert changed.returncode != 0, "a changed lock must be looked at, and here there is no Python to do it with"
+
+
+def without_package(clone: Path, download: str) -> None:
+    """As set-up left it that did not keep uv's package, with Pythons whose pip does this to download it."""
+    prepared(clone)
+    shutil.rmtree(clone / ".uv" / "wheels")
+    program(clone, "python3", f'case "$*" in *ensurepip*) exit 1;; *"pip download"*) {download};; esac')
+    (clone / ".venv" / "bin" / "python").unlink()
+    (clone / ".venv" / "bin" / "python").symlink_to(clone.parent / "programs" / "python3")
+
+
+def test_the_package_of_uv_is_fetched_when_it_alone_is_not_there(clone: Path, uv: Path) -> None:
+    without_package(clone, DOWNLOAD)
+    done = set_up(clone)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "for the tests that make the image" in done.stdout
+    assert (clone / ".uv" / "wheels" / "uv-1-any.whl").exists()
+    assert set_up(clone).stdout == ""
+    assert not uv.exists(), "nothing else is done"
+
+
+def test_without_an_index_what_is_there_works_on(clone: Path) -> None:
+    without_package(clone, "exit 1")
+    done = set_up(clone)
+    assert done.returncode == 0
+    assert "could not be fetched" in done.stderr
+    assert "only the tests of the image need it" in done.stderr
+
+
+def test_the_package_of_uv_is_fetched_also_where_packages_changed(clone: Path, uv: Path) -> None:
+    without_package(clone, DOWNLOAD)
+    (clone / ".venv" / ".prepared-from").write_text("something else")
+    done = set_up(clone)
+    assert done.returncode == 0, done.stderr
+    assert (clone / ".uv" / "wheels" / "uv-1-any.whl").exists()
+    assert uv.read_text().startswith("sync")
 
 
 def test_what_is_fetched_is_held_to_its_hash() -> None:

@@ -13,6 +13,7 @@ from contracts.names import DECIDE, SEARCH_ATTRIBUTES
 from runtime.client import data_converter
 from runtime.server import server_options, temporal_binary
 from runtime.settings import Settings
+from tests.servers import UP_WITHIN
 from tests.workflows.office import Office, Run, effects, open_office
 
 SUGGESTED_AFTER = 100
@@ -24,6 +25,7 @@ async def hasty_client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
     suggests = ["--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={SUGGESTED_AFTER}"]
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(temporal_binary()),
+        dev_server_startup_timeout=UP_WITHIN,
         dev_server_extra_args=[*server_options(), *suggests],
         search_attributes=SEARCH_ATTRIBUTES,
         data_converter=data_converter(Settings(home=tmp_path_factory.mktemp("home"))),

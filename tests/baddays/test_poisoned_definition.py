@@ -156,7 +156,7 @@ async def test_what_cannot_be_played_waits_in_sight_of_its_operator_and_can_be_e
     steps(compiled)["a"]["tool"] = "gone.tool"
     compiled["hash"] = definition_hash(compiled)
     run = await start_with(office, as_input(compiled))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await run.failed_tasks():
             await asyncio.sleep(0.05)
     assert await why_stuck(office.client, run.id) == "its worker fails at it, and tries on: 'gone.tool'"

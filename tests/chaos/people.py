@@ -85,8 +85,9 @@ class People:
         async with asyncio.TaskGroup() as tasks:
             # A run that ended may have started others a moment ago.
             while not self.broken:
-                fresh = {*started, *await self._found()} - self.seen
-                if not fresh and self.seen <= self.ended.keys():
+                found = await self._found()
+                fresh = {*started, *(found or ())} - self.seen
+                if found is not None and not fresh and self.seen <= self.ended.keys():
                     break
                 for run in fresh:
                     tasks.create_task(self._accompany(run))
@@ -98,12 +99,13 @@ class People:
             await self._attend(run)
             await asyncio.sleep(GLANCE)
 
-    async def _found(self) -> list[str]:
+    async def _found(self) -> list[str] | None:
+        """None when nobody tells, which is not that there are none."""
         try:
             query = f"WorkflowType = '{PROCESS_WORKFLOW}'"
             return [found.id async for found in self.client.list_workflows(query, rpc_timeout=PATIENCE)]
         except GONE:
-            return []
+            return None
 
     async def _attend(self, run: str) -> None:
         handle = self.client.get_workflow_handle(run)

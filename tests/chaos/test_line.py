@@ -19,7 +19,7 @@ async def ask(fault: Fault | None) -> tuple[str, list[Fault]]:
         endpoint.say("hello " * 1_000)
         async with (
             open_line(endpoint.url, 1, {fault: 1.0} if fault else {}) as line,
-            httpx2.AsyncClient(timeout=0.5) as client,
+            httpx2.AsyncClient(timeout=0.5 if fault == "silent" else 60) as client,
         ):
             answer = await client.post(f"{line.url}/chat/completions", json=ASKED)
             content: str = answer.json()["choices"][0]["message"]["content"]

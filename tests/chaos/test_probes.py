@@ -14,7 +14,8 @@ from temporalio.client import Client
 from contracts.names import PROCESS_WORKFLOW, TASK_QUEUE
 from runtime.server import temporal_binary
 from tests.business import PROJECT, eventually
-from tests.runtime.test_health import free_port, get
+from tests.runtime.test_health import get
+from tests.servers import Berth
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
@@ -40,7 +41,8 @@ class Server:
     """A server of its own, with a file that outlives it."""
 
     def __init__(self, home: Path) -> None:
-        self.port = free_port()
+        self.berth = Berth()
+        self.port = self.berth.port
         self._command = [
             *(str(temporal_binary()), "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--log-level", "error"),
             *("--port", str(self.port), "--db-filename", str(home / "temporal.db")),
@@ -62,14 +64,16 @@ def server(tmp_path: Path) -> Iterator[Server]:
     started = Server(tmp_path)
     yield started
     started.kill()
+    started.berth.leave()
 
 
-async def test_a_worker_is_ready_only_while_it_can_work_and_alive_all_the_time(server: Server, tmp_path: Path) -> None:
+async def test_a_worker_is_ready_only_while_it_can_work_and_alive_all_the_time(
+    server: Server, tmp_path: Path, port: int
+) -> None:
     folder = tmp_path / "processes" / "gate"
     folder.mkdir(parents=True)
     (folder / "tools.py").write_text(TOOLS)
     (folder / "process.yaml").write_text(PROCESS)
-    port = free_port()
     given = {
         "TEMPORAL_ADDRESS": f"127.0.0.1:{server.port}",
         "SUREFOOT_HOME": str(tmp_path),

@@ -1,6 +1,7 @@
 """The command line in this process, against the shared server and the very worker of `worker.py`."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 import structlog
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowFailureError
 
 import worker as composition
 from cli.app import call
@@ -107,9 +108,15 @@ async def at_work(settings: Settings, client: Client) -> AsyncIterator[None]:
     structlog.configure(**logging)
 
 
+async def until_closed(client: Client, run: str) -> None:
+    """Until the run has ended on the server too, when its record is written: a moment after its view says so."""
+    with contextlib.suppress(WorkflowFailureError):
+        await client.get_workflow_handle(run).result()
+
+
 async def until_waiting(starter: Starter, run: str, status: str) -> dict[str, Any]:
     """The run's view once it has this status."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             view: dict[str, Any] = (await starter("status", run, "--json")).json
             if view.get("status") == status:

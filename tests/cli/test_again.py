@@ -6,12 +6,12 @@ import pytest
 from temporalio.client import Client
 
 from runtime.settings import Settings
-from tests.cli.conftest import Starter, until_waiting
+from tests.cli.conftest import Starter, until_closed, until_waiting
 
 UNICORN = '{"item": "unicorn"}'
 
 
-async def given_up(starter: Starter) -> str:
+async def given_up(starter: Starter, client: Client) -> str:
     """A run that failed in its first step."""
     answer = await starter("run", "flaky", "--input", UNICORN, "--id", str(uuid4()), "--tenant", "acme", "--json")
     run: str = answer.json["run"]
@@ -20,13 +20,13 @@ async def given_up(starter: Starter) -> str:
     assert running.status == 2
     assert f"{run} has not ended; repair it in place" in running.err
     assert (await starter("repair", run, "stock", "abort")).status == 0
-    await until_waiting(starter, run, "failed")
+    await until_closed(client, run)
     return run
 
 
 @pytest.mark.usefixtures("running")
 async def test_an_ended_run_goes_on_once_and_shows_with_what(starter: Starter, client: Client) -> None:
-    run = await given_up(starter)
+    run = await given_up(starter, client)
     looked = await starter("rerun", run, "--dry-run", "--json")
     assert (looked.status, looked.json["run"], looked.json["again"]) == (0, f"{run}~2", ["stock"]), looked.err
     started = await starter("rerun", run, "--input", '{"item": "horse"}', "--reason", "typo", "--json")
@@ -43,8 +43,8 @@ async def test_an_ended_run_goes_on_once_and_shows_with_what(starter: Starter, c
 
 
 @pytest.mark.usefixtures("running")
-async def test_who_may_not_is_refused_and_keeps_nobody_else_out(starter: Starter) -> None:
-    run = await given_up(starter)
+async def test_who_may_not_is_refused_and_keeps_nobody_else_out(starter: Starter, client: Client) -> None:
+    run = await given_up(starter, client)
     refused = await starter("rerun", run, "--by", "bob")
     assert refused.status == 2
     assert "user:bob may not rerun this run" in refused.err
@@ -56,7 +56,7 @@ async def test_who_may_not_is_refused_and_keeps_nobody_else_out(starter: Starter
 async def test_a_wrong_call_says_what_is_wrong_and_starts_nothing(
     starter: Starter, client: Client, settings: Settings
 ) -> None:
-    run = await given_up(starter)
+    run = await given_up(starter, client)
     for words, says in (
         (("--from", "nope"), "there is no step 'nope' to start again from"),
         (("--input", '{"itm": 1}'), "the input does not fit process flaky"),

@@ -16,7 +16,7 @@ from contracts.errors import Refused, UnknownRun
 from contracts.names import PROCESS_WORKFLOW
 from runtime.deciding import send
 from runtime.settings import PROJECT, Settings
-from tests.cli.conftest import PROCESS, Starter, until_waiting
+from tests.cli.conftest import PROCESS, Starter, until_closed, until_waiting
 
 HORSE = '{"item": "horse"}'
 UNICORN = '{"item": "unicorn"}'
@@ -136,7 +136,7 @@ async def test_a_decision_that_does_not_hold_is_refused_with_the_reason(starter:
 
 
 @pytest.mark.usefixtures("running")
-async def test_an_id_is_used_once(starter: Starter) -> None:
+async def test_an_id_is_used_once(starter: Starter, client: Client) -> None:
     run = await started(starter)
     key = run.removeprefix("flaky-")
     again = await starter("run", "flaky", "--input", HORSE, "--id", key)
@@ -144,7 +144,7 @@ async def test_an_id_is_used_once(starter: Starter) -> None:
     assert f"run {run} is running already" in again.err
     await until_waiting(starter, run, "waiting")
     await starter("cancel", run)
-    await until_waiting(starter, run, "cancelled")
+    await until_closed(client, run)
     after = await starter("run", "flaky", "--input", HORSE, "--id", key)
     assert after.status == 2
     assert "an id is used once" in after.err
@@ -163,7 +163,7 @@ async def test_runs_are_listed_by_status_the_ended_ones_too(starter: Starter) ->
         ("attention", parked, ["operator"]),
         ("cancelled", ended, []),
     ):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (found := await _listed(starter, run, "--status", status)):
                 await asyncio.sleep(0.1)
         assert found["waits_for"] == who
@@ -212,7 +212,7 @@ async def test_without_a_worker_a_run_is_started_with_a_warning_and_shown_as_the
 
 async def test_an_unknown_run_is_answered_with_close_ones(starter: Starter, client: Client) -> None:
     run = await started(starter)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await _listed(starter, run) is None:
             await asyncio.sleep(0.1)
     answer = await starter("status", run[:-1], "--json")

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.client import Client
 
 from contracts.record import BEGINNING, Happening, WriteRecord, chained, hash_of
 from runtime.settings import Settings
 from tests.business import Said
-from tests.cli.conftest import Starter, until_waiting
+from tests.cli.conftest import Starter, until_closed, until_waiting
 
 BUMPED = """UPDATE surefoot_events SET event = replace(event, '"version":2', '"version":3') WHERE number = 1"""
 PUT_BACK = """UPDATE surefoot_events SET event = replace(event, '"version":3', '"version":2') WHERE number = 1"""
@@ -23,16 +24,11 @@ def run_id(topic: str) -> str:
     return f"flaky-{topic.rpartition('.')[2]}"
 
 
-async def completed(starter: Starter, run: str) -> None:
+async def completed(starter: Starter, client: Client, run: str) -> None:
     await starter("run", "flaky", "--input", '{"item": "mug"}', "--id", run.removeprefix("flaky-"))
     await until_waiting(starter, run, "waiting")
     await starter("approve", run, "--by", "alice", "--comment", "we need it")
-    await until_written(starter, run)
-
-
-async def until_written(starter: Starter, run: str) -> None:
-    while not any(event["kind"] == "run.completed" for event in (await starter("log", run, "--json")).json):
-        pass
+    await until_closed(client, run)
 
 
 def change(settings: Settings, statement: str) -> None:
@@ -47,8 +43,8 @@ async def verified(starter: Starter, *arguments: str) -> Any:
 
 
 @pytest.mark.usefixtures("running")
-async def test_a_run_is_told_in_order_with_who_and_why(starter: Starter, run_id: str, settings: Settings) -> None:
-    await completed(starter, run_id)
+async def test_a_run_is_told_in_order_with_who_and_why(starter: Starter, client: Client, run_id: str) -> None:
+    await completed(starter, client, run_id)
     said = await starter("log", run_id)
     assert said.status == 0
     lines = said.out.splitlines()
@@ -68,9 +64,9 @@ async def test_a_run_is_told_in_order_with_who_and_why(starter: Starter, run_id:
 
 @pytest.mark.usefixtures("running")
 async def test_an_export_holds_by_itself_and_shows_what_was_changed(
-    starter: Starter, run_id: str, tmp_path: Path
+    starter: Starter, client: Client, run_id: str, tmp_path: Path
 ) -> None:
-    await completed(starter, run_id)
+    await completed(starter, client, run_id)
     file = tmp_path / "record.jsonl"
     wrote = await starter("log", run_id, "--export", str(file))
     lines = file.read_text().splitlines()
@@ -111,8 +107,10 @@ async def test_a_record_may_say_what_ends_a_line_elsewhere_and_be_of_a_later_ver
 
 
 @pytest.mark.usefixtures("running")
-async def test_what_somebody_did_to_the_database_shows(starter: Starter, run_id: str, settings: Settings) -> None:
-    await completed(starter, run_id)
+async def test_what_somebody_did_to_the_database_shows(
+    starter: Starter, client: Client, run_id: str, settings: Settings
+) -> None:
+    await completed(starter, client, run_id)
     assert (await verified(starter, run_id))["holds"]
     change(settings, BUMPED)
     assert "event 1 was changed" in (await verified(starter, run_id))["problem"]
@@ -124,9 +122,9 @@ async def test_what_somebody_did_to_the_database_shows(starter: Starter, run_id:
 
 @pytest.mark.usefixtures("running")
 async def test_without_a_server_the_database_alone_is_read_and_that_is_said(
-    starter: Starter, run_id: str, monkeypatch: pytest.MonkeyPatch
+    starter: Starter, client: Client, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await completed(starter, run_id)
+    await completed(starter, client, run_id)
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
     answer = await starter("log", run_id, "--verify")
     assert (answer.status, answer.out[:16]) == (0, "the record holds")

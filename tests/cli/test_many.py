@@ -53,7 +53,7 @@ async def parked(starter: Starter, name: str, to: str, amount: int) -> str:
 
 async def listed(starter: Starter, name: str, incidents: int) -> Any:
     """What `incidents` tells, once Temporal's index knows so many of them."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             told = (await starter("incidents", "--process", name, "--json")).json
             if sum(len(cause["incidents"]) for cause in told["causes"]) == incidents:

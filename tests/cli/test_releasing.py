@@ -77,7 +77,8 @@ async def test_a_run_is_replayed_and_moved_to_the_file_as_it_is_now(starter: Sta
     first, second = moved.json["runs"]
     assert first["status"] == "migrated"
     assert "there is no run 'nobody'" in second["error"]["message"]
-    assert (await until_waiting(starter, "flaky-moves", "waiting"))["version"] == 3
+    await eventually(lambda: starter("status", "flaky-moves", "--json"), lambda said: said.json.get("version") == 3)
+    await until_waiting(starter, "flaky-moves", "waiting")
 
     edit(process_file, ("version: 3", "version: 4"), ("input.item", "input.item + 's'"))
     kept = await starter("migrate", "flaky-moves")

@@ -1,8 +1,9 @@
 """What an engine would do with the Dockerfile, without one: its instructions, in order, each stage in an empty root.
 
 A command in a root is run by `chroot`, in a mount namespace of its own, so that nothing stays mounted: `/usr` and this
-machine's Python are there to be read, `/usr/local`, `/etc` and all else are the root's own. Packages come out of what
-set-up fetched, by the commands as written; only uv is not told `--no-cache`, since its cache is where they are.
+machine's Python are there to be read, `/usr/local`, `/etc` and all else are the root's own; a Python that lies in
+`/usr/local` is there as `/python`. Packages come out of what set-up fetched, by the commands as written; only uv is not
+told `--no-cache`, since its cache is where they are.
 """
 
 import os
@@ -14,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
-import pytest
-
 from tests.deploy.files import DOCKERFILE, ROOT
+from tests.lacking import lacking
 
 PYTHON = Path(sys.base_prefix)
+MOVED = Path("/python")
+BOUND = MOVED if PYTHON.is_relative_to("/usr/local") else PYTHON
+"""Where it is in a root."""
 FETCHED = {"wheels": ROOT / ".uv" / "wheels", "cache": ROOT / ".uv" / "cache"}
 OFFLINE = {
     "PIP_NO_INDEX": "1",
@@ -30,12 +33,12 @@ BASE = {"PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", 
 """The environment of `python:*-slim`."""
 
 ENTER = """
-bind() { mount --bind "$1" "$root$1"; mount -o remount,bind,ro "$root$1"; }
-root=$1 python=$2 fetched=$3 user=$4
-shift 4
-bind /usr
+bind() { mount --bind "$1" "$root$2"; mount -o remount,bind,ro "$root$2"; }
+root=$1 python=$2 bound=$3 fetched=$4 user=$5
+shift 5
+bind /usr /usr
 mount --bind "$root/local" "$root/usr/local"
-case $python in /usr) ;; *) bind "$python" ;; esac
+case $python in /usr) ;; *) bind "$python" "$bound" ;; esac
 for each in wheels cache; do mount --bind "$fetched/$each" "$root/fetched/$each"; done
 mount --rbind /dev "$root/dev"
 mount --rbind /proc "$root/proc"
@@ -55,7 +58,7 @@ class Root:
     def argv(self, command: Sequence[str], given: Mapping[str, str]) -> list[str]:
         """The command in here, as the stage's user, with its environment and what is given besides."""
         enter = ["unshare", "--mount", "sh", "-euc", ENTER, "enter"]
-        places = [str(self.folder), str(PYTHON), str(ROOT / ".uv"), self.user]
+        places = [str(self.folder), str(PYTHON), str(BOUND), str(ROOT / ".uv"), self.user]
         variables = [f"{name}={value}" for name, value in {**self.environment, **given}.items()]
         return [*enter, *places, "env", "-i", f"--chdir={self.workdir}", *variables, *command]
 
@@ -72,14 +75,12 @@ class Root:
 def base_image(folder: Path) -> Root:
     """As much of `python:*-slim` as the steps can see: Debian, and Python with pip in /usr/local."""
     if os.geteuid() != 0:
-        pytest.skip("only root may do the image's steps in a root folder of their own")
-    if Path("/usr/local") == PYTHON:
-        pytest.skip("this Python is itself in /usr/local, where that of the image goes")
+        lacking("only root may do the image's steps in a root folder of their own")
     if not list(FETCHED["wheels"].glob("uv-*.whl")):
-        pytest.skip("uv's package is not in .uv; make clean setup")
+        lacking("uv's package is not in .uv/wheels; make setup fetches it")
     for name in ("usr", "local", "etc", "root", "tmp", "var", "dev", "proc", "fetched/wheels", "fetched/cache"):
         (folder / name).mkdir(parents=True)
-    (folder / PYTHON.relative_to("/")).mkdir(parents=True, exist_ok=True)
+    (folder / BOUND.relative_to("/")).mkdir(parents=True, exist_ok=True)
     (folder / "tmp").chmod(0o1777)
     for name in ("bin", "sbin", "lib", "lib64"):
         (folder / name).symlink_to(f"usr/{name}")
@@ -88,8 +89,12 @@ def base_image(folder: Path) -> Root:
     shutil.copy("/etc/login.defs", folder / "etc")
     (folder / "etc" / "shadow").touch()
     (folder / "etc" / "hosts").write_text("127.0.0.1 localhost\n")
+    # One whose library is not found beside it is found as it is in /usr/local/lib, and not that of /usr in its place.
+    (folder / "etc" / "ld.so.conf").write_text(f"{MOVED}/lib\n")
     made = Root(folder)
-    installed = made.run(f"{PYTHON}/bin/python3 -m venv /usr/local")
+    if (entered := made.run("ldconfig")).returncode:
+        lacking(f"no root folder can be entered here: {entered.stderr.strip()}")
+    installed = made.run(f"{BOUND}/bin/python3 -m venv /usr/local")
     assert installed.returncode == 0, installed.stderr
     return made
 

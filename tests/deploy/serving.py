@@ -1,7 +1,6 @@
 """A worker as a file of deployment has it, on this machine: asked for its health, given a run, told to stop."""
 
 import asyncio
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from contracts.run import RunResult
 from runtime.settings import Settings
 from tests.business import eventually
 from tests.deploy.files import ROOT, health_command, image_environment
+from tests.servers import open_berth
 
 SAMPLE = yaml.safe_load((ROOT / "processes" / "customer-news" / "sample.yaml").read_text())
 
@@ -40,11 +40,6 @@ class Clone:
 HERE = Clone()
 
 
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return str(found.getsockname()[1])
-
-
 def written(command: Sequence[str]) -> list[str]:
     """As it is written, with the Python of the tests."""
     return [sys.executable if word == "python" else word for word in command]
@@ -64,25 +59,26 @@ async def at_work(
 
     Gives its environment, in which it has a queue of its own.
     """
-    health = free_port()
-    environment = {
-        **given,
-        "TEMPORAL_ADDRESS": client.service_client.config.target_host,
-        "SUREFOOT_HOME": home,
-        "SUREFOOT_TASK_QUEUE": f"deploy-{uuid4().hex}",
-        "SUREFOOT_HEALTH_PORT": health,
-        "SUREFOOT_METRICS_PORT": free_port(),
-    }
-    worker = await asyncio.create_subprocess_exec(*place.argv(command, environment), stdin=subprocess.DEVNULL)
-    asked = [word.replace(image_environment()["SUREFOOT_HEALTH_PORT"], health) for word in health_command()]
-    check = place.argv(asked, environment)
-    try:
-        await eventually(lambda: succeeds(check), bool)
-        yield environment
-    finally:
-        worker.terminate()
-        assert await worker.wait() == 0
-    assert not await succeeds(check)
+    with open_berth() as port:
+        health, metrics = f"{port}", f"{port + 1}"
+        environment = {
+            **given,
+            "TEMPORAL_ADDRESS": client.service_client.config.target_host,
+            "SUREFOOT_HOME": home,
+            "SUREFOOT_TASK_QUEUE": f"deploy-{uuid4().hex}",
+            "SUREFOOT_HEALTH_PORT": health,
+            "SUREFOOT_METRICS_PORT": metrics,
+        }
+        worker = await asyncio.create_subprocess_exec(*place.argv(command, environment), stdin=subprocess.DEVNULL)
+        asked = [word.replace(image_environment()["SUREFOOT_HEALTH_PORT"], health) for word in health_command()]
+        check = place.argv(asked, environment)
+        try:
+            await eventually(lambda: succeeds(check), bool)
+            yield environment
+        finally:
+            worker.terminate()
+            assert await worker.wait() == 0
+        assert not await succeeds(check)
 
 
 async def serves(
@@ -114,14 +110,15 @@ async def pages(
     home: Path, command: Sequence[str], given: Mapping[str, str], check: Sequence[str]
 ) -> AsyncIterator[str]:
     """The pages of this command and environment, which answer their health check; the port they are at."""
-    port = free_port()
-    environment = {**given, "SUREFOOT_HOME": str(home), "SUREFOOT_LINKS__PORT": port}
-    asked = [word.replace(str(Settings().links.port), port) for word in written(check)]
-    assert not await succeeds(asked)
-    served = await asyncio.create_subprocess_exec(*HERE.argv(command, environment), stdin=subprocess.DEVNULL)
-    try:
-        await eventually(lambda: succeeds(asked), bool)
-        yield port
-    finally:
-        served.terminate()
-        await served.wait()
+    with open_berth() as found:
+        port = f"{found}"
+        environment = {**given, "SUREFOOT_HOME": str(home), "SUREFOOT_LINKS__PORT": port}
+        asked = [word.replace(str(Settings().links.port), port) for word in written(check)]
+        assert not await succeeds(asked)
+        served = await asyncio.create_subprocess_exec(*HERE.argv(command, environment), stdin=subprocess.DEVNULL)
+        try:
+            await eventually(lambda: succeeds(asked), bool)
+            yield port
+        finally:
+            served.terminate()
+            await served.wait()

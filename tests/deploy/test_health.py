@@ -12,7 +12,7 @@ from temporalio.client import Client
 
 from tests.deploy.files import health_checks
 from tests.deploy.programs import program
-from tests.deploy.serving import free_port
+from tests.servers import open_berth
 from tests.stores import needs, postgres_program, postgres_server, running, succeeds
 
 CHECKS = health_checks()
@@ -29,36 +29,37 @@ def test_every_health_check_is_run_by_a_test() -> None:
     assert set(CHECKS) == {"postgresql", "temporal", "prometheus"} | elsewhere
 
 
-def test_postgresql_is_healthy_once_others_can_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_postgresql_is_healthy_once_others_can_reach_it(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     needs("postgresql")
     monkeypatch.setenv("PATH", f"{Path(str(postgres_program('pg_isready'))).parent}:{os.environ['PATH']}")
-    monkeypatch.setenv("PGPORT", free_port())
+    monkeypatch.setenv("PGPORT", f"{port}")
     assert not succeeds(CHECKS["postgresql"])
     with postgres_server() as server:
         monkeypatch.setenv("PGPORT", server.url.rpartition(":")[2].partition("/")[0])
         assert succeeds(CHECKS["postgresql"])
 
 
-def test_temporal_is_healthy_once_it_listens(client: Client) -> None:
+def test_temporal_is_healthy_once_it_listens(client: Client, port: int) -> None:
     program("nc", "netcat-openbsd")
-    port = client.service_client.config.target_host.rpartition(":")[2]
-    assert succeeds(at(CHECKS["temporal"], "7233", port))
-    assert not succeeds(at(CHECKS["temporal"], "7233", free_port()))
+    there = client.service_client.config.target_host.rpartition(":")[2]
+    assert succeeds(at(CHECKS["temporal"], "7233", there))
+    assert not succeeds(at(CHECKS["temporal"], "7233", f"{port}"))
 
 
 @pytest.fixture
 def prometheus(tmp_path: Path) -> Iterator[str]:
     """Its port."""
-    found, port = program("prometheus", "prometheus"), free_port()
+    found = program("prometheus", "prometheus")
     (tmp_path / "prometheus.yml").write_text("{}")
-    options = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{port}"]
-    ready = ["curl", "--fail", "--silent", "--output", "/dev/null", f"http://127.0.0.1:{port}/-/ready"]
-    with running([found, *options], tmp_path, lambda: succeeds(ready)):
-        yield port
+    with open_berth() as port:
+        options = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{port}"]
+        ready = ["curl", "--fail", "--silent", "--output", "/dev/null", f"http://127.0.0.1:{port}/-/ready"]
+        with running([found, *options], tmp_path, lambda: succeeds(ready)):
+            yield f"{port}"
 
 
-def test_prometheus_is_healthy_once_it_is_ready(prometheus: str) -> None:
+def test_prometheus_is_healthy_once_it_is_ready(prometheus: str, port: int) -> None:
     # The image has the wget of busybox, which takes fewer options than another.
     check = [program("busybox", "busybox"), *CHECKS["prometheus"]]
     assert succeeds(at(check, "9090", prometheus))
-    assert not succeeds(at(check, "9090", free_port()))
+    assert not succeeds(at(check, "9090", f"{port}"))

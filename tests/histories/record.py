@@ -1,6 +1,7 @@
 """Record histories of the sample processes, to be replayed by every later version: `python -m tests.histories.record`.
 
-Recorded files are never changed or removed; a new path of a workflow gets a new file.
+Recorded files are never changed or removed, which `kept.py` holds; a new path of a workflow gets a new file. Every path
+is gone each time, which takes some minutes, and what has no file yet is recorded.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from runtime.client import Connection
 from runtime.settings import PROJECT, Settings
 from runtime.topics import Topics
 from tests.endpoint import Answered, Asked, completion, open_endpoint
-from tests.histories import lasting, trying
+from tests.histories import kept, lasting, trying
 from tests.histories.runs import Handle, decided, failed, start, until, until_waiting, view
 from tests.servers import hasty, open_server
 from tests.service import Answer, Request, open_service
@@ -278,6 +279,7 @@ PATHS: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     trying.turning,
     trying.altered,
     trying.taken_back,
+    trying.unaccepted,
     # Their first histories are of before there was a record.
     partial(delegated, run="recorded-delegated"),
     partial(agreed_by_equals, run="recorded-by-equals"),
@@ -308,6 +310,8 @@ def receiver() -> Callable[[Request], Answer]:
 
 
 async def main() -> None:
+    if wrong := kept.problems(FOLDER):
+        raise SystemExit(f"{'; '.join(wrong)}. {kept.WAY_OUT}")
     os.environ["SUREFOOT_PACE"] = "0"
     os.environ["HOOK"] = "whsec_" + "c2VjcmV0" * 4
     with tempfile.TemporaryDirectory() as name, open_endpoint() as endpoint, open_service() as service:
@@ -349,7 +353,7 @@ async def keep(name: str, handle: Handle) -> None:
     if not file.exists():
         text = (await handle.fetch_history()).to_json()
         # Stack traces of failures name folders of the machine that recorded them.
-        file.write_text(text.replace(str(PROJECT), "/surefoot").replace(sys.base_prefix, ""))
+        kept.keep(file, text.replace(str(PROJECT), "/surefoot").replace(sys.base_prefix, ""))
         sys.stdout.write(f"recorded {file.name}\n")
 
 

@@ -7,7 +7,7 @@ from temporalio.client import Client
 from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, TASK_QUEUE
 from runtime.catalog import Catalog
 from runtime.settings import PROJECT
-from tests.histories.runs import decided, failed, until, until_completed
+from tests.histories.runs import decided, failed, until, until_completed, until_waiting
 
 
 async def tried(client: Client) -> list[str]:
@@ -67,3 +67,21 @@ async def taken_back(client: Client) -> list[str]:
     await handle.execute_update(DECIDE, {"step": "agree", "decision": "reject", "by": "user:mia", "comment": "no"})
     await failed(handle)
     return ["taken-back"]
+
+
+async def unaccepted(client: Client) -> list[str]:
+    """A step and a sub-process whose output is not accepted are done once more, otherwise; all that both did is taken
+    back."""
+    payload = {"process": "unaccepted", "input": {}, "started_by": "user:hanna"}
+    handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id="unaccepted", task_queue=TASK_QUEUE)
+    await until(handle, lambda seen: {incident.step for incident in seen.incidents} == {"meet", "part"})
+    for step, value in (
+        ("meet", {"title": "Welcome", "day": "2026-12-01", "people": ["hanna"]}),
+        ("part", {"title": "Lunch"}),
+    ):
+        said = {"step": step, "action": "amend", "value": value, "by": "user:tom"}
+        await handle.execute_update(REPAIR, said)
+    await until_waiting(handle)
+    await handle.execute_update(CANCEL, {"by": "user:tom", "reason": "nobody comes"})
+    await failed(handle)
+    return ["unaccepted", "unaccepted/part", "unaccepted/part~1"]

@@ -15,7 +15,7 @@ from language.load import load_process
 from tests.workflows.office import Office, Run
 
 FOLDER = Path(__file__).parent
-PATIENCE = 20
+PATIENCE = 60
 """Seconds until a test gives up."""
 _TOOLS: dict[str, ToolSpec] = {}  # the same in every office, and slow to make
 

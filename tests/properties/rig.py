@@ -34,7 +34,7 @@ from workflows.process import ProcessWorkflow
 AT_ONCE = 24
 """Plans under way at the same time."""
 
-ENOUGH_SECONDS = 60.0
+ENOUGH_SECONDS = 180.0
 """For one plan. Only a run that neither ends nor rests is ever stopped by it."""
 
 Token = tuple[str, str]
@@ -93,8 +93,10 @@ class Performance:
     async def follow(self, handle: WorkflowHandle[Any, Any]) -> None:
         pages = handle.fetch_history_events(wait_new_event=True)
         while not self._closed:
-            with suppress(RPCError):  # A long poll that a busy server gave up; what is asked for next is the same page.
+            try:
                 await pages.fetch_next_page()
+            except RPCError:  # A long poll that a busy server gave up; what is asked for next is the same page.
+                continue  # None of what came before comes twice.
             for event in pages.current_page or ():
                 self._note(event)
             self._changed.set()

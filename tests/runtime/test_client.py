@@ -58,9 +58,9 @@ async def test_a_server_that_refuses_is_named_with_the_cause(
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         nowhere = f"127.0.0.1:{unused.getsockname()[1]}"
-    monkeypatch.setenv("TEMPORAL_ADDRESS", nowhere)
-    with pytest.raises(ServerUnreachable, match=rf"{nowhere}.*TEMPORAL_ADDRESS"):
-        await connect(settings)
+        monkeypatch.setenv("TEMPORAL_ADDRESS", nowhere)
+        with pytest.raises(ServerUnreachable, match=rf"{nowhere}.*TEMPORAL_ADDRESS"):
+            await connect(settings)
 
 
 @pytest.mark.slow

@@ -16,11 +16,7 @@ from runtime.client import connect
 from runtime.health import EVERYWHERE, health, measuring
 from runtime.server import temporal_binary
 from runtime.settings import Settings
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+from tests.servers import UP_WITHIN
 
 
 async def get(port: int, path: str) -> tuple[int, str]:
@@ -36,26 +32,25 @@ def ask(port: int, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-async def test_a_worker_whose_loop_is_stuck_is_not_alive(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.health.ANSWER_SECONDS", 0.2)
-    port = free_port()
+async def test_a_worker_whose_loop_is_stuck_is_not_alive(client: Client, port: int) -> None:
     async with health(Settings(health_port=port), client, lambda: True):
-        with ThreadPoolExecutor() as other:
+        with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor() as other:
+            patch.setattr("runtime.health.ANSWER_SECONDS", 0.2)
             assert other.submit(ask, port, "/livez").result()[0] == 503  # which this loop waits for, and nothing else
         assert await get(port, "/livez") == (200, "OK\n")
 
 
-async def test_a_worker_is_not_ready_whose_namespace_is_not_there(client: Client) -> None:
-    port = free_port()
+async def test_a_worker_is_not_ready_whose_namespace_is_not_there(client: Client, port: int) -> None:
     elsewhere = Client(client.service_client, namespace="nowhere")
     async with health(Settings(health_port=port), elsewhere, lambda: True):
         assert (await get(port, "/livez"))[0] == 200
         assert (await get(port, "/readyz"))[0] == 503
 
 
-async def test_a_worker_is_alive_and_is_ready_while_it_is_at_work_and_its_server_answers() -> None:
-    port = free_port()
-    async with await WorkflowEnvironment.start_local(dev_server_existing_path=str(temporal_binary())) as environment:
+async def test_a_worker_is_alive_and_is_ready_while_it_is_at_work_and_its_server_answers(port: int) -> None:
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(temporal_binary()), dev_server_startup_timeout=UP_WITHIN
+    ) as environment:
         at_work = False
         async with health(Settings(health_port=port), environment.client, lambda: at_work):
             assert await get(port, "/livez") == (200, "OK\n")
@@ -71,12 +66,12 @@ async def test_a_worker_is_alive_and_is_ready_while_it_is_at_work_and_its_server
 
 
 async def test_the_sdk_measures_what_a_connection_does(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int
 ) -> None:
     monkeypatch.setenv("TEMPORAL_ADDRESS", client.service_client.config.target_host)
-    settings = Settings(home=tmp_path, metrics_port=free_port())
+    settings = Settings(home=tmp_path, metrics_port=port)
     connection = await connect(settings, measuring(settings))
-    status, text = await get(settings.metrics_port or 0, "/metrics")
+    status, text = await get(port, "/metrics")
     assert status == 200
     assert "temporal_request_latency_seconds_bucket" in text
     await connection.close()

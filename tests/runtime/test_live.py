@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -25,6 +26,7 @@ from contracts.live import (
     TurnStarted,
 )
 from contracts.settings import ModelAlias
+from contracts.tools import Tool, ToolContext, tool
 from runtime.live import follow
 from tests.endpoint import Endpoint
 from tests.streams import DONE, event, pieces
@@ -40,8 +42,21 @@ async def office(
     monkeypatch.setattr(speech, "LIVE_SECONDS", 0.02)
     models = {"default": ModelAlias(model="test-model", base_url=endpoint.url)}
     quick = timedelta(seconds=0.02)
-    async with open_office(client, home=tmp_path, models=models, max_heartbeat_throttle_interval=quick) as opened:
+    async with open_office(
+        client, home=tmp_path, models=models, more=balking, max_heartbeat_throttle_interval=quick
+    ) as opened:
         yield opened
+
+
+def balking(office: Office) -> list[Tool[..., Any]]:
+    @tool(name="do.balk", effect="read")
+    async def balk(ctx: ToolContext) -> None:
+        """Fail, then last until the test lets it go."""
+        if ctx.attempt == 1:
+            raise ConnectionError("no line")
+        await office.gates[ctx.step].wait()
+
+    return [balk]
 
 
 PROCESS = """
@@ -127,17 +142,25 @@ async def test_history_holds_no_chunk_of_what_was_said(office: Office, endpoint:
     assert len([made for made in turn.events if made.HasField("activity_task_scheduled_event_attributes")]) == 1
 
 
+def once_told(text: str, gate: threading.Event) -> Callable[[LiveEvent], None]:
+    """Opens the gate when all of this has been told, in however many parts."""
+    told: list[str] = []
+
+    def let_go(made: LiveEvent) -> None:
+        if isinstance(made, TextAdded):
+            told.append(made.text)
+            if text in "".join(told):
+                gate.set()
+
+    return let_go
+
+
 async def test_a_retry_is_told_with_its_reason_and_voids_what_was_said(office: Office, endpoint: Endpoint) -> None:
     half = threading.Event()
     endpoint.stream(*words("I was about to say"), half, cut=1)
     endpoint.stream(*words(WORDS), *END)
     run = await office.start(PROCESS)
-
-    def let_go(made: LiveEvent) -> None:
-        if isinstance(made, TextAdded):
-            half.set()
-
-    events = await followed(office, run.id, let_go)
+    events = await followed(office, run.id, once_told("I was about to say", half))
     retry = next(made for made in events if isinstance(made, Retried))
     assert (retry.turn, retry.tool, retry.attempt) == (1, None, 2)
     assert endpoint.url in retry.reason
@@ -156,12 +179,17 @@ async def test_an_answer_cut_off_is_asked_for_once_more_and_said_to_be(office: O
 
 
 async def test_a_tools_retry_is_told_too(office: Office, endpoint: Endpoint) -> None:
-    endpoint.call(("do_look", {"fail_times": 1}))
+    endpoint.call(("do_balk", {}))
     endpoint.say("done")
-    run = await office.start(PROCESS)
-    events = await followed(office, run.id)
+    run = await office.start(PROCESS.replace("do.look", "do.balk"))
+
+    def let_go(made: LiveEvent) -> None:
+        if isinstance(made, Retried):
+            office.gates["ask"].set()
+
+    events = await followed(office, run.id, let_go)
     retry = next(made for made in events if isinstance(made, Retried))
-    assert (retry.tool, retry.attempt, retry.turn) == ("do.look", 2, 1)
+    assert (retry.tool, retry.attempt, retry.turn) == ("do.balk", 2, 1)
     assert "no line" in retry.reason
 
 
@@ -177,9 +205,11 @@ async def test_the_next_model_of_a_chain_voids_what_the_first_one_said(
     async with open_office(client, home=tmp_path / "b", models=models, max_heartbeat_throttle_interval=quick) as chain:
         run = await chain.start(PROCESS.replace("clerk.,", "clerk., model: [first, second],"))
 
+        first, second = once_told("I am", half), once_told("Me neither.", whole)
+
         def let_go(made: LiveEvent) -> None:
-            if isinstance(made, TextAdded):
-                (whole if half.is_set() else half).set()
+            first(made)
+            second(made)
 
         events = await followed(chain, run.id, let_go)
     retry = next(made for made in events if isinstance(made, Retried))

@@ -97,7 +97,7 @@ async def test_a_tail_that_was_cut_off_shows_with_temporal_and_without(office: O
 
 async def test_a_tail_cut_off_from_a_run_that_goes_on_shows(office: Office, records: Records) -> None:
     run = await waiting(office)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await record_of(office.client, records, run.id)).unwritten:
             await asyncio.sleep(0.05)
     await do(records, "DELETE FROM surefoot_events WHERE number = (SELECT max(number) FROM surefoot_events)")
@@ -130,7 +130,7 @@ async def test_a_database_that_is_away_leaves_what_the_run_has_and_says_so(clien
 
 async def test_a_run_that_was_terminated_holds_as_far_as_it_goes(office: Office, records: Records) -> None:
     run = await waiting(office)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await record_of(office.client, records, run.id)).unwritten:
             await asyncio.sleep(0.05)
     await run.handle.terminate()

@@ -41,7 +41,7 @@ async def test_a_worker_that_core_does_not_close_ends_all_the_same(
 ) -> None:
     monkeypatch.setattr("runtime.sandbox.LONGEST_FAREWELL", 0.1)
     monkeypatch.setattr("temporalio.bridge.worker.Worker.finalize_shutdown", lambda worker: asyncio.Event().wait())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert (await outcome(client, UsesWhatIsShared, 6))[0] == ["12 is greater than the maximum of 10"]
 
 

@@ -57,7 +57,11 @@ async def test_runs_survive_a_restart(settings: Settings) -> None:
         assert (await (await connect(settings)).client.get_workflow_handle("one").describe()).id == "one"
 
 
-async def test_killed_it_is_started_again_at_the_same_address_with_its_runs(settings: Settings) -> None:
+async def test_killed_it_is_started_again_at_the_same_address_with_its_runs(
+    settings: Settings, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.server.PORT", port)
+    monkeypatch.setattr("runtime.server.UI_PORT", port + 1)
     async with embedded_server(settings) as server:
         client = (await connect(settings)).client
         await start_run(client, "one")
@@ -133,12 +137,12 @@ async def test_a_taken_port_is_replaced_by_a_free_one(settings: Settings) -> Non
 
 
 async def test_one_that_was_killed_with_its_owner_is_started_where_it_was_though_its_ports_are_let_go_late(
-    settings: Settings,
+    settings: Settings, port: int
 ) -> None:
     process = await asyncio.create_subprocess_exec("true")
     await process.wait()
-    dying = [socket.create_server((HOST, 0)) for _ in range(2)]
-    ports = tuple(each.getsockname()[1] for each in dying)
+    ports = (port, port + 1)
+    dying = [socket.create_server((HOST, each)) for each in ports]
     write_record(settings, process.pid, *ports)
     for each in dying:
         asyncio.get_running_loop().call_later(0.5, each.close)

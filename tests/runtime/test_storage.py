@@ -173,7 +173,7 @@ async def test_a_view_is_answered_as_it_is_for_as_long_as_the_server_takes_it(
 
 async def task_failure(run: WorkflowHandle[Any, Any]) -> str:
     """What the first failed workflow task of a run says."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             async for event in run.fetch_history_events():
                 if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:

@@ -21,6 +21,7 @@ async def test_a_question_that_came_to_nothing_is_asked_once_more(
     monkeypatch.setattr(watch, "FIRST_TIMEOUT", timedelta(milliseconds=1))
     async with open_office(client) as office:
         run = await office.start("process: asked\nsteps: {a: {tool: do.watch}}")
+        await office.started["a"].wait()
         view = await watch.ask(run.handle, VIEW_QUERY, RunView)
         assert view.run == run.id
         await run.handle.terminate()

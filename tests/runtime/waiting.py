@@ -25,7 +25,7 @@ asyncio.run(main())
 """
 
 
-async def until(look: Callable[[], T | None], what: str, seconds: float = 20) -> T:
+async def until(look: Callable[[], T | None], what: str, seconds: float = 60) -> T:
     """What `look` finds, as soon as it finds something."""
     try:
         async with asyncio.timeout(seconds):
@@ -51,4 +51,4 @@ async def another_process(home: Path, script: str = OWNER) -> asyncio.subprocess
 
 async def server_pid(process: asyncio.subprocess.Process) -> int:
     assert process.stdout is not None
-    return int(await asyncio.wait_for(process.stdout.readline(), 30))
+    return int(await asyncio.wait_for(process.stdout.readline(), 60))

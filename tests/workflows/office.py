@@ -200,8 +200,15 @@ class Run:
         return self.handle.id
 
     async def view(self, *page: dict[str, Any]) -> RunView:
-        seen: RunView = await ask(self.handle, VIEW_QUERY, RunView, *page)
-        return seen
+        """However long its worker takes to answer."""
+        while True:
+            try:
+                seen: RunView = await ask(self.handle, VIEW_QUERY, RunView, *page)
+            except RPCError as error:
+                if error.status not in NO_WORKER_YET:
+                    raise
+            else:
+                return seen
 
     async def failed_tasks(self) -> int:
         """How many of its workflow tasks failed."""
@@ -209,17 +216,14 @@ class Run:
         return kinds.count(EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED)
 
     async def until(self, holds: Callable[[RunView], bool]) -> RunView:
-        """The first view of which this holds, within 20 seconds."""
-        async with asyncio.timeout(20):
+        """The first view of which this holds, within a minute."""
+        async with asyncio.timeout(60):
             while True:
                 try:
                     if holds(seen := await self.view()):
                         return seen
                 except WorkflowQueryFailedError:
                     pass  # it still loads its process, or the run that it goes on with
-                except RPCError as error:
-                    if error.status not in NO_WORKER_YET:
-                        raise
                 await asyncio.sleep(0.02)
 
     async def status_of(self, step: str) -> str:
@@ -366,6 +370,18 @@ async def stuck_in_undo(office: Office) -> Run:
     await run.cancel()
     await run.parked("b")
     return run
+
+
+async def has_dealt_with(handle: WorkflowHandle[Any, Any], event_type: "EventType.ValueType") -> None:
+    """Wait until a workflow has had a task after an event of this type."""
+    async with asyncio.timeout(60):
+        while True:
+            events = [event.event_type async for event in handle.fetch_history_events()]
+            if event_type in events:
+                after = events[events.index(event_type) :]
+                if EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED in after:
+                    return
+            await asyncio.sleep(0.05)
 
 
 def statuses(view: RunView) -> dict[str, str]:

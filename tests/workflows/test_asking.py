@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
 from tests.endpoint import Endpoint
 from tests.workflows.bank import open_bank
-from tests.workflows.office import Office, Run
+from tests.workflows.office import Office, Run, has_dealt_with
 
 
 @pytest_asyncio.fixture
@@ -126,6 +127,7 @@ async def test_reads_go_on_while_a_write_waits_and_writes_keep_their_order(offic
     )
     endpoint.say("done")
     run = await office.start(process(when="${ args.amount > 100 }"))
+    await run.waiting("pay/ask-1")  # who decides each is found out side by side
     await run.waiting("pay/ask-2")
     await run.until(lambda _: office.calls["balance"] == 1)
     await run.decide("pay/ask-2", "approve", "alice")
@@ -210,6 +212,9 @@ async def test_a_write_on_its_way_is_waited_for_when_the_agent_is_cancelled(offi
     run = await office.start(process(["bank.slow", "bank.transfer"]))
     await office.started["slow"].wait()
     await run.cancel()
+    await has_dealt_with(
+        office.client.get_workflow_handle(f"{run.id}/pay"), EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED
+    )
     office.gates["slow"].set()
     with pytest.raises(WorkflowFailureError):
         await run.handle.result()

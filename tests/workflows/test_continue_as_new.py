@@ -42,7 +42,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 async def continued(run: Run) -> None:
     """Wait until the run has continued as new."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await run.handle.describe()).run_id == run.handle.first_execution_run_id:
             await asyncio.sleep(0.05)
 
@@ -256,7 +256,7 @@ async def test_a_pause_outlives_it_and_what_was_open_stays_open(office: Office) 
     for number in range(12):
         await run.repair("", "note", reason=f"{number}")
     first = (await run.handle.describe()).run_id
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await run.handle.describe()).run_id == first:
             await run.repair("", "note", reason="more")
     view = await run.view()
@@ -349,7 +349,7 @@ async def test_a_step_that_fails_during_a_change_of_the_plan_is_not_done_again_a
             office.gates[f"reach.{first}"].set()
             await check.begun.wait()
             office.gates[f"reach.{second}"].set()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while ("do", f"reach.{second}", "held") not in office.ledger:
                     await asyncio.sleep(0.05)
             office.gates["go"].set()

@@ -1,17 +1,14 @@
 """Processes and agents with the tools of a `tools.yaml`: HTTP, SQL and MCP beside each other, on a real server."""
 
-import asyncio
 import json
-import socket
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-import uvicorn
 from temporalio.client import Client
 
 from activities.tools.declared import Connectors
@@ -22,7 +19,7 @@ from language.tools.files import read_tools_file
 from language.tools.mcp import LOCK
 from runtime.catalog import Catalog
 from tests.endpoint import Endpoint
-from tests.mcp_server import server
+from tests.notes import open_notes
 from tests.service import Answer, Service, open_service
 from tests.workflows.office import Office, open_office
 
@@ -56,18 +53,6 @@ def service() -> Iterator[Service]:
         yield opened
 
 
-@asynccontextmanager
-async def notes() -> AsyncIterator[int]:
-    """The port of an MCP server."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        serving = uvicorn.Server(uvicorn.Config(server.streamable_http_app(), log_level="error", ws="none"))
-        task = asyncio.create_task(serving.serve(sockets=[bound]))
-        yield bound.getsockname()[1]
-        serving.should_exit = True
-        await task
-
-
 @pytest_asyncio.fixture
 async def office(
     client: Client, service: Service, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -76,7 +61,7 @@ async def office(
     with closing(sqlite3.connect(tmp_path / "books.db")) as connection, connection:
         connection.execute("CREATE TABLE orders (id INTEGER, amount NUMERIC)")
         connection.execute("INSERT INTO orders VALUES (7, 120)")
-    async with notes() as port:
+    async with open_notes() as port:
         text = TOOLS.format(base=service.base, mcp=port)
         servers = {name: (each, str(tmp_path)) for name, each in read_tools_file(text, "tools.yaml").mcp.items()}
         (tmp_path / LOCK).write_text((await describe(servers, str, EGRESS)).model_dump_json())
@@ -105,7 +90,7 @@ async def test_steps_call_them_by_their_names_and_no_history_has_a_secret(office
           amount: {tool: books.amount_of, with: {order: 7}}
           note: {tool: notes.put_note, with: {title: seven, text: "${ string(steps.amount.output[0].amount) }"}}
           read: {needs: [note], tool: notes.get_note, with: {title: seven}}
-          cancel: {tool: erp.cancel, with: {order: 7}, needs: [read]}
+          cancel: {tool: erp.cancel, with: {order: 7}, needs: [read, order]}
         output: {order: "${ steps.order.output.path }", note: "${ steps.read.output.result }"}
         """
     )

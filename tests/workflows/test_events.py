@@ -1,6 +1,7 @@
 """Events between runs: who gets them, when, how often. On a real server."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -11,7 +12,7 @@ from contracts.errors import EventMissed
 from contracts.events import SHARDS, PublishEvent, Subscription, TopicState, shard_of, topic_workflow_id
 from contracts.names import VIEW_QUERY
 from contracts.run import RunView
-from tests.workflows.office import Office, Run, statuses
+from tests.workflows.office import Office, Run, open_office, statuses
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ async def awaited(run: Run, step: str = "arrival") -> RunView:
 
 async def ended(office: Office, run: str) -> None:
     """Until a run that a topic starts has been started, and has ended; within 20 seconds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await office.client.get_workflow_handle(run).result()
@@ -104,6 +105,18 @@ async def test_an_event_published_before_the_step_waits_counts_when_it_is_the_ru
     await publish(office, topic, {"n": 1})
     office.gates["hold"].set()
     await run.handle.result()
+
+
+async def test_an_event_published_before_a_worker_takes_the_run_counts(office: Office, topic: str) -> None:
+    """The topic, which has a worker, is faster than the run, which has none yet."""
+    queue = f"late-{uuid4()}"
+    definition = office.definition(f"process: early\nsteps: {{arrival: {{event: {topic}, key: k}}}}")
+    run = await replace(office, queue=queue).start(definition)
+    await publish(office, topic, {"n": 1}, key="k")
+    while (await shard(office, topic, shard_of("k"))).published == 0:
+        await asyncio.sleep(0.02)
+    async with open_office(office.client, queue=queue):
+        assert (await run.handle.result()).status == "completed"
 
 
 async def test_an_event_from_before_the_run_counts_within_the_time_the_step_names(office: Office, topic: str) -> None:

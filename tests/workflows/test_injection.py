@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
 
 from tests.endpoint import Answered, Endpoint, completion
 from tests.workflows.bank import open_bank
 from tests.workflows.office import Office, Run
+from tests.workflows.test_operators import started
 
 
 @pytest_asyncio.fixture
@@ -139,18 +141,19 @@ async def test_what_was_read_from_outside_keeps_writes_and_mails_from_being_made
 
 @pytest.mark.slow
 async def test_what_is_tainted_is_asked_about_whatever_when_says_and_time_is_no_agreement(
-    office: Office, endpoint: Endpoint
+    time_skipping: WorkflowEnvironment, endpoint: Endpoint, tmp_path: Path
 ) -> None:
     endpoint.call(("mail_read", {}))
     endpoint.call(("bank_transfer", STOLEN))
     endpoint.say("done")
     lax = {"tools": ["bank.*"], "when": "${ args.amount > 100 }", "from": [{"any_of": ["user:alice"]}]}
-    run = await office.start(
-        process(["bank.*", "mail.read"], approve=[{**lax, "expires": "1s", "on_expiry": "approve"}])
-    )
-    view = await run.waiting("pay/ask-1")
-    assert "text from outside" in view.waiting[0].show["tainted"]
-    await run.handle.result()
+    async with open_bank(time_skipping.client, endpoint, tmp_path) as office:
+        run = await office.start(
+            process(["bank.*", "mail.read"], approve=[{**lax, "expires": "1h", "on_expiry": "approve"}])
+        )
+        view = await run.waiting("pay/ask-1")
+        assert "text from outside" in view.waiting[0].show["tainted"]
+        await run.handle.result()
     assert office.ledger == []
     assert "was not approved; nobody, in time" in results(endpoint)[-1]
 
@@ -194,9 +197,9 @@ async def test_a_step_of_a_sub_process_with_tainted_input_is_parked(office: Offi
           mail: {tool: mail.read}
           child: {process: child, with: {to: "${ steps.mail.output }"}}
     """)
-    await run.until(lambda view: any(step.child for step in view.steps))
     child = office.client.get_workflow_handle(f"{run.id}/child")
-    async with asyncio.timeout(20):
+    await started(Run(office, child))
+    async with asyncio.timeout(60):
         while (await child.describe()).search_attributes.get("SurefootStatus") != ["attention"]:
             await asyncio.sleep(0.05)
     view = await Run(office, child).parked("pay")

@@ -57,7 +57,7 @@ async def test_all_incidents_of_a_run_are_found_however_many(client: Client, off
         while (await run.view({"limit": 1})).incidents_in_all < len(items):
             await asyncio.sleep(0.1)
     found: list[str] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not found:  # Temporal's index is a moment behind.
             found = [each.incident.step for each in (await open_incidents(client, "very-broken"))[0]]
     assert sorted(found) == sorted(f"a[{index}]" for index in items)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -73,9 +72,8 @@ METRIC = {metric.name: metric for metric in METRICS}
 
 
 @pytest.fixture
-def measured() -> Measured:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return Measured(found.getsockname()[1])
+def measured(port: int) -> Measured:
+    return Measured(port)
 
 
 Opened = Callable[..., AbstractAsyncContextManager[Office]]

@@ -54,7 +54,7 @@ async def refused(run: Run, definition: Definition) -> str:
 
 
 async def continued(run: Run) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await run.handle.describe()).run_id == run.handle.first_execution_run_id:
             await asyncio.sleep(0.02)
 

@@ -91,7 +91,7 @@ async def test_what_the_receiver_refuses_is_a_dead_letter_in_the_record_and_can_
     async with office_of(client, desk, hook(service)) as office:
         run = await office.start(INCIDENT)
         await run.parked("broken")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (letters := await desk.notifier.letters(dead=True)):
                 await asyncio.sleep(0.05)
         await abort(run)

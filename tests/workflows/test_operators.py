@@ -92,7 +92,7 @@ async def test_a_parent_stops_its_sub_process_whoever_is_operator(office: Office
     run = await office.start("process: guarded-parent\nsteps: {sub: {process: guarded-child}}")
     child = Run(office, office.client.get_workflow_handle(f"{run.id}/sub"))
     await run.until(lambda view: view.steps[0].status == "running" and view.steps[0].child is not None)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "x" not in effects(office):
             await asyncio.sleep(0.02)
     await run.cancel(by="user:tom")
@@ -104,7 +104,7 @@ async def test_a_parent_stops_its_sub_process_whoever_is_operator(office: Office
 
 async def started(run: Run) -> None:
     """Until a sub-process is there: its id is known a moment before."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await run.handle.describe()
@@ -123,11 +123,14 @@ async def test_in_a_parents_name_nobody_does_more_than_a_parent_does(office: Off
     child = Run(office, office.client.get_workflow_handle(f"{run.id}/sub"))
     await started(child)
     await child.parked("x")
-    for said in ({"step": "x", "action": "skip"}, {"action": "note", "reason": "hello"}):
+    cases = (
+        ({"step": "x", "action": "skip"}, "system:parent may not repair this run"),
+        ({"action": "note", "reason": "hello"}, "system:parent may not note this run"),
+    )
+    for number, (said, why) in enumerate(cases):
         await child.handle.signal(REPAIR, {**said, "by": PARENT})
-    refused = (await child.until(lambda view: len(view.refused) == 2)).refused
-    assert "system:parent may not repair this run" in refused[0]
-    assert "system:parent may not note this run" in refused[1]
+        refused = (await child.until(lambda view: len(view.refused) > number)).refused  # noqa: B023
+        assert why in refused[number]
     await run.cancel(by="user:tom")
     with pytest.raises(WorkflowFailureError):
         await run.handle.result()

@@ -180,7 +180,7 @@ async def test_a_completed_process_of_an_agent_that_is_stopped_is_taken_back(
 async def _called_by(office: Office, run: Run) -> Run:
     """The run of the process that the agent of a run called."""
     prefix = f"{run.id}/buy/process."
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             async for found in office.client.list_workflows(f"WorkflowId STARTS_WITH '{prefix}'"):
                 return Run(office, office.client.get_workflow_handle(found.id))

@@ -111,7 +111,7 @@ async def test_what_waits_for_people_is_written_while_it_waits(office: Office) -
 
 
 async def until_written(run: Run) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await tail_of(run)).pending:
             await asyncio.sleep(0.02)
 

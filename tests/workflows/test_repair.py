@@ -266,7 +266,7 @@ async def test_a_step_between_two_tries_is_tried_at_once(office: Office) -> None
 
 
 async def until_waiting_to_retry(run: Run) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not any(
             pending.attempt > 1 and pending.HasField("next_attempt_schedule_time")
             for pending in (await run.handle.describe()).raw_description.pending_activities

@@ -126,7 +126,7 @@ async def test_groups_items_and_what_waits_for_them_go_on_where_they_stood(offic
     await run.cancel(undo=False)
     await run.failed()
     office.broken.clear()
-    assert effects(office) == ["g.x", "each[0]"]
+    assert sorted(effects(office)) == ["each[0]", "g.x"]
     rerun = await run.again()
     assert (await rerun.handle.result()).output == ["g.x", ["each[0]", "each[1]", "each[2]"]]
     assert sorted(effects(office)) == ["each[0]", "each[1]", "each[2]", "g.x", "g.y", "last"]
@@ -184,7 +184,7 @@ async def test_a_sub_process_goes_on_where_it_stood(office: Office) -> None:
         steps: {sub: {process: goes-on}, stop: {tool: do.work, needs: [sub], with: {fails: true}}}
     """)
     child = Run(office, office.client.get_workflow_handle(f"{run.id}/sub"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while office.calls["y"] == 0:
             await asyncio.sleep(0.02)
     await child.until(lambda view: bool(view.incidents))

@@ -102,7 +102,7 @@ async def test_a_sub_process_that_may_not_go_on_is_the_one_that_later_reruns_go_
     """)
     run = await office.start(PARENT)
     child = office.run_of(f"{run.id}/sub")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not office.calls["z"]:
             await asyncio.sleep(0.02)
     await child.parked("x")

@@ -125,7 +125,7 @@ async def test_two_workers_do_twice_the_work_of_one(office: Office, workers: int
 
 
 async def until_begun(office: Office, calls: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (begun := sum(gate.is_set() for gate in office.started.values())) < calls:
             await asyncio.sleep(0.02)
     assert begun == calls

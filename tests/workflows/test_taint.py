@@ -198,7 +198,7 @@ async def test_a_sub_process_that_fails_of_what_it_read_taints_who_asked_for_its
     run = await office.start(
         process({"work": {"agent": "clerk", "task": "Work."}}, clerk=["process.sub", "bank.transfer"])
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await run.handle.result()
     assert "mallory" in endpoint.requests[1].messages[-1]["content"]
     assert office.ledger == []

@@ -210,7 +210,10 @@ async def test_a_whole_answer_counts_whose_line_breaks_after_it(desk: Desk, endp
     assert (await desk.ask()).message.content == "all well"
 
 
-async def test_a_connection_serves_the_next_call_too(desk: Desk, endpoint: Endpoint) -> None:
+async def test_a_connection_serves_the_next_call_too(
+    desk: Desk, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "DRAIN_SECONDS", 60)
     for _ in range(3):
         endpoint.say("ok")
         await desk.ask()
@@ -247,7 +250,10 @@ async def test_what_is_said_is_told_while_it_is_said_and_bounded(
     assert max(len(each.model_dump_json()) for each in told) < 4_000
 
 
-async def test_an_answer_given_at_once_is_told_of_by_no_heartbeat(desk: Desk, endpoint: Endpoint) -> None:
+async def test_an_answer_given_at_once_is_told_of_by_no_heartbeat(
+    desk: Desk, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speech, "LIVE_SECONDS", 60)  # however long "at once" takes on this machine
     beats: list[Any] = []
     endpoint.say("quick")
     request = desk.conversation.request(run="r", step="s", turn=1, max_output_tokens=None)

@@ -8,6 +8,7 @@ import threading
 from datetime import timedelta
 from typing import Any
 
+import httpx2
 import pytest
 from standardwebhooks import Webhook
 
@@ -112,7 +113,7 @@ async def test_a_receiver_that_is_not_there_or_hangs_up_is_tried_again(desk: Des
 async def test_a_receiver_that_hangs_is_given_up_and_tried_again(
     desk: Desk, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("activities.notices.http.TIMEOUT", 0.2)
+    monkeypatch.setattr("activities.notices.http.TIMEOUT", httpx2.Timeout(60, read=0.2))
     desk.open(hook(service))
     let_go = threading.Event()
     service.answer = lambda request: Answer({}, until=let_go)

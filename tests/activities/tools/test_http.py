@@ -197,9 +197,10 @@ async def test_a_line_that_breaks_leaves_the_outcome_unknown(tmp_path: Path, ser
 async def test_no_answer_in_time_leaves_it_unknown_and_no_connection_does_not(tmp_path: Path) -> None:
     release = threading.Event()
     with open_service() as service:
-        service.answer = lambda request: Answer(until=release)
         text = ERP.format(base=service.base)
         async with declared(tmp_path, text, secrets={"erp.token": TOKEN}) as call:
+            await call("erp.send", mail={})  # over the line that the next call then need not open in its short time
+            service.answer = lambda request: Answer(until=release)
             call.patience = 0.5
             error = await call.failure("erp.send", mail={})
             assert meaning(error) == (True, "unknown")

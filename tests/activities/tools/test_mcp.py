@@ -3,14 +3,12 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-import uvicorn
 
 from activities.tools.mcp import describe
 from contracts.connections import McpServer
@@ -19,7 +17,7 @@ from contracts.errors import CallerError, DefinitionInvalid
 from language.tools.files import read_tools_file
 from language.tools.mcp import LOCK
 from tests.activities.tools.declared import LOOPBACK, declare, declared
-from tests.mcp_server import server
+from tests.notes import open_notes
 
 SERVER = Path(__file__).parents[2] / "mcp_server.py"
 STDIO = f"""
@@ -178,14 +176,8 @@ async def test_a_server_that_cannot_be_started_is_told_of_when_it_is_called(tmp_
 
 @pytest_asyncio.fixture
 async def port() -> AsyncIterator[int]:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(server.streamable_http_app(), log_level="error", ws="none")
-        serving = uvicorn.Server(config)
-        task = asyncio.create_task(serving.serve(sockets=[bound]))
-        yield bound.getsockname()[1]
-        serving.should_exit = True
-        await task
+    async with open_notes() as found:
+        yield found
 
 
 async def test_tools_over_http_inside_the_egress_list(tmp_path: Path, port: int) -> None:

@@ -122,7 +122,7 @@ async def test_a_tool_knows_its_key_run_step_and_attempt(client: Client) -> None
 
 
 async def test_plain_functions_work_side_by_side_in_threads(client: Client) -> None:
-    together = threading.Barrier(2, timeout=20)
+    together = threading.Barrier(2, timeout=60)
 
     @tool(name="shop.meet", effect="read")
     def meet() -> bool:
@@ -331,7 +331,7 @@ async def test_a_cancelled_step_stops_plain_functions_at_their_next_heartbeat() 
     environment.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    await asyncio.wait_for(stopped.wait(), 20)
+    await asyncio.wait_for(stopped.wait(), 60)
 
 
 class Shelf:
