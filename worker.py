@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import httpx2
 from rich.console import Console
-from temporalio.worker import PollerBehaviorAutoscaling, Worker
+from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
 
 from activities.boards.opening import open_board as board_of
 from activities.conversations import ConversationStore
@@ -70,6 +70,9 @@ Transport = Callable[[], httpx2.AsyncBaseTransport]
 GRACE = timedelta(seconds=20)
 """How long activities may go on after the worker was told to stop; those that do not end are tried again elsewhere."""
 
+CACHED = 1000
+"""Runs that a worker keeps in memory; the SDK's default. Others are replayed from their histories."""
+
 
 @asynccontextmanager
 async def running_worker(
@@ -79,10 +82,12 @@ async def running_worker(
     roles: Collection[Role] = (),
     *,
     transport: Transport | None = None,
+    deaths: Interceptor | None = None,
 ) -> AsyncIterator[Sequence[Worker]]:
     """A worker at work for the length of the block, of the SDK's one for each queue; then it drains.
 
-    `roles`: what it takes work of; without any, all. `transport`: what carries requests to models.
+    `roles`: what it takes work of; without any, all. `transport`: what carries requests to models. `deaths`: stands in
+    for fault points that kill the process; every task of a run is then done as by a worker that has just come.
 
     Raises:
         SettingsInvalid: search attributes are missing on the server and we may not add them; the directory of people
@@ -111,6 +116,8 @@ async def running_worker(
     notifier = notifier_of(settings, records, directory, keys, connection.link)
     board = board_of(settings.conversations, settings.home, os.environ)
     dice = dice_of(settings, connection)
+    points = deaths or (FaultPoints(dice) if dice is not None else None)
+    cached = CACHED if deaths is None else 0
     models = ModelCall(
         conversations,
         catalog.rehearsal,
@@ -125,7 +132,7 @@ async def running_worker(
         work = activities(settings, connection, catalog, conversations, records, models, connectors, notifier)
         async with AsyncExitStack() as stack:
             yield [
-                await stack.enter_async_context(patient(worker_of(each, settings, connection, work, dice)))
+                await stack.enter_async_context(patient(worker_of(each, settings, connection, work, points, cached)))
                 for each in queues
             ]
     finally:
@@ -160,7 +167,8 @@ def worker_of(
     settings: Settings,
     connection: Connection,
     work: Sequence[Callable[..., Any]],
-    dice: Dice | None,
+    points: Interceptor | None,
+    cached: int,
 ) -> Worker:
     """The SDK's worker of one queue. It knows every activity, so that settings alone say which are on its queue."""
     workflows = RELEASED_WORKFLOWS if settings.deployment else WORKFLOWS
@@ -169,8 +177,9 @@ def worker_of(
         task_queue=polled.queue,
         workflows=workflows if polled.workflows else (),
         activities=work,
-        interceptors=[OntoQueues(settings.queues), Clock(), *([FaultPoints(dice)] if dice else [])],
+        interceptors=[OntoQueues(settings.queues), Clock(), *([points] if points else [])],
         workflow_runner=workflow_runner(),
+        max_cached_workflows=cached,
         tuner=polled.tuner,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from temporalio.client import WorkflowHandle, WorkflowHistory, WorkflowQueryFailedError
+from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowHistory, WorkflowQueryFailedError
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from uuid_utils import uuid7
@@ -17,6 +17,7 @@ from contracts.base import Json, parse_duration
 from contracts.decisions import Receipt
 from contracts.events import PublishEvent
 from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, VIEW_QUERY
+from contracts.process import PLANNER
 from contracts.run import RunRequest, RunResult, RunView, StepView
 from runtime.settings import Settings
 from runtime.topics import Topics
@@ -41,8 +42,13 @@ class Trial:
     async def start(
         self, data: Json = None, *, process: str | None = None, started_by: str = "user:starter", run: str | None = None
     ) -> "TrialRun":
-        """A run with this input, as `run`, of this process or of another beside it."""
+        """A run with this input, as `run`, of this process or of another beside it.
+
+        Raises:
+            UnknownProcess: there is none of this name.
+        """
         name = process or self.process
+        self._catalog.definition(name)  # a name of nothing is told here, and not in the worker's log alone
         request = RunRequest(process=name, input=data, started_by=started_by)
         handle = await self._environment.client.start_workflow(
             PROCESS_WORKFLOW,
@@ -60,12 +66,25 @@ class Trial:
     # What agents and tools do
 
     def says(self, agent: str, answer: Json) -> None:
-        """The agent's next turn: its answer. `${ }` may use `context`, `task` and `results` as in a rehearsal."""
-        self._script.add(agent, {"answer": answer})
+        """The agent's next turn: its answer. `${ }` may use `context`, `task` and `results` as in a rehearsal.
+
+        Args:
+            agent: of the process on trial, or `PROCESS/AGENT` of one beside it.
+
+        Raises:
+            LookupError: there is no such agent.
+            UnknownProcess: there is no such process.
+        """
+        self._scripted(agent, {"answer": answer})
 
     def asks_for(self, agent: str, tool: str, **arguments: Json) -> None:
-        """The agent's next turn: a call of a tool."""
-        self._script.add(agent, {"call": [{"tool": tool, "with": arguments}]})
+        """The agent's next turn: a call of a tool, which need not exist: models ask for such too.
+
+        Raises:
+            LookupError: there is no such agent, as above.
+            UnknownProcess: there is no such process.
+        """
+        self._scripted(agent, {"call": [{"tool": tool, "with": arguments}]})
 
     def fake(self, tools: str, returns: Json | Callable[..., Json] = None, fails: Sequence[str] = ()) -> None:
         """A fake instead of each of these tools: `bank.transfer`, `bank.*`.
@@ -77,19 +96,26 @@ class Trial:
         Raises:
             LookupError: no tool has such a name.
         """
-        matching = [spec for name, spec in self._catalog.specs.items() if fnmatchcase(name, tools)]
-        if not matching:
-            raise LookupError(f"there is no tool {tools!r}; there are {', '.join(sorted(self._catalog.specs))}")
-        for spec in matching:
-            self._recorder.fake(spec, returns, fails)
+        for name in self._named(tools):
+            self._recorder.fake(self._catalog.specs[name], returns, fails)
 
     def calls(self, tools: str = "*") -> list[Called]:
-        """Every attempt of a call so far, in order."""
-        return [call for call in self._recorder.calls if fnmatchcase(call.tool, tools)]
+        """Every attempt of a call so far, in order.
+
+        Raises:
+            LookupError: no tool has such a name.
+        """
+        named = self._named(tools)
+        return [call for call in self._recorder.calls if call.tool in named]
 
     def effects(self, tools: str = "*") -> list[Called]:
-        """Every call so far that changed something, once each, in order."""
-        return [call for call in self._recorder.effects.values() if fnmatchcase(call.tool, tools)]
+        """Every call so far that changed something, once each, in order.
+
+        Raises:
+            LookupError: no tool has such a name.
+        """
+        named = self._named(tools)
+        return [call for call in self._recorder.effects.values() if call.tool in named]
 
     # What happens outside
 
@@ -102,13 +128,30 @@ class Trial:
         published = PublishEvent(id=event or f"{uuid7()}", topic=topic, data=data)
         await Topics(self._environment.client, self._settings.task_queue).publish(published)
 
-    @property
-    def _script(self) -> Script:
+    def _named(self, tools: str) -> set[str]:
+        """Raises:
+        LookupError: no tool has such a name, so that what is asked about it would hold of anything.
+        """
+        there = self._catalog.specs
+        named = {name for name in there if fnmatchcase(name, tools)}
+        if not named and tools != "*":
+            raise LookupError(f"there is no tool {tools!r}; there are {', '.join(sorted(there)) or 'none'}")
+        return named
+
+    def _scripted(self, agent: str, reply: dict[str, Json]) -> None:
+        beside, _, name = agent.rpartition("/")
+        process = beside or self.process
+        there = {*self._catalog.definition(process).process.agents, PLANNER}
+        if name not in there:
+            raise LookupError(
+                f"there is no agent {name!r} in {process}; there are {', '.join(sorted(there))}, and of a process "
+                "beside it PROCESS/AGENT"
+            )
         scripts = self._catalog.scripts
-        if self.process not in scripts:
-            original = self._catalog.rehearsal(self.process)
-            scripts[self.process] = Script(self._settings.home / f"{self.process}-script.yaml", original)
-        return scripts[self.process]
+        if process not in scripts:
+            original = self._catalog.rehearsal(process)
+            scripts[process] = Script(self._settings.home / f"{process}-script.yaml", original)
+        scripts[process].add(name, reply)
 
 
 @dataclass
@@ -132,7 +175,7 @@ class TrialRun:
         """The first view of which this holds, within `patience` seconds of real time.
 
         Raises:
-            AssertionError: it does not come to that; with where the run stands.
+            AssertionError: it does not come to that; with where the run stands, or why it did not begin.
         """
         seen: RunView | None = None
         try:
@@ -157,7 +200,13 @@ class TrialRun:
         return await self.until(lambda view: view.ended is not None, "its end")
 
     async def step(self, step: str) -> StepView:
-        return next(found for found in (await self.view()).steps if found.id == step)
+        """Raises:
+        LookupError: the run has no such step.
+        """
+        there = {found.id: found for found in (await self.view()).steps}
+        if step not in there:
+            raise LookupError(f"{self.id} has no step {step!r}; there are {', '.join(there)}")
+        return there[step]
 
     async def approve(self, step: str, by: str, **more: Json) -> Receipt:
         """As soon as it is asked, of what is asked then. `more`: `comment`, `edits`, `hash`, `id`."""
@@ -206,10 +255,20 @@ class TrialRun:
         await replay_history(await self._history(), self.id)
 
     async def _view_when_loaded(self) -> RunView | None:
+        """Raises:
+        AssertionError: it ended before it began; why.
+        """
         try:
             return await self.view()
-        except (WorkflowQueryFailedError, RPCError):
+        except RPCError:
             return None
+        except WorkflowQueryFailedError:
+            if (await self.handle.describe()).status is WorkflowExecutionStatus.RUNNING:
+                return None
+        try:
+            return await self.view()  # it had begun, and has ended since
+        except WorkflowQueryFailedError as error:
+            raise AssertionError(f"{self.id} did not begin: {error}") from None
 
 
 def _where(view: RunView | None) -> str:

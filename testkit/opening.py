@@ -9,7 +9,9 @@ from typing import Any
 
 import httpx2
 from temporalio.testing import WorkflowEnvironment
+from uuid_utils import uuid7
 
+from activities.faults.dice import Dice
 from contracts.errors import SettingsInvalid
 from contracts.faults import Faults
 from contracts.settings import ModelAlias
@@ -19,6 +21,7 @@ from runtime.client import Connection, data_converter, ensure_search_attributes
 from runtime.server import time_skipping_binary
 from runtime.settings import PROJECT, EncryptionSettings, Settings, StorageSettings
 from testkit.desk import Trial
+from testkit.dying import Deaths
 from testkit.recording import Recorder
 from testkit.scripts import ScriptedCatalog
 from worker import running_worker
@@ -53,6 +56,7 @@ async def open_trial(
     """Raises:
     SettingsInvalid: there is no process in the folder.
     DefinitionInvalid: its files, or those beside it, have mistakes.
+    AssertionError: at the end; no activity came to a place of `faults.at`.
     """
     folder = _found(folder)
     settings = Settings(home=home, people=people or _people(folder), faults=faults, **APART)
@@ -63,6 +67,7 @@ async def open_trial(
     if process is None:
         raise SettingsInvalid(f"{folder}: there is no process.yaml in it")
     recorder = Recorder()
+    deaths = Deaths(Dice(faults, home / f"faults-{uuid7()}.log")) if faults is not None else None
     catalog = _recorded(loaded, recorder, overheard=models is not None)
     async with await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=str(time_skipping_binary()),
@@ -71,8 +76,11 @@ async def open_trial(
     ) as environment:
         await ensure_search_attributes(environment.client)
         connection = Connection(environment.client, address="", ui=None, embedded=True)
-        async with running_worker(settings, connection, catalog, transport=models.transport if models else None):
+        transport = models.transport if models else None
+        async with running_worker(settings, connection, catalog, transport=transport, deaths=deaths):
             yield Trial(process, environment, settings, catalog, recorder)
+        if deaths is not None:
+            await deaths.have_been_everywhere()
 
 
 def _found(folder: Path) -> Path:

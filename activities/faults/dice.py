@@ -1,6 +1,7 @@
 """What happens where: a place falls the same way each time, whatever else goes on at the same time."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,3 +36,18 @@ class Dice:
 
     def is_noted(self, fault: str, place: str) -> bool:
         return self._journal.exists() and f"{fault} {place}\n" in self._journal.read_text()
+
+    def unmade(self) -> list[str]:
+        """Those of `at` at which there was no fault so far."""
+        lines = self._journal.read_text().splitlines() if self._journal.exists() else ()
+        made = [line.split(" ", 1) for line in lines]
+        return [
+            f"{where}:{point}"
+            for where, point in self.faults.places()
+            if not any(fault == point and is_meant(where, place) for fault, place in made)
+        ]
+
+
+def is_meant(pattern: str, place: str) -> bool:
+    """`*` in the pattern stands for any text."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), place) is not None

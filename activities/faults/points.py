@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-import re
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import structlog
@@ -13,7 +13,7 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from activities.faults.dice import Dice
+from activities.faults.dice import Dice, is_meant
 from activities.heartbeats import heartbeating
 from contracts.errors import ToolFailed
 from contracts.faults import Point
@@ -26,21 +26,33 @@ REPORTED_WITHIN = 5.0
 log = structlog.get_logger()
 
 
-class FaultPoints(Interceptor):
-    """Gives every activity of a worker its fault points."""
+def kill_this_process() -> NoReturn:
+    sys.stderr.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("a process survived its own SIGKILL")
 
-    def __init__(self, dice: Dice) -> None:
-        self._dice = dice
+
+class FaultPoints(Interceptor):
+    """Gives every activity of a worker its fault points. `death`: how the worker dies."""
+
+    def __init__(self, dice: Dice, death: Callable[[], NoReturn] = kill_this_process) -> None:
+        self.dice = dice
+        self.death = death
+        self.dying: set[asyncio.Task[None]] = set()
+
+    async def all_made(self) -> None:
+        """Once every worker has died that had only to see its completion reported."""
+        await asyncio.gather(*self.dying, return_exceptions=True)
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002 - theirs
-        return _Points(next, self._dice)
+        return _Points(next, self)
 
 
 class _Points(ActivityInboundInterceptor):
-    def __init__(self, inner: ActivityInboundInterceptor, dice: Dice) -> None:
+    def __init__(self, inner: ActivityInboundInterceptor, points: FaultPoints) -> None:
         super().__init__(inner)
-        self._dice = dice
-        self._dying: set[asyncio.Task[None]] = set()
+        self._points = points
+        self._dice = points.dice
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002 - the base class's name
         info = activity.info()
@@ -58,8 +70,7 @@ class _Points(ActivityInboundInterceptor):
         if killed_at == "between" or self._is_due(place, "between"):
             self._die(place, "between")
         if killed_at == "after" or self._is_due(place, "after"):
-            dying = asyncio.create_task(self._die_once_reported(place, info, activity.client()))
-            self._dying.add(dying)
+            self._points.dying.add(asyncio.create_task(self._die_once_reported(place, info, activity.client())))
         return result
 
     async def _be_late(self, place: str, attempt: int) -> None:
@@ -82,7 +93,7 @@ class _Points(ActivityInboundInterceptor):
 
     def _is_due(self, place: str, point: Point) -> bool:
         """Whether a place of `at` is reached for the first time."""
-        named = any(at == point and _is_meant(where, place) for where, at in self._dice.faults.places())
+        named = any(at == point and is_meant(where, place) for where, at in self._dice.faults.places())
         return named and not self._dice.is_noted(point, place)
 
     def _tell(self, fault: str, place: str, **more: Any) -> None:
@@ -91,9 +102,7 @@ class _Points(ActivityInboundInterceptor):
 
     def _die(self, place: str, point: Point) -> NoReturn:
         self._tell(point, place)
-        sys.stderr.flush()
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError("a process survived its own SIGKILL")
+        self._points.death()
 
     async def _die_once_reported(self, place: str, info: activity.Info, client: Client) -> None:
         handle = client.get_workflow_handle(info.workflow_id or "", run_id=info.workflow_run_id)
@@ -105,7 +114,3 @@ class _Points(ActivityInboundInterceptor):
                     await asyncio.sleep(0.01)
         finally:
             self._die(place, "after")
-
-
-def _is_meant(pattern: str, place: str) -> bool:
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), place) is not None

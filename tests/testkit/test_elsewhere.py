@@ -30,11 +30,20 @@ def order(part: str) -> str:
     return f"ordered {part}"
 '''
 TEST = """\
+from contracts.faults import Faults
+
+
 async def test_a_part_is_ordered_once(trial):
     desk = await trial("processes/orders")
     run = await desk.start({"part": "bolt"})
     assert (await run.ended()).output == {"order": "ordered bolt"}
     assert [call.args["part"] for call in desk.calls("parts.order")] == ["bolt"]
+
+
+async def test_a_worker_that_dies_there_does_so_within_the_test(trial):
+    desk = await trial("processes/orders", faults=Faults(namespace="default", at=("*/order:before", "*/ordre:after")))
+    run = await desk.start({"part": "bolt"})
+    assert (await run.ended()).output == {"order": "ordered bolt"}
 """
 
 
@@ -55,5 +64,5 @@ def test_they_run_in_an_empty_folder_with_the_settings_of_the_page(tmp_path: Pat
     environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 passed" in done.stdout
+    assert "2 passed, 1 error" in done.stdout, done.stdout + done.stderr
+    assert "no fault was made at */ordre:after; what began is orders-" in done.stdout

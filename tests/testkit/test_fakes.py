@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from contracts.errors import UnknownProcess
 from contracts.tools import ToolSpec
 from language.schema import violations
 from runtime.catalog import Catalog
@@ -51,10 +52,41 @@ def test_a_schema_that_no_example_fits_asks_what_to_return() -> None:
         fake_result(spec)
 
 
-async def test_a_tool_that_is_not_there_cannot_be_faked(trial: OpenTrial) -> None:
+async def test_a_name_of_nothing_that_is_there_is_an_error_and_not_an_empty_answer(trial: OpenTrial) -> None:
+    desk = await trial("processes/order-desk")
+    for asked in (desk.fake, desk.calls, desk.effects):
+        with pytest.raises(LookupError, match=r"there is no tool 'bnak\.\*'; there are .*bank\.transfer"):
+            asked("bnak.*")
+    assert desk.calls() == desk.effects() == desk.calls("bank.*") == []
+    for said in (desk.says, desk.asks_for):
+        with pytest.raises(
+            LookupError, match="no agent 'buyer' in order-desk; there are dispatcher, planner, and of a"
+        ):
+            said("buyer", "no.such.tool")
+        said("stock-watch/buyer", "no.such.tool")
+        said("planner", "no.such.tool")  # of plans; no process file need declare it
+    with pytest.raises(UnknownProcess, match="no process 'stok-watch'; did you mean stock-watch"):
+        desk.says("stok-watch/buyer", "yes")
+    with pytest.raises(UnknownProcess, match="no process 'stok-watch'; did you mean stock-watch"):
+        await desk.start({}, process="stok-watch")
+
+
+async def test_an_agent_of_a_process_that_another_one_starts_is_scripted_too(trial: OpenTrial) -> None:
+    desk = await trial("processes/order-desk")
+    offer = {"offer": "OF-1", "supplier": "Nordwind GmbH", "quantity": 40, "total": 2320, "reason": "as scripted"}
+    desk.says("stock-watch/buyer", offer)
+    await desk.start({"order": "W-5001"}, run="order-desk-1")
+    view = await desk.run("stock-watch-order-desk-1/short").waits_for("agree")
+    assert "as scripted" in view.waiting[0].model_dump_json()
+
+
+async def test_a_run_that_cannot_begin_says_at_once_why(trial: OpenTrial) -> None:
     desk = await trial("processes/invoice-approval")
-    with pytest.raises(LookupError, match=r"there is no tool 'bnak\.\*'; there are .*bank\.transfer"):
-        desk.fake("bnak.*")
+    run = await desk.start({"invoice_id": "INV-2041", "supplier": "Nordwind GmbH"})
+    with pytest.raises(
+        AssertionError, match=f'{run.id} did not begin: the input does not fit .*"amount" is a required'
+    ):
+        await run.ended()
 
 
 async def test_a_run_that_never_comes_to_what_is_awaited_says_where_it_stands(
@@ -63,6 +95,8 @@ async def test_a_run_that_never_comes_to_what_is_awaited_says_where_it_stands(
     desk = await trial("processes/invoice-approval")
     run = await desk.start({"invoice_id": "INV-2041", "amount": 1840, "supplier": "Nordwind GmbH"})
     await run.waits_for("sign_off")
+    with pytest.raises(LookupError, match="has no step 'sign_of'; there are order, audit, sign_off, pay, notify"):
+        await run.step("sign_of")
     monkeypatch.setattr("testkit.desk.PATIENCE", 0.5)
     with pytest.raises(
         AssertionError, match=r"did not come to its end; it is waiting: order completed, .*sign_off waiting"
