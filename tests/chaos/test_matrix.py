@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from activities.faults.points import _is_meant
+from activities.faults.dice import is_meant
 from contracts.activities import CALL_MODEL, LOAD_PROCESS, PUBLISH_EVENT, RESOLVE_PEOPLE, SUBSCRIBE_STEP
 from contracts.faults import Point
 from contracts.state import BUILT_IN
@@ -127,7 +127,7 @@ async def die_everywhere(stage: Stage, home: Path, undisturbed: Played, found: l
         for played in results:
             assert ends(played) == ends(undisturbed)
         died = [f"{place}:{point}" for played in results for point, place in played.faults if point in POINTS]
-        left = {death for death in left if not any(_is_meant(":".join(death), each) for each in died)}
+        left = {death for death in left if not any(is_meant(":".join(death), each) for each in died)}
         if not left:
             return
     raise AssertionError(f"the worker never died at {sorted(left)}")
