@@ -12,8 +12,13 @@ from tests.chaos.haste import HASTY_WORKER
 from tests.chaos.nursery import Nursery
 from tests.chaos.play import Stage
 from tests.chaos.rehearsed import Rehearsed
+from tests.chaos.suite import wanted_seeds
 from tests.endpoint import open_endpoint
 from tests.warm.python import WarmPython
+
+
+def pytest_configure() -> None:
+    wanted_seeds()  # so that what is no seed is told before anything begins
 
 
 @pytest.fixture(scope="session")

@@ -1,140 +1,21 @@
 """What must hold whatever happened: read from the ledger, from exported histories and from what people saw."""
 
-import sqlite3
+import re
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import closing
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import AsyncIterator
 
-from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
-from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import Client, WorkflowHistory
-from temporalio.converter import DataConverter
+from temporalio.api.enums.v1 import WorkflowTaskFailedCause
+from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
-from activities.records.opening import open_records
-from contracts.names import AGENT_WORKFLOW
 from contracts.record import RunEvent, break_of
 from contracts.run import RunView
-from contracts.stores import RecordSettings
-from contracts.tools import ToolCall
-from runtime.catalog import Catalog
 from runtime.sandbox import workflow_runner
-from tests.chaos.people import People, Said
+from tests.chaos.evidence import Effect, Evidence, Written
+from tests.chaos.people import Said
 from workflows.registered import WORKFLOWS
 
-ENGINE = "surefoot."
-
-
-@dataclass(frozen=True)
-class Effect:
-    """A row of the ledger."""
-
-    key: str
-    sequence: int
-    tool: str
-    undone_by: str | None
-
-    @property
-    def run(self) -> str:
-        return self.key.rpartition("/")[0] if not self.key.endswith("/undo") else self.of.rpartition("/")[0]
-
-    @property
-    def of(self) -> str:
-        """The key of the effect that this one takes back."""
-        return self.key.removesuffix("/undo")
-
-
-@dataclass(frozen=True)
-class Completed:
-    """An activity that completed. `chain`: the run it was of, however often that continued as new."""
-
-    chain: str
-    workflow: str
-    id: str
-    type: str
-    key: str | None
-
-
-def ledger(home: Path) -> list[Effect]:
-    file = home / "business.db"
-    if not file.exists():
-        return []
-    with closing(sqlite3.connect(file, timeout=20)) as db:
-        if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'effects'").fetchone() is None:
-            return []  # the first call is making it
-        rows = db.execute("SELECT key, sequence, tool, undone_by FROM effects ORDER BY sequence").fetchall()
-    return [Effect(*row) for row in rows]
-
-
-@dataclass
-class Evidence:
-    """All that is known of a world when it has come to rest. `retried`: how often operators had a step of a run tried
-    again; `agents`: how often the agent of a workflow id came to its end; `said` and `acknowledged`: as people have it;
-    `records`: of each run that has ended, its events as JSON."""
-
-    effects: list[Effect]
-    completed: list[Completed]
-    scheduled: set[str]
-    histories: list[WorkflowHistory]
-    views: Mapping[str, RunView]
-    catalog: Catalog
-    converter: DataConverter
-    retried: Counter[tuple[str, str]]
-    agents: Counter[str] = field(default_factory=Counter)
-    said: Counter[Said] = field(default_factory=Counter)
-    acknowledged: Counter[Said] = field(default_factory=Counter)
-    records: dict[str, list[str]] = field(default_factory=dict)
-
-
-async def gather(client: Client, home: Path, people: People, catalog: Catalog) -> Evidence:
-    evidence = Evidence(ledger(home), [], set(), [], people.ended, catalog, client.data_converter, people.tries)
-    evidence.said, evidence.acknowledged = people.said, people.acknowledged
-    evidence.records = await _records(home, people.ended)
-    # Every run of a chain is listed, those that continued as new too.
-    async for found in client.list_workflows():
-        handle = client.get_workflow_handle(found.id, run_id=found.run_id)
-        history = await handle.fetch_history()
-        evidence.histories.append(history)
-        await _read(client, history, evidence)
-    return evidence
-
-
-async def _records(home: Path, runs: Iterable[str]) -> dict[str, list[str]]:
-    opened = open_records(RecordSettings(), home, {})
-    try:
-        return {run: [stored.text for stored in await opened.read(run)] for run in runs}
-    finally:
-        await opened.close()
-
-
-async def _read(client: Client, history: WorkflowHistory, evidence: Evidence) -> None:
-    started = history.events[0].workflow_execution_started_event_attributes
-    chain = started.first_execution_run_id
-    ended = history.events[-1].event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED
-    if ended and started.workflow_type.name == AGENT_WORKFLOW:
-        evidence.agents[history.workflow_id] += 1
-    scheduled: dict[int, Completed] = {}
-    for event in history.events:
-        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
-            activity = await _scheduled(client, event, chain, history.workflow_id)
-            scheduled[event.event_id] = activity
-            if activity.key is not None:
-                evidence.scheduled.add(activity.key)
-        elif event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
-            number = event.activity_task_completed_event_attributes.scheduled_event_id
-            evidence.completed.append(scheduled[number])
-
-
-async def _scheduled(client: Client, event: HistoryEvent, chain: str, workflow: str) -> Completed:
-    asked = event.activity_task_scheduled_event_attributes
-    name = asked.activity_type.name
-    key = None
-    if not name.startswith(ENGINE):
-        (call,) = await client.data_converter.decode([*asked.input.payloads], [ToolCall])
-        key = call.key
-    return Completed(chain, workflow, asked.activity_id, name, key)
+ROUND = re.compile(r"#\d+")
 
 
 async def violations(evidence: Evidence) -> list[str]:
@@ -142,6 +23,7 @@ async def violations(evidence: Evidence) -> list[str]:
     return [
         *_each_effect_once(evidence),
         *_nothing_again(evidence),
+        *_state_written_once(evidence),
         *_undone_in_reverse(evidence),
         *_counted_as_told(evidence),
         *_no_task_failed(evidence),
@@ -202,6 +84,28 @@ def _is_asked_anew(agent: str, run: str, step: str) -> bool:
     and may fail again."""
     goal = step.rpartition(".")[0]
     return agent.startswith(f"{run}/{step}") or (bool(goal) and agent.startswith(f"{run}/{goal}/plan-"))
+
+
+def _state_written_once(evidence: Evidence) -> list[str]:
+    """By the record: what calls wrote into the shared state is what they were answered. An attempt whose answer was
+    lost wrote what the next one is answered, and nothing besides."""
+    steps = {run: _steps_of_state(view) for run, view in evidence.views.items()}
+    written = {
+        Written(event.run, event.data["key"], event.data["version"])
+        for run, events in _events(evidence).items()
+        for event in events
+        if event.kind == "state.written" and ROUND.sub("", event.by) not in steps[run]
+    }
+    answered = {each for each in evidence.answered if each.run in evidence.records}
+    return [
+        *(f"{each} was written, and no call was answered so" for each in sorted(written - answered)),
+        *(f"{each} was answered, and is not in the record" for each in sorted(answered - written)),
+    ]
+
+
+def _steps_of_state(view: RunView) -> set[str]:
+    """Those that write the state without a call, as the record names them but for their round: a view has the last."""
+    return {f"step:{ROUND.sub('', step.id)}" for step in view.steps if step.kind == "state"}
 
 
 def _undone_in_reverse(evidence: Evidence) -> list[str]:
@@ -278,7 +182,7 @@ def _counted_as_told(evidence: Evidence) -> list[str]:
     wrong = [f"the record of {run}: {broken}" for run, lines in evidence.records.items() if (broken := break_of(lines))]
     if wrong:
         return wrong
-    events = [RunEvent.model_validate_json(line) for lines in evidence.records.values() for line in lines]
+    events = [event for events in _events(evidence).values() for event in events]
     counted = Counter(_said(event) for event in events)
     for said, times in evidence.said.items():
         told = evidence.acknowledged[said]
@@ -286,6 +190,11 @@ def _counted_as_told(evidence: Evidence) -> list[str]:
         if said.run in evidence.records and not least <= counted[said] <= most:
             wrong.append(f"{said} was said {times} times and acknowledged {told} times; counted {counted[said]} times")
     return wrong + _decided_by_others(events)
+
+
+def _events(evidence: Evidence) -> dict[str, list[RunEvent]]:
+    """The records, by run."""
+    return {run: [RunEvent.model_validate_json(line) for line in lines] for run, lines in evidence.records.items()}
 
 
 def _said(event: RunEvent) -> Said:

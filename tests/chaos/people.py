@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple
@@ -18,7 +18,9 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
+from contracts.base import Json
 from contracts.events import PublishEvent
+from contracts.incidents import Incident
 from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, TASK_QUEUE, VIEW_QUERY
 from contracts.record import EventKind
 from contracts.run import RunView, Waiting
@@ -60,11 +62,13 @@ class Said(NamedTuple):
 
 @dataclass
 class People:
-    """`verdicts`: by run; what is not named is approved. `said`: how often; `acknowledged`: how often of these it was
+    """`outcome`: what came of a call by its key, or None when it had no effect, as whoever looks at the business sees.
+    `verdicts`: by run; what is not named is approved. `said`: how often; `acknowledged`: how often of these it was
     answered that it is done. `seen`: all runs there were, `ended`: how they ended. `broken`: promises that were not
     kept, in words."""
 
     client: Client
+    outcome: Callable[[str], Json]
     verdicts: Mapping[str, Verdict]
     hurried: bool = False
     kill: Any = None
@@ -115,11 +119,20 @@ class People:
             for waiting in view.waiting:
                 await self._answer(handle, waiting)
             for incident in view.incidents:
-                tries = self.tries[run, incident.step] = self.tries[run, incident.step] + 1
-                action = "retry" if tries <= TRIES else "abort"
-                repair = {"step": incident.step, "action": action, "by": "user:tom", "reason": "as ever"}
+                self.tries[run, incident.step] += 1
+                repair = {"step": incident.step, "by": "user:tom", "reason": "as ever", **self._mended(run, incident)}
                 said = Said(run, "step.repaired", incident.step, "user:tom")
                 await self._say(handle, REPAIR, repair, said)
+
+    def _mended(self, run: str, incident: Incident) -> dict[str, Any]:
+        """Action and value. Of a run that takes all back it may be asked whether a step happened, and nothing else."""
+        possible = {choice.action for choice in incident.actions}
+        if "abort" in possible and self.tries[run, incident.step] > TRIES:
+            return {"action": "abort"}
+        if "retry" in possible:
+            return {"action": "retry"}
+        happened = self.outcome(f"{run}/{incident.step}")
+        return {"action": "skip"} if happened is None else {"action": "complete", "value": happened}
 
     async def _view(self, handle: WorkflowHandle[Any, Any]) -> RunView:
         view: RunView = await handle.query(VIEW_QUERY, result_type=RunView, rpc_timeout=GLIMPSE)

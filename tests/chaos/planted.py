@@ -4,14 +4,18 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from temporalio import activity
+
 import workflows.deciding
 import workflows.messages
 import workflows.undo
 from activities.model.memory import Conversations
 from activities.tools.context import ActivityToolContext
+from activities.tools.state import RunState
 from contracts.decisions import Decision, Receipt
 from contracts.model import ModelReply
 from contracts.run import Snapshot, StepRecord
+from contracts.state import PutState, StateValue
 from workflows.engine import Engine
 from workflows.nodes import Node
 
@@ -24,6 +28,16 @@ def key_made_of_the_attempt() -> None:
         self.idempotency_key += f"#{self.attempt}"
 
     ActivityToolContext.__init__ = made  # type: ignore[method-assign, assignment]
+
+
+def write_of_the_state_known_by_the_attempt() -> None:
+    put = RunState.put
+
+    async def known(self: RunState, run: str, write: PutState) -> StateValue:
+        identity = f"{write.id}#{activity.info().attempt}"
+        return await put(self, run, write.model_copy(update={"id": identity}))
+
+    RunState.put = known  # type: ignore[method-assign]
 
 
 def undo_in_the_order_of_completion() -> None:
@@ -99,6 +113,7 @@ BUGS: dict[str, Callable[[], None]] = {
     bug.__name__: bug
     for bug in (
         key_made_of_the_attempt,
+        write_of_the_state_known_by_the_attempt,
         undo_in_the_order_of_completion,
         decision_acknowledged_before_it_is_counted,
         completed_step_again_after_continuing_as_new,

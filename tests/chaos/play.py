@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import time
@@ -22,7 +23,8 @@ from language.source import load_yaml
 from runtime.catalog import Catalog
 from tests.business import eventually
 from tests.chaos.answers import bought_twice
-from tests.chaos.invariants import Completed, gather, ledger, violations
+from tests.chaos.evidence import Completed, gather, ledger, outcome
+from tests.chaos.invariants import violations
 from tests.chaos.line import Line, open_line
 from tests.chaos.nursery import CONTINUE_AFTER, PROCESSES, Nursery
 from tests.chaos.people import STAYS, People, within
@@ -92,7 +94,8 @@ async def play(
     ):
         client = await world.client()
         verdicts = {start.run: start.verdict for start in schedule.starts}
-        people = People(client, verdicts, hurried=schedule.hurried, kill=world.kill_worker)
+        seen = functools.partial(outcome, home)
+        people = People(client, seen, verdicts, hurried=schedule.hurried, kill=world.kill_worker)
         for start in schedule.starts:
             await _start(client, start.run, stage.request(start))
         shocks = asyncio.create_task(_shocks(world, schedule.shocks, people, played))

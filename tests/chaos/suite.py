@@ -5,10 +5,14 @@ A seed means another play when what it is made of changes; what is kept stays th
 
 import asyncio
 import os
+import re
 import shutil
 import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import pytest
 
 from contracts.base import Contract
 from tests.chaos.play import Played, Stage, play, report
@@ -48,11 +52,18 @@ def keep(played: Played, file: Path = KEPT, environment: Mapping[str, str] = os.
 
 
 def wanted_seeds(environment: Mapping[str, str] = os.environ) -> list[int]:
-    """`CHAOS_SEEDS`: `7`, `1-50` or `3,9,20-30`."""
+    """`CHAOS_SEEDS`: `7`, `1-50` or `3,9,20-30`.
+
+    Raises:
+        UsageError: it is none of these.
+    """
     seeds: list[int] = []
     for part in environment.get("CHAOS_SEEDS", "1-50").split(","):
-        first, _, last = part.partition("-")
-        seeds += range(int(first), int(last or first) + 1)
+        asked = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        found = range(int(asked[1]), int(asked[2] or asked[1]) + 1) if asked else range(0)
+        if not found:
+            raise pytest.UsageError(f"the seeds to play: {part!r} is none; write 7, 1-50 or 3,9,20-30")
+        seeds += found
     return seeds
 
 
@@ -67,12 +78,16 @@ def wanted(seeds: Iterable[int], file: Path = KEPT) -> dict[str, Schedule]:
 async def play_all(
     stage: Stage, schedules: Mapping[str, Schedule], home: Path, planted: str | None = None, file: Path = KEPT
 ) -> list[Played]:
-    """Each in a world of its own. One that fails is kept at once, for a night that is cut short."""
+    """Each in a world of its own. One that fails, or breaks off, is kept at once, for a night that is cut short."""
     turn = asyncio.Semaphore(SIDE_BY_SIDE)
 
     async def one(number: int, name: str, schedule: Schedule) -> Played:
         async with turn:
-            played = await play(stage, schedule, home / f"{number}", planted)
+            try:
+                played = await play(stage, schedule, home / f"{number}", planted)
+            except Exception as error:  # noqa: BLE001 - the others are played all the same
+                traceback.print_exc()
+                played = Played(schedule, broken=[f"the play broke off: {error!r}"])
         if played.broken:
             said = f"BROKEN\n{report(played)}\n{keep(played, file)}"
         else:

@@ -1,5 +1,5 @@
 """A test of the tests: what must hold of undoing is held to the steps of a plan as it is to those of a file, and what
-people were told to the runs' records."""
+people and calls were told to the runs' records."""
 
 from collections import Counter
 from dataclasses import replace
@@ -13,7 +13,8 @@ from contracts.run import Cost, RunView, StepView
 from runtime.catalog import Catalog
 from runtime.client import data_converter
 from runtime.settings import PROJECT, Settings
-from tests.chaos.invariants import Completed, Effect, Evidence, _counted_as_told, _nothing_again, _undone_in_reverse
+from tests.chaos.evidence import Completed, Effect, Evidence, Written
+from tests.chaos.invariants import _counted_as_told, _nothing_again, _state_written_once, _undone_in_reverse
 from tests.chaos.people import Said
 
 RUN = "supplier-onboarding-0"
@@ -153,3 +154,34 @@ def test_what_was_acknowledged_is_counted_once(
 
 def test_of_a_run_that_goes_on_the_record_is_not_yet_looked_at() -> None:
     assert _counted_as_told(replace(evidence(), said=Counter({ALICE: 1}), acknowledged=Counter({ALICE: 1}))) == []
+
+
+@pytest.mark.parametrize(
+    ("answered", "wrong"),
+    [
+        ([2, 3], []),
+        ([3], ["version 2 of table in {run} was written, and no call was answered so"]),
+        ([2, 3, 4], ["version 4 of table in {run} was answered, and is not in the record"]),
+    ],
+)
+def test_the_shared_state_holds_what_calls_were_answered(answered: list[int], wrong: list[str]) -> None:
+    """A step wrote version 1, in the first round of two, and an agent's calls the others."""
+    view = evidence().views[RUN]
+    opened = StepView(id="round#2.open", kind="state", title="open", status="completed")
+    by = {1: "step:round#1.open", 2: "step:round#1.clerk", 3: "step:round#1.clerk"}
+    happened = tuple(
+        Happening(at=view.started, kind="state.written", by=who, data={"key": "table", "version": version})
+        for version, who in by.items()
+    )
+    lines = chained(WriteRecord(run=RUN, execution="1", process="p", after=0, previous=BEGINNING, events=happened))
+    seen = replace(
+        evidence(),
+        views={RUN: view.model_copy(update={"steps": (opened,)})},
+        records={RUN: [line.text for line in lines]},
+        answered={Written(RUN, "table", version) for version in answered},
+    )
+    assert _state_written_once(seen) == [each.format(run=RUN) for each in wrong]
+
+
+def test_of_a_run_that_goes_on_what_was_answered_is_not_yet_looked_at() -> None:
+    assert _state_written_once(replace(evidence(), answered={Written(RUN, "table", 1)})) == []

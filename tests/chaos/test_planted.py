@@ -18,12 +18,15 @@ CELL = Schedule.calm("supplier-onboarding", "regret")
 """Of the matrix: it has a plan, approvals, and three effects that are taken back."""
 ANSWERED = Schedule.calm("invoice-approval", "approve", at=["*/turn-1:between"])
 """Of the matrix: the worker dies when a model has answered."""
+WRITTEN = Schedule.calm("budget-planning", "approve", at=["*/round#1.*/3.1-state.put:lost"])
+"""Whichever department writes first loses the answer; the others are refused."""
 SEED = Schedule.of(9)
 """Its runs continue as new. When seeds come to mean other plays, any hasty one may do."""
 BETWEEN_VOTES = Schedule.calm("invoice-approval", "approve").model_copy(update={"hasty": True, "soon": 52})
 """Of the matrix: two have to agree, the first of them after 46 events or a few less, the second after 63 or more."""
 FOUND: dict[str, tuple[Schedule, str]] = {
     "key_made_of_the_attempt": (CELL, "which nobody asked for"),
+    "write_of_the_state_known_by_the_attempt": (WRITTEN, "was written, and no call was answered so"),
     "undo_in_the_order_of_completion": (CELL, "which needed it"),
     "decision_acknowledged_before_it_is_counted": (CELL, "counted 0 times"),
     "completed_step_again_after_continuing_as_new": (SEED, r"completed \d times"),
@@ -56,6 +59,12 @@ async def test_every_planted_bug_is_found_and_kept(
 
 
 async def test_without_a_bug_nothing_is_found(stage: Stage, tmp_path: Path) -> None:
-    sound_ones = {"cell": CELL, "seed": SEED, "between votes": BETWEEN_VOTES, "answered": ANSWERED}
+    sound_ones = {
+        "cell": CELL,
+        "written": WRITTEN,
+        "seed": SEED,
+        "between votes": BETWEEN_VOTES,
+        "answered": ANSWERED,
+    }
     sound = await play_all(stage, sound_ones, tmp_path)
     assert [report(played) for played in sound if played.broken] == []

@@ -1,12 +1,18 @@
 """A test of the tests: what failed once is played ever after, as it was then."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.play import Played
+from runtime.catalog import Catalog
+from runtime.settings import PROJECT
+from tests.chaos.nursery import Nursery
+from tests.chaos.play import Played, Stage
 from tests.chaos.schedule import INPUTS, Schedule
-from tests.chaos.suite import KEPT, Kept, keep, kept, wanted, wanted_seeds
+from tests.chaos.suite import KEPT, Kept, keep, kept, play_all, wanted, wanted_seeds
 
 SEEDS = range(1, 101)
 
@@ -54,6 +60,21 @@ def test_what_is_kept_stays_what_it_was_when_its_seed_means_another_play(file: P
     assert wanted([7], file) == {"kept play 1 (seed 7)": then, "seed 7": Schedule.of(7)}
 
 
+async def test_a_play_that_breaks_off_is_told_and_kept_and_the_others_are_played(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)  # where nothing is kept, but said
+    unborn: Nursery = Nursery.__new__(Nursery)  # no worker is asked for
+    stage = Stage(unborn, "http://[no-address", Catalog.load([]))
+    one, two = (Schedule.of(seed).model_copy(update={"bad_line": True}) for seed in (7, 8))
+    results = await play_all(stage, {"one": one, "two": two}, tmp_path, file=file)
+    found = "the play broke off: ValueError('Invalid IPv6 URL')"
+    assert [played.broken for played in results] == [[found], [found]]
+    assert kept(file) == [Kept(found=found, schedule=one), Kept(found=found, schedule=two)]
+    said = capsys.readouterr()
+    assert said.out.count("BROKEN: the play broke off") == said.err.count("Traceback") == 2
+
+
 def test_every_play_can_be_kept(file: Path) -> None:
     for seed in SEEDS:
         keep(failed(seed), file, {})
@@ -69,3 +90,21 @@ def test_what_this_project_keeps_can_be_played() -> None:
 @pytest.mark.parametrize(("asked", "seeds"), [("7", [7]), ("1-3", [1, 2, 3]), ("3,9,20-22", [3, 9, 20, 21, 22])])
 def test_seeds_are_asked_for_by_number_and_range(asked: str, seeds: list[int]) -> None:
     assert wanted_seeds({"CHAOS_SEEDS": asked}) == seeds
+
+
+@pytest.mark.parametrize("part", ["abc", "0-", "-3", "5-3", "", "1-2-3", "7 8"])
+def test_what_is_no_seed_is_told(part: str) -> None:
+    with pytest.raises(pytest.UsageError) as told:
+        wanted_seeds({"CHAOS_SEEDS": f"1,{part}"})
+    assert str(told.value) == f"the seeds to play: {part!r} is none; write 7, 1-50 or 3,9,20-30"
+
+
+@pytest.mark.chaos
+def test_it_is_told_in_one_line_before_anything_begins() -> None:
+    command = [sys.executable, "-m", "pytest", "tests/chaos/test_seeds.py"]
+    said = subprocess.run(
+        command, cwd=PROJECT, env={**os.environ, "CHAOS_SEEDS": "abc"}, capture_output=True, text=True, check=False
+    )
+    assert said.returncode == pytest.ExitCode.USAGE_ERROR
+    assert said.stdout == ""
+    assert said.stderr.strip() == "ERROR: the seeds to play: 'abc' is none; write 7, 1-50 or 3,9,20-30"

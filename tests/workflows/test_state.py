@@ -1,13 +1,18 @@
 """The run's shared state: versions, policies for late writes, and the tools that agents use. On a real server."""
 
+from pathlib import Path
+
 import pytest
-from temporalio.client import WorkflowUpdateFailedError
+from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+from activities.faults.dice import Dice
+from activities.faults.points import FaultPoints
 from contracts.errors import StateConflict
+from contracts.faults import Faults
 from contracts.names import PUT_STATE, STATE_QUERY
 from contracts.state import PutState, StateValue
-from tests.workflows.office import Office, Run, statuses
+from tests.workflows.office import Office, Run, open_office, statuses
 
 HELD = "hold: {tool: do.held}"
 
@@ -129,3 +134,23 @@ async def test_tools_read_and_write_the_state_of_their_run(office: Office) -> No
     """)
     assert (await run.handle.result()).output == {"read": "one", "now": "two", "needs": "completed"}
     assert (await run.handle.query(STATE_QUERY, "plan", result_type=StateValue)).version == 1
+
+
+@pytest.mark.parametrize("name", ["reject", "merge"])
+async def test_a_tools_write_whose_answer_is_lost_is_made_again_and_is_one_write(
+    client: Client, tmp_path: Path, name: str
+) -> None:
+    lossy = FaultPoints(Dice(Faults(namespace="default", at=("*/write:lost",)), tmp_path / "faults.log"))
+    async with open_office(client, interceptors=[lossy]) as office:
+        run = await office.start(f"""
+            process: by-a-lossy-tool
+            state: {{plan: {{initial: [], on_conflict: {name}}}}}
+            steps:
+              write: {{tool: state.put, with: {{key: plan, value: [one]}}, on_failure: continue}}
+        """)
+        await run.handle.result()
+        view = await run.view()
+    (write,) = view.steps
+    assert (write.status, write.attempts) == ("completed", 2)
+    assert StateValue.model_validate(write.output) == StateValue(key="plan", value=["one"], version=1, written=True)
+    assert (view.state["plan"].version, view.state["plan"].conflicts) == (1, 0)
