@@ -5,8 +5,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType, UpdateWorkflowExecutionLifecycleStage
+from temporalio.api.update.v1 import UpdateRef, WaitPolicy
+from temporalio.api.workflowservice.v1 import PollWorkflowExecutionUpdateRequest
 from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer, Worker
 
 from runtime.sandbox import patient, workflow_runner
@@ -76,7 +80,8 @@ async def told_with_a_result(client: Client, workflow: type[GoesOn] | type[Ends]
             await held.begun.wait()
         held.gate.set()
         await eventually(lambda: kinds(handle), lambda found: EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED in found)
-        told = asyncio.create_task(handle.execute_update("tell"))
+        told = asyncio.create_task(handle.execute_update("tell", id=name))
+        await eventually(lambda: is_admitted(client, handle, name), bool)
         async with worker():
             await told
             await handle.result()
@@ -94,6 +99,22 @@ async def test_an_update_that_comes_with_a_result_is_accepted_after_what_came_of
 async def test_a_run_that_could_end_with_a_result_waits_for_what_it_is_told_with_it(client: Client) -> None:
     handle = await told_with_a_result(client, Ends)
     assert await handle.result() is True
+
+
+async def is_admitted(client: Client, handle: WorkflowHandle[Any, Any], update: str) -> bool:
+    """Whether the server keeps an update for the run's next workflow task."""
+    of = UpdateRef(workflow_execution=WorkflowExecution(workflow_id=handle.id), update_id=update)
+    stage = UpdateWorkflowExecutionLifecycleStage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_ADMITTED
+    asked = PollWorkflowExecutionUpdateRequest(
+        namespace="default", update_ref=of, wait_policy=WaitPolicy(lifecycle_stage=stage)
+    )
+    try:
+        await client.workflow_service.poll_workflow_execution_update(asked)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return False
+    return True
 
 
 async def kinds(handle: WorkflowHandle[Any, Any]) -> list[int]:
