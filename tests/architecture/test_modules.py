@@ -44,7 +44,8 @@ def comments(path: Path) -> list[str]:
 def test_comments_say_why_and_point_at_no_tracker() -> None:
     paths = [path for path in committed() if path.suffix == ".py"]
     assert paths
-    said = {shown(path): [text for text in comments(path) if TRACKER.search(text)] for path in paths}
+    named = [path for path in paths if TRACKER.search(path.read_text())]  # to be read into parts, which takes long
+    said = {shown(path): [text for text in comments(path) if TRACKER.search(text)] for path in named}
     assert {path: texts for path, texts in said.items() if texts} == {}
 
 

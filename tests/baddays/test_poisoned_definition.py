@@ -149,6 +149,7 @@ async def test_a_schema_that_is_none_parks_its_step_though_the_hash_holds(office
     assert await run.failed_tasks() == 0
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_played_waits_in_sight_of_its_operator_and_can_be_ended(
     office: Office, compiled: Any
 ) -> None:

@@ -78,6 +78,7 @@ async def test_a_key_that_is_refused_ends_it_and_finished_tries_are_not_asked_fo
     assert told == 2 * TRIES
 
 
+@pytest.mark.slow
 async def test_a_model_that_cannot_be_reached_ends_it_as_soon_as_that_is_sure(folder: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
@@ -90,6 +91,7 @@ async def test_a_model_that_cannot_be_reached_ends_it_as_soon_as_that_is_sure(fo
     assert ((folder / RECORDED_FILE).read_text(), kept(folder).exists()) == (OLD, False)
 
 
+@pytest.mark.slow
 async def test_a_try_that_takes_too_long_ends_it_with_what_the_model_said_last(
     folder: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

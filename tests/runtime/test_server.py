@@ -107,6 +107,7 @@ async def test_one_that_another_process_owns_is_left_running(settings: Settings)
     assert not is_running(pid)
 
 
+@pytest.mark.slow
 async def test_one_that_another_process_started_again_while_its_owner_stood_still_stays_the_only_one(
     settings: Settings,
 ) -> None:
@@ -160,6 +161,7 @@ runtime.server.Server.answers = property(lambda server: os.kill(os.getpid(), sig
 )
 
 
+@pytest.mark.slow
 async def test_one_whose_owner_was_killed_as_it_started_it_is_waited_for_and_adopted(settings: Settings) -> None:
     owner = await another_process(settings.home, KILLED_WHILE_IT_STARTS)
     await owner.wait()

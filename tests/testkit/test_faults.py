@@ -96,6 +96,7 @@ async def test_after_a_death_nobody_remembers_a_run(client: Client, tmp_path: Pa
     assert await queues_of_tasks(run) == {queue}  # and not that of a worker which has the run in memory
 
 
+@pytest.mark.slow
 async def test_a_share_of_deaths_is_lived_through(trial: OpenTrial, tmp_path: Path) -> None:
     desk = await trial(INVOICES, faults=Faults(namespace="default", seed=1, kill=0.3))
     run = await desk.start(SMALL, run="dying")

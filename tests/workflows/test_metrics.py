@@ -244,6 +244,7 @@ async def test_effects_taken_back_are_counted_with_what_became_of_it(office: Off
     assert measured.of(METRIC["surefoot_steps"])["taken-back tool undone"] == 1
 
 
+@pytest.mark.slow
 async def test_a_host_of_tools_that_is_left_alone_shows(opened: Opened, measured: Measured, tmp_path: Path) -> None:
     down = Answer(status=503)
     with open_service() as service:
