@@ -16,7 +16,9 @@ class UndoCall(Contract):
 
 
 class Unaccepted(Contract):
-    """What a step did although its output was not accepted. `key`: the idempotency key of that effect."""
+    """What a step did although its output was not accepted. `key`: the idempotency key of that effect; `after`: how
+    many steps had completed by then."""
 
     key: str
     output: Json
+    after: int

@@ -148,6 +148,7 @@ class Snapshot(Contract):
     """What continue-as-new carries over: every step that is no longer pending, and what the run has seen."""
 
     started: datetime
+    accepted: datetime | None = Field(default=None, description="when the server took the run: no worker may have then")
     records: tuple[StepRecord, ...]
     completions: int
     seen: dict[str, Receipt | StateValue] = Field(default={}, description="answers to what people said, by its id")

@@ -26,7 +26,8 @@ APPEAR_SECONDS = 20.0
 """That a release which has just been started is waited for."""
 LOOK_SECONDS = 0.5
 
-_TOO_EARLY = (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION)
+_TOO_EARLY = (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.CANCELLED)
+"""The last one: a busy server gave up asking its own workflow of the deployment."""
 
 Status = Literal["current", "ramping", "draining", "drained", "inactive"]
 

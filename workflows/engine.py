@@ -54,10 +54,16 @@ class Engine(Evaluating, Pausing):
         actions: Mapping[str, Action],
         on_failure: OnFailure,
     ) -> None:
-        snapshot = request.snapshot or Snapshot(started=workflow.info().workflow_start_time, records=(), completions=0)
+        snapshot = request.snapshot or Snapshot(
+            started=workflow.info().start_time,
+            accepted=workflow.info().workflow_start_time,
+            records=(),
+            completions=0,
+        )
         Evaluating.__init__(self, run, request, definition)
         Pausing.__init__(self, snapshot.paused)
         self.started = snapshot.started
+        self.accepted = snapshot.accepted or snapshot.started
         self.generation = snapshot.generation
         self.completions = snapshot.completions
         self.seen: dict[str, Receipt | StateValue] = dict(snapshot.seen)
@@ -236,9 +242,9 @@ class Engine(Evaluating, Pausing):
         """What a step did is to be taken back, whatever is thought of its output."""
         if node.step.undo is None or node.has_rounds or not workflow.patched("unaccepted-is-undone"):
             return
-        made = Unaccepted(key=node.record.key(self.origin), output=None if nests_too_deep(output) else output)
-        others = (each for each in node.record.unaccepted if each.key != made.key)
-        node.update(unaccepted=(*others, made))
+        key, kept = node.record.key(self.origin), None if nests_too_deep(output) else output
+        others = (each for each in node.record.unaccepted if each.key != key)
+        node.update(unaccepted=(*others, Unaccepted(key=key, output=kept, after=self.completions)))
 
     def settle(
         self,
@@ -373,6 +379,7 @@ class Engine(Evaluating, Pausing):
         """Everything a fresh start of the same run needs, besides its request."""
         return Snapshot(
             started=self.started,
+            accepted=self.accepted,
             records=tuple(self.plan.records()),
             completions=self.completions,
             seen=self.seen,

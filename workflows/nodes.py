@@ -138,8 +138,9 @@ class Node:
         if record is None:
             return True
         changed = record.amended or record.tries or record.called or record.asked or record.ask or record.repaired
+        has_done = bool(record.unaccepted)
         is_of_rerun = record.redone != self.inherited or record.resumes is not None
-        return record.status == "pending" and not changed and not is_of_rerun
+        return record.status == "pending" and not changed and not has_done and not is_of_rerun
 
     @property
     def was_changed(self) -> bool:

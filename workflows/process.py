@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.activities import LOAD_PROCESS, LoadProcess
     from contracts.approval import names_starter
     from contracts.base import Json, Unreadable, format_duration
+    from contracts.effects import UndoCall
     from contracts.errors import Cancelled, ErrorInfo, ExpressionFailed, InputInvalid, LimitReached, StepError
     from contracts.names import (
         PROCESS_ATTRIBUTE,
@@ -56,6 +57,7 @@ MAX_MESSAGES = 1_500
 class ProcessWorkflow(Inbox):
     def __init__(self) -> None:
         super().__init__()
+        self._undo: tuple[UndoCall, ...] = ()
         self._is_cancelled_by_temporal = False
 
     @workflow.run
@@ -90,7 +92,7 @@ class ProcessWorkflow(Inbox):
             output=self._output,
             cost=Cost.of(engine.usage),
             usage=engine.usage,
-            undo=undo_by_parent(engine) if workflow.info().parent else (),
+            undo=self._undo,
             stands=left(engine.definition, engine.plan) if workflow.info().parent else (),
             tainted=is_output_tainted(engine),
             record=engine.record.mark,
@@ -162,10 +164,13 @@ class ProcessWorkflow(Inbox):
         self._notices.resume()
 
     def _try_output(self, engine: Engine) -> None:
+        what = "output"
         try:
             self._output = engine.evaluate_output()
+            what = "undo"
+            self._undo = undo_by_parent(engine) if workflow.info().parent else ()
         except ExpressionFailed as error:
-            info = ErrorInfo(type=error.type_name(), message=f"output: {error}", detail=error.detail)
+            info = ErrorInfo(type=error.type_name(), message=f"{what}: {error}", detail=error.detail)
             engine.end(Ending("failed", info))
 
     async def _take_back(self, engine: Engine, ending: Ending) -> None:

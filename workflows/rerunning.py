@@ -54,7 +54,8 @@ async def _loaded(request: RunRequest, again: Rerun) -> RunRequest:
             "origin": origin,
             "number": number,
             "snapshot": Snapshot(
-                started=workflow.info().workflow_start_time,
+                started=workflow.info().start_time,
+                accepted=workflow.info().workflow_start_time,
                 records=made.records,
                 completions=old.snapshot.completions,
                 state=old.snapshot.state,

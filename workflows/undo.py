@@ -6,7 +6,7 @@ Every completed step is undone before anything it came after; a step without an 
 import asyncio
 from collections import defaultdict
 from heapq import heappop, heappush
-from typing import cast
+from typing import NamedTuple, cast
 
 from temporalio import workflow
 
@@ -29,23 +29,35 @@ def undo_calls(engine: Engine, node: Node) -> tuple[UndoCall, ...]:
     Raises:
         ExpressionFailed: the arguments of its `undo` cannot be worked out.
     """
-    record, undo = node.record, node.step.undo
+    return tuple(_as_call(engine, node, each) for each in _owed(engine, node))
+
+
+class _Effect(NamedTuple):
+    """Of a step's own: the key under which it is taken back, and the output that says how."""
+
+    key: str
+    output: Json
+
+
+def _owed(engine: Engine, node: Node) -> list[UndoCall | _Effect]:
+    """What is to be taken back of a node, the last first."""
+    record = node.record
     if record.status == "undone":
-        return ()
-    if undo is None or node.has_items or node.has_rounds or (record.undo and not isinstance(node.step, AgentStep)):
-        return record.undo
+        return []
+    is_its_own = not (node.has_items or node.has_rounds or (record.undo and not isinstance(node.step, AgentStep)))
+    if node.step.undo is None or not is_its_own:
+        return [*record.undo]
     made = {effect.key: effect.output for effect in record.unaccepted}
     if record.status in ("completed", "undoing", "attention") and record.order is not None:
-        made |= {record.key(engine.origin): record.output}
-    own = (
-        UndoCall(tool=undo.tool, args=engine.evaluate(node, undo.with_, output=output), key=_key_of_undo(key))
-        for key, output in reversed(made.items())
-    )
-    return (*own, *record.undo)
+        made |= {record.key(engine.origin) if made else record.effect(engine.origin): record.output}
+    return [*(_Effect(f"{key}/undo", output) for key, output in reversed(made.items())), *record.undo]
 
 
-def _key_of_undo(key: str) -> str:
-    return f"{key}/undo"
+def _as_call(engine: Engine, node: Node, owed: UndoCall | _Effect) -> UndoCall:
+    if isinstance(owed, UndoCall):
+        return owed
+    undo = cast(Undo, node.step.undo)
+    return UndoCall(tool=undo.tool, args=engine.evaluate(node, undo.with_, output=owed.output), key=owed.key)
 
 
 def undo_by_parent(engine: Engine) -> tuple[UndoCall, ...]:
@@ -74,7 +86,7 @@ class _Undoing:
 
     def _turn(self, free: list[Node]) -> None:
         """Undo these, which nothing left came after; pass the turn on at once from those with no effect."""
-        heap: list[tuple[int, str, Node]] = []
+        heap: list[tuple[float, str, Node]] = []
         for node in free:
             heappush(heap, self._ranked(node))
         while heap:
@@ -85,7 +97,7 @@ class _Undoing:
             for freed in self._released(node):
                 heappush(heap, self._ranked(freed))
 
-    def _ranked(self, node: Node) -> tuple[int, str, Node]:
+    def _ranked(self, node: Node) -> tuple[float, str, Node]:
         last_first = -_order(self._engine, node) if node.has_effect else -self._engine.completions - 2
         return last_first, node.id, node
 
@@ -117,26 +129,29 @@ async def undo_run(engine: Engine) -> int:
     return undone
 
 
-def _order(engine: Engine, node: Node) -> int:
-    """Place in the order of completion; what did not complete came last."""
-    return node.record.order or engine.completions + 1
+def _order(engine: Engine, node: Node) -> float:
+    """Place in the order of completion, also of what was done and not accepted; what came to nothing came last."""
+    record = node.record
+    if record.order is None and record.unaccepted:
+        return record.unaccepted[-1].after + 0.5
+    return record.order or engine.completions + 1
 
 
 async def _undo_step(engine: Engine, node: Node) -> bool:
     before: StepStatus = "completed" if node.record.order is not None else node.record.status
-    calls: list[UndoCall] = []
     done = 0
     node.is_taken_back = True
     node.update(status="undoing")
+    owed = _owed(engine, node)
     engine.touch()
     while node.record.status in ("undoing", "attention"):
         try:
-            calls = calls or list(undo_calls(engine, node))
-            while done < len(calls):
-                node.undoing = calls[done]
-                await _call(engine, node, calls[done], done)
+            while done < len(owed):
+                node.undoing = None
+                node.undoing = call = _as_call(engine, node, owed[done])
+                await _call(engine, node, call, done)
                 done += 1
-            if not calls and not _was_undone_inside(node):
+            if not owed and not _was_undone_inside(node):
                 node.update(status=before)
                 return False
             node.update(status="undone", error=None)
@@ -149,20 +164,19 @@ async def _undo_step(engine: Engine, node: Node) -> bool:
                 case "complete":
                     node.update(status="undone", error=None, by=repair.by)
                 case "amend":
-                    again = _amended(engine, node, repair.value)
-                    calls = [*calls[:done], again, *calls[done + 1 :]]
+                    owed[done] = _amended(node, owed[done], repair.value)
                     node.update(status="undoing", amended=node.record.amended + 1, by=repair.by)
                 case _:
                     node.update(status="undoing", by=repair.by)
     engine.touch()
-    return node.record.status == "undone" and bool(calls)
+    return node.record.status == "undone" and bool(owed)
 
 
-def _amended(engine: Engine, node: Node, args: dict[str, Json]) -> UndoCall:
+def _amended(node: Node, owed: UndoCall | _Effect, args: dict[str, Json]) -> UndoCall:
     """The call that an operator gave other arguments; one whose arguments could not be worked out was never made."""
-    key = _key_of_undo(node.record.key(engine.origin))
-    undo = node.undoing or UndoCall(tool=cast(Undo, node.step.undo).tool, args={}, key=key)
-    return undo.model_copy(update={"args": args, "key": f"{undo.key}~{node.record.amended + 1}"})
+    if isinstance(owed, _Effect):
+        owed = UndoCall(tool=cast(Undo, node.step.undo).tool, args={}, key=owed.key)
+    return owed.model_copy(update={"args": args, "key": f"{owed.key}~{node.record.amended + 1}"})
 
 
 def _was_undone_inside(node: Node) -> bool:

@@ -61,7 +61,7 @@ async def test_a_server_that_is_gone_holds_everything_up_and_loses_nothing(house
         "repair", run, "single", "complete", "--value", '"seen in the books"', "--reason", "it is there"
     )
     assert said.status == 0, said.err
-    await house.until(run, "waiting", 180)
+    await house.until_view(run, lambda view: "ok" in [wait["step"] for wait in view.get("waiting", ())], 180)
     assert (await house.say("approve", run, "ok", "--by", "alice")).status == 0
     await house.until(run, "completed", 180)
     assert await asyncio.to_thread(watching.wait, 60) == 0

@@ -208,6 +208,27 @@ async def filled(run: Run) -> None:
     await continued(run)
 
 
+async def test_what_an_item_did_whose_output_was_not_accepted_is_carried_over(office: Office) -> None:
+    """While another step stands in for all of the items."""
+    run = await office.start(f"""
+        process: carried-unaccepted
+        steps:
+          a:
+            tool: do.work
+            for_each: ["x"]
+            success: "${{ output.what == 'fine' }}"
+            on_failure: {{fallback: other}}
+            {UNDO}
+          other: {{approval: {{title: Instead?, from: [{{any_of: [user:alice]}}]}}}}
+          {FILLER.strip()}
+    """)
+    await run.waiting("other")
+    await filled(run)
+    await run.cancel()
+    await run.failed()
+    assert [step for kind, step, _ in office.ledger if kind == "undo"] == ["a[0]"]
+
+
 async def test_incidents_amendments_notes_and_what_was_tried_are_carried_over(office: Office) -> None:
     office.broken = {"a", "b"}
     run = await office.start(f"""

@@ -128,3 +128,50 @@ async def test_a_rerun_takes_back_what_the_run_before_left(office: Office) -> No
     await rerun.repair("a", "abort")
     await taken_back(rerun)
     assert keys_of_undo(office) == [f"{run.id}/a~1/undo", f"{run.id}/a/undo"]
+
+
+PART = f"""
+    process: part
+    steps:
+      a: {{tool: do.work, success: "${{ output.what == 'fine' }}", on_failure: continue, {UNDO}}}
+      b: {{tool: do.work, needs: [a], {UNDO}}}
+"""
+WHOLE = """
+    process: whole
+    steps:
+      a: {process: part}
+      after: {wait: 1d, needs: [a]}
+"""
+
+
+async def test_of_a_part_that_is_taken_back_it_comes_after_what_came_after_it(office: Office) -> None:
+    office.children["part"] = office.definition(PART)
+    run = await office.start(WHOLE)
+    await run.waiting("after")
+    await run.cancel()
+    await taken_back(run)
+    assert keys_of_undo(office) == [f"{run.id}/a/b/undo", f"{run.id}/a/a/undo"]
+
+
+async def test_a_part_whose_undo_cannot_be_worked_out_fails_and_its_operator_is_asked(office: Office) -> None:
+    office.children["part"] = office.definition(PART.replace("output.id }", "output.number }", 1))
+    run = await office.start(WHOLE)
+    await run.until(lambda view: office.calls["b"] == 1)
+    part = Run(office, office.client.get_workflow_handle(f"{run.id}/a"))
+    await part.until(lambda view: any("undo failed" in incident.error.message for incident in view.incidents))
+    await part.repair("a", "amend", value={"of": "what it was"})
+    view = await run.parked("a")
+    assert "there is no field 'number'" in view.incidents[0].error.message
+    assert [(step, of) for kind, step, of in office.ledger if kind == "undo"] == [("b", "b"), ("a", "what it was")]
+
+
+async def test_an_operator_who_says_how_to_undo_one_effect_has_the_other_undone_too(office: Office) -> None:
+    run = await office.start(CHECKED.replace("output.id }", 'output.what == "odd" ? output.number : output.id }'))
+    await run.parked("a")
+    await run.repair("a", "amend", value={"what": "fine"})
+    await run.waiting("after")
+    await run.cancel()
+    await run.until(lambda view: any("undo failed" in incident.error.message for incident in view.incidents))
+    await run.repair("a", "amend", value={"of": "the odd one"})
+    await taken_back(run)
+    assert [of for kind, _, of in office.ledger if kind == "undo"] == ["a", "the odd one"]

@@ -103,7 +103,7 @@ async def _subscribe(engine: Engine, node: Node, step: EventStep, wanted: Awaite
         key=wanted.key,
         match=wanted.match,
         names=_names_of(engine, node, wanted.match),
-        since=min(engine.started, workflow.now() - (wanted.within or timedelta(0))),
+        since=min(engine.accepted, workflow.now() - (wanted.within or timedelta(0))),
         until=until,
         run=engine.run,
         step=node.id,
