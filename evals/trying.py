@@ -46,7 +46,7 @@ async def _played(run: TrialRun, case: Case, carrier: Carrier) -> RunView:
             view = await run.until(lambda seen: carrier.given_up is not None or _stands(seen, left), "its end", LONGEST)
         except AssertionError as error:
             why = "; ".join(filter(None, (str(error), carrier.trouble)))
-            raise CallerError(f"within {LONGEST / 60:g} minutes, the longest for a try, {why}") from error
+            raise CallerError(f"{why}; a try has {LONGEST / 60:g} minutes at most") from error
         said = _next(view, left)
         if carrier.given_up is not None or view.ended is not None or said is None:
             return view

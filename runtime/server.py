@@ -215,15 +215,16 @@ async def _start(settings: Settings, port: int, ui_port: int) -> Server:
 
 async def _keep_running(settings: Settings, server: Server) -> None:
     """Start the server again, on the same ports with the same file, whenever it died; unless another process did so,
-    which keeps it from then on. That happens to an owner that stood still: two servers would write to the same file."""
+    which happens to an owner that stood still: two servers would write to the same file."""
     while True:
         await asyncio.sleep(0.5)
         if _is_alive(server.pid):
             continue
         try:
             async with _locked(settings.home / "server.lock"):
-                if await _running(settings) is not None:
-                    return
+                if (running := await _running(settings)) is not None:
+                    server = running
+                    continue
                 log.warning("the Temporal server died and is started again", address=server.address)
                 server = await _start(settings, *server.ports)
         except ServerUnreachable as error:
