@@ -15,7 +15,6 @@ with workflow.unsafe.imports_passed_through():
     import workflows.waiting as waiting
     from contracts.base import MAX_DEPTH, Json, nests_too_deep
     from contracts.decisions import Receipt, Repair
-    from contracts.effects import Unaccepted
     from contracts.errors import CriteriaNotMet, ErrorInfo, OutputInvalid, StepError
     from contracts.incidents import MAX_TRIED
     from contracts.migration import Migration
@@ -24,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.state import StateValue
     from language import expressions
     from language.schema import violations
+    from workflows.effects import remember
     from workflows.ends import Ending, Known
     from workflows.evaluating import Evaluating
     from workflows.nodes import Node, Scope
@@ -225,7 +225,9 @@ class Engine(Evaluating, Pausing):
         try:
             self._check(node, output)
         except StepError:
-            self._remember(node, output)
+            # What it did is to be taken back, whatever is thought of its output.
+            if node.step.undo is not None and not node.has_rounds and workflow.patched("unaccepted-is-undone"):
+                remember(self, node, output, self.completions)
             raise
         self.settle(node, "completed", output=output)
 
@@ -237,14 +239,6 @@ class Engine(Evaluating, Pausing):
             raise OutputInvalid(f"the output does not fit the step's schema: {'; '.join(wrong)}", {"output": output})
         if step.success is not None and node.role != "round" and not self.holds(node, step.success, output=output):
             raise CriteriaNotMet(f"{step.success} does not hold of the output", {"output": output})
-
-    def _remember(self, node: Node, output: Json) -> None:
-        """What a step did is to be taken back, whatever is thought of its output."""
-        if node.step.undo is None or node.has_rounds or not workflow.patched("unaccepted-is-undone"):
-            return
-        key, kept = node.record.key(self.origin), None if nests_too_deep(output) else output
-        others = (each for each in node.record.unaccepted if each.key != key)
-        node.update(unaccepted=(*others, Unaccepted(key=key, output=kept, after=self.completions)))
 
     def settle(
         self,

@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from language.schema import violations
     from workflows.amending import amendment, check_child_input
     from workflows.calls import Call, call_engine
+    from workflows.effects import is_once_more
     from workflows.ends import Ending
     from workflows.engine import Engine
     from workflows.nodes import Node
@@ -147,11 +148,7 @@ def possible(engine: Engine, node: Node) -> dict[RepairAction, str]:
             "complete": "it did happen: it is then taken back with the others; give its output",
             "skip": "it did not happen, or its effect is to stay",
         }
-    found: dict[RepairAction, str] = {"retry": "try it again as it is"}
-    if may_have_happened:
-        found["retry"] = "do it again, once you know that it did not happen; else it happens twice"
-    elif isinstance(node.step, ProcessStep) and node.record.stands:
-        found["retry"] = f"start it anew, though what it did stands: {some(node.record.stands)}"
+    found: dict[RepairAction, str] = {"retry": _retry(engine, node, may_have_happened=may_have_happened)}
     if node.is_leaf and node.record.kind in ("tool", "process", "emit"):
         found["amend"] = "try it again with other arguments, under a key of its own"
     elif node.is_leaf and node.record.kind == "event":
@@ -166,6 +163,16 @@ def possible(engine: Engine, node: Node) -> dict[RepairAction, str]:
     found["skip"] = "go on without it; what needs only this step is skipped too"
     found["abort"] = "give the run up and take its effects back (--no-undo leaves them)"
     return found
+
+
+def _retry(engine: Engine, node: Node, *, may_have_happened: bool) -> str:
+    if may_have_happened:
+        return "do it again, once you know that it did not happen; else it happens twice"
+    if node.record.unaccepted and is_once_more(engine, node):
+        return "do it once more, though what it did stands; all of it is taken back with the run"
+    if isinstance(node.step, ProcessStep) and node.record.stands:
+        return f"start it anew, though what it did stands: {some(node.record.stands)}"
+    return "try it again as it is"
 
 
 def can_replan(node: Node) -> bool:

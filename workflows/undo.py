@@ -6,7 +6,7 @@ Every completed step is undone before anything it came after; a step without an 
 import asyncio
 from collections import defaultdict
 from heapq import heappop, heappush
-from typing import NamedTuple, cast
+from typing import cast
 
 from temporalio import workflow
 
@@ -14,50 +14,13 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
     from contracts.effects import UndoCall
     from contracts.errors import ErrorInfo, StepError
-    from contracts.process import AgentStep, Undo
+    from contracts.process import Undo
     from contracts.run import StepStatus
     from contracts.tools import ToolCall
     from workflows.calls import Call, call_tool
+    from workflows.effects import Effect, as_call, owed, undo_calls
     from workflows.engine import Engine
     from workflows.nodes import Node
-
-
-def undo_calls(engine: Engine, node: Node) -> tuple[UndoCall, ...]:
-    """How this node's own effects are taken back, first call first; empty when it has none, or came to no output and
-    nothing that worked for it did.
-
-    Raises:
-        ExpressionFailed: the arguments of its `undo` cannot be worked out.
-    """
-    return tuple(_as_call(engine, node, each) for each in _owed(engine, node))
-
-
-class _Effect(NamedTuple):
-    """Of a step's own: the key under which it is taken back, and the output that says how."""
-
-    key: str
-    output: Json
-
-
-def _owed(engine: Engine, node: Node) -> list[UndoCall | _Effect]:
-    """What is to be taken back of a node, the last first."""
-    record = node.record
-    if record.status == "undone":
-        return []
-    is_its_own = not (node.has_items or node.has_rounds or (record.undo and not isinstance(node.step, AgentStep)))
-    if node.step.undo is None or not is_its_own:
-        return [*record.undo]
-    made = {effect.key: effect.output for effect in record.unaccepted}
-    if record.status in ("completed", "undoing", "attention") and record.order is not None:
-        made |= {record.key(engine.origin) if made else record.effect(engine.origin): record.output}
-    return [*(_Effect(f"{key}/undo", output) for key, output in reversed(made.items())), *record.undo]
-
-
-def _as_call(engine: Engine, node: Node, owed: UndoCall | _Effect) -> UndoCall:
-    if isinstance(owed, UndoCall):
-        return owed
-    undo = cast(Undo, node.step.undo)
-    return UndoCall(tool=undo.tool, args=engine.evaluate(node, undo.with_, output=owed.output), key=owed.key)
 
 
 def undo_by_parent(engine: Engine) -> tuple[UndoCall, ...]:
@@ -142,16 +105,16 @@ async def _undo_step(engine: Engine, node: Node) -> bool:
     done = 0
     node.is_taken_back = True
     node.update(status="undoing")
-    owed = _owed(engine, node)
+    effects = owed(engine, node)
     engine.touch()
     while node.record.status in ("undoing", "attention"):
         try:
-            while done < len(owed):
+            while done < len(effects):
                 node.undoing = None
-                node.undoing = call = _as_call(engine, node, owed[done])
+                node.undoing = call = as_call(engine, node, effects[done])
                 await _call(engine, node, call, done)
                 done += 1
-            if not owed and not _was_undone_inside(node):
+            if not effects and not _was_undone_inside(node):
                 node.update(status=before)
                 return False
             node.update(status="undone", error=None)
@@ -164,19 +127,19 @@ async def _undo_step(engine: Engine, node: Node) -> bool:
                 case "complete":
                     node.update(status="undone", error=None, by=repair.by)
                 case "amend":
-                    owed[done] = _amended(node, owed[done], repair.value)
+                    effects[done] = _amended(node, effects[done], repair.value)
                     node.update(status="undoing", amended=node.record.amended + 1, by=repair.by)
                 case _:
                     node.update(status="undoing", by=repair.by)
     engine.touch()
-    return node.record.status == "undone" and bool(owed)
+    return node.record.status == "undone" and bool(effects)
 
 
-def _amended(node: Node, owed: UndoCall | _Effect, args: dict[str, Json]) -> UndoCall:
+def _amended(node: Node, effect: UndoCall | Effect, args: dict[str, Json]) -> UndoCall:
     """The call that an operator gave other arguments; one whose arguments could not be worked out was never made."""
-    if isinstance(owed, _Effect):
-        owed = UndoCall(tool=cast(Undo, node.step.undo).tool, args={}, key=owed.key)
-    return owed.model_copy(update={"args": args, "key": f"{owed.key}~{node.record.amended + 1}"})
+    if isinstance(effect, Effect):
+        effect = UndoCall(tool=cast(Undo, node.step.undo).tool, args={}, key=effect.key)
+    return effect.model_copy(update={"args": args, "key": f"{effect.key}~{node.record.amended + 1}"})
 
 
 def _was_undone_inside(node: Node) -> bool:

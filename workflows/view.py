@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
         StepView,
         Waiting,
     )
+    from workflows.effects import undo_calls
     from workflows.electorate import acting_deputies, candidates, live_claims
     from workflows.engine import Engine
     from workflows.gauges import history
@@ -36,7 +37,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows.nodes import Node
     from workflows.seats import Seating, filled_by
     from workflows.titles import title, title_of
-    from workflows.undo import undo_calls
 
 _FIRST = Page()
 MAX_PAGE_BYTES = 600_000

@@ -153,13 +153,21 @@ class Office:
                 raise ConnectionError("line lost")
             return self.happened[ctx.idempotency_key]
 
+        @tool(name="pay.once", effect="write")
+        async def once(ctx: ToolContext) -> str:
+            """Pay, once more each time."""
+            self.calls[ctx.step] += 1
+            self.ledger.append(("pay", ctx.step, self.calls[ctx.step]))
+            self.keys.append(ctx.idempotency_key)
+            return f"paid {self.calls[ctx.step]}"
+
         @tool(name="pay.blind", effect="write")
         async def blind(ctx: ToolContext, amount: int) -> str:
             """Pay with no way to find out whether it happened."""
             self.calls[ctx.step] += 1
             raise ConnectionError("line lost")
 
-        return [work, undo, held, watch, look, fetch, happened, checked, blind, *self.more(self)]
+        return [work, undo, held, watch, look, fetch, happened, checked, once, blind, *self.more(self)]
 
     def definition(self, text: str) -> Definition:
         specs = {made.spec.name: made.spec for made in self.tools()}

@@ -75,6 +75,30 @@ async def test_a_step_whose_next_try_is_accepted_is_taken_back_once(office: Offi
     assert effects(office, "undo") == ["a"]
 
 
+async def test_each_call_of_a_tool_that_is_not_idempotent_is_an_effect_to_be_taken_back(office: Office) -> None:
+    run = await office.start("""
+        process: paid
+        steps:
+          a:
+            tool: pay.once
+            success: "${ output == 'paid 3' }"
+            undo: {tool: do.undo, with: {of: "${ output }"}}
+          after: {wait: 1d, needs: [a]}
+    """)
+    view = await run.parked("a")
+    assert "though what it did stands" in next(
+        each.does for each in view.incidents[0].actions if each.action == "retry"
+    )
+    await run.repair("a", "retry")
+    await run.until(lambda view: office.calls["a"] == 2 and bool(view.incidents))
+    await run.repair("a", "retry")
+    await run.waiting("after")
+    await run.cancel()
+    await taken_back(run)
+    assert [of for kind, _, of in office.ledger if kind == "undo"] == ["paid 3", "paid 2", "paid 1"]
+    assert len(set(keys_of_undo(office))) == 3
+
+
 async def test_what_other_arguments_did_is_taken_back_too_the_last_first(office: Office) -> None:
     run = await office.start(CHECKED)
     await run.parked("a")
