@@ -148,7 +148,7 @@ async def test_a_long_run_goes_on_with_the_current_build_once_it_continues_as_ne
     tmp_path: Path,
 ) -> None:
     async with (
-        open_server(tmp_path, hasty(60)) as client,
+        open_server(tmp_path, hasty(80)) as client,
         open_builds(client, NEWER_WORKFLOWS) as builds,
     ):
         await builds.deployments.promote("v1")
