@@ -24,8 +24,8 @@ from tests.endpoint import Answered, Asked, completion, open_endpoint
 from workflows.agent.workflow import AgentWorkflow
 
 RUNS = 100
-PROBES = 20
-"""Of the outage: far more tries than a call has attempts. A fifth of them are those that opened the breaker."""
+PROBES = 40
+"""Of the outage: far more tries than a call has attempts. A tenth of them are those that opened the breaker."""
 
 HEALED_WITHIN = 30.0
 """Seconds from healing to the closed breaker."""
