@@ -1,7 +1,7 @@
 """Asking people: approval steps, and approvals of what a step is about to do."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -217,12 +217,13 @@ async def _until_something_happens(engine: Engine, node: Node, approval: Approve
             summary=None if due is None else summary(f"{node.id}: remind, escalate or expire"),
         )
     except TimeoutError:
-        _note_time(engine, node, approval)
+        # A worker that was away may be told an earlier time than a replay is; what was waited for has come.
+        _note_time(engine, node, approval, workflow.now() if due is None else max(due, workflow.now()))
 
 
-def _note_time(engine: Engine, node: Node, approval: Approve) -> None:
+def _note_time(engine: Engine, node: Node, approval: Approve, now: datetime) -> None:
     """Expire, escalate, remind: what is due by now. What has expired needs nobody any more."""
-    now, state, about = workflow.now(), node.approval, {"step": node.id}
+    state, about = node.approval, {"step": node.id}
     if node.record.until is not None and now >= node.record.until:
         node.update(approval=lapsed(state, approval.on_expiry))
         engine.record.add("approval.expired", **about, outcome=node.approval.outcome)
