@@ -17,6 +17,7 @@ from contracts.names import PREVIEW_QUERY
 from runtime.deciding import new_id, send
 from runtime.runs import describe
 from runtime.settings import Settings, load_settings
+from runtime.watch import ask
 
 
 async def repair(
@@ -55,7 +56,7 @@ async def preview(client: Client, run: str, message: Repair) -> Receipt:
     """
     await describe(client, run)
     try:
-        receipt: Receipt = await client.get_workflow_handle(run).query(PREVIEW_QUERY, message, result_type=Receipt)
+        receipt: Receipt = await ask(client.get_workflow_handle(run), PREVIEW_QUERY, Receipt, message)
     except WorkflowQueryFailedError as error:
         raise Refused(str(error)) from error
     return receipt

@@ -157,6 +157,7 @@ class Snapshot(Contract):
     generation: int = 1
     warned: tuple[str, ...] = Field(default=(), description="budgets and limits whose warning was given")
     record: RecordState = RecordState()
+    undoing: bool = Field(default=False, description="whether it was stopped while its effects were taken back")
     notices: tuple[SendNotice, ...] = Field(default=(), description="that were not delivered yet")
     paused: Paused | None = None
     remarks: tuple[Remark, ...] = ()

@@ -11,6 +11,8 @@ from temporalio.worker import Worker, WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker._workflow_instance import _WorkflowLogicFlag
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxMatcher, SandboxRestrictions
 
+from runtime.questions import let_no_question_move
+
 PASSED_THROUGH = ("contracts", "language", "cel", "jsonschema_rs", "structlog")
 """Pure, or made safe for replay. Passing them through also saves importing them again for every run."""
 
@@ -36,7 +38,7 @@ UPDATES_LAST = cast(_WorkflowLogicFlag, 1_000)
 
 def patient(worker: Worker) -> Worker:
     """The worker, whose workflow tasks may take `LONGEST_TASK` seconds and are taken in as a whole before any of them
-    is acted on, and which never waits for Core for ever.
+    is acted on, whose runs go on with such tasks only, and which never waits for Core for ever.
 
     The SDK takes a task for a deadlock after 2 s, which a plan of ten thousand steps can need on a machine that is busy
     with something else. It acts on the messages of a task before it looks at the results that came before them. And
@@ -50,6 +52,7 @@ def patient(worker: Worker) -> Worker:
             inner._set_default_workflow_logic_flag(flag, enabled=True)
         if inner._deadlock_timeout_seconds is not None:  # None: in debug mode
             inner._deadlock_timeout_seconds = LONGEST_TASK
+        let_no_question_move(worker)
     core = worker._bridge_worker
     close = core.finalize_shutdown
 

@@ -21,13 +21,16 @@ from contracts.activities import CALL_MODEL
 from contracts.agent import AgentView
 from contracts.base import Contract
 from contracts.live import Speech
-from contracts.names import VIEW_QUERY
+from contracts.names import ASKED_TOO_EARLY, VIEW_QUERY
 from contracts.run import ENDED, Page, RunView, StepView
 from runtime.runs import describe, stopped_from_outside, view_of_server, waits_for
 from runtime.stuck import why_silent, why_stuck
 
 FIRST_TIMEOUT = timedelta(seconds=2)
 QUERY_TIMEOUT = timedelta(seconds=5)
+ASKS = 25
+ASKS_AFTER = 0.2
+"""Times that a question which came too early is asked, and the seconds between them."""
 V = TypeVar("V", bound=Contract)
 
 POLL = 0.4
@@ -258,12 +261,25 @@ async def query_run(handle: WorkflowHandle[object, object], query: str, model: A
 
 
 async def ask(handle: WorkflowHandle[Any, Any], query: str, model: Any, *given: object) -> Any:
-    """The answer to a query, as Temporal gives it. It is asked once more when none comes: a worker loses the queries
-    that wait for a run which it puts out of its memory just then.
+    """The answer to a query, as Temporal gives it. What came too early is asked again.
 
     Raises:
         RPCError: nobody answers.
         WorkflowQueryFailedError: the workflow refuses.
+    """
+    for _ in range(ASKS):
+        try:
+            return await _ask(handle, query, model, *given)
+        except WorkflowQueryFailedError as error:
+            if error.message != ASKED_TOO_EARLY:
+                raise
+        await asyncio.sleep(ASKS_AFTER)
+    return await _ask(handle, query, model, *given)
+
+
+async def _ask(handle: WorkflowHandle[Any, Any], query: str, model: Any, *given: object) -> Any:
+    """Once more when no answer comes: a worker loses the queries that wait for a run which it puts out of its memory
+    just then.
     """
     try:
         return await handle.query(query, args=given, result_type=model, rpc_timeout=FIRST_TIMEOUT)

@@ -5,7 +5,8 @@ from typing import NamedTuple, cast
 
 from contracts.base import Json, nests_too_deep
 from contracts.effects import Unaccepted, UndoCall
-from contracts.process import AgentStep, ToolStep, Undo
+from contracts.process import AgentStep, Step, ToolStep, Undo
+from contracts.run import Definition
 from workflows.evaluating import Evaluating
 from workflows.nodes import Node
 
@@ -17,16 +18,23 @@ class Effect(NamedTuple):
     output: Json
 
 
-def is_once_more(run: Evaluating, node: Node) -> bool:
+def is_once_more(definition: Definition, step: Step) -> bool:
     """Whether each call of the step is another effect, though its key is the same."""
-    return isinstance(node.step, ToolStep) and not run.definition.tools[node.step.tool].repeatable
+    return isinstance(step, ToolStep) and not definition.tools[step.tool].repeatable
+
+
+def has_effects(definition: Definition, node: Node) -> bool:
+    """Whether the step itself did something that is to be taken back, or that stands."""
+    step = node.step
+    is_write = isinstance(step, ToolStep) and definition.tools[step.tool].effect == "write" and not node.has_items
+    return not node.has_rounds and (step.undo is not None or is_write)
 
 
 def remember(run: Evaluating, node: Node, output: Json, after: int) -> None:
     """Keep what a step did whose output was not accepted. `after`: how many steps had completed."""
     key = node.record.key(run.origin)
     made = Unaccepted(key=key, output=None if nests_too_deep(output) else output, after=after)
-    earlier = (each for each in node.record.unaccepted if each.key != key or is_once_more(run, node))
+    earlier = (each for each in node.record.unaccepted if each.key != key or is_once_more(run.definition, node.step))
     node.update(unaccepted=(*earlier, made))
 
 
@@ -43,7 +51,7 @@ def owed(run: Evaluating, node: Node) -> list[UndoCall | Effect]:
     if record.status in ("completed", "undoing", "attention") and record.order is not None:
         key = record.key(run.origin) if made else record.effect(run.origin)
         is_by_hand = record.repaired is not None and record.repaired.action == "complete"
-        if made and made[-1][0] == key and (is_by_hand or not is_once_more(run, node)):
+        if made and made[-1][0] == key and (is_by_hand or not is_once_more(run.definition, node.step)):
             made.pop()  # It is the same effect, of which more is known now.
         made.append((key, record.output))
     times: Counter[str] = Counter()

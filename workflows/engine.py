@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.state import StateValue
     from language import expressions
     from language.schema import violations
-    from workflows.effects import remember
+    from workflows.effects import has_effects, remember
     from workflows.ends import Ending, Known
     from workflows.evaluating import Evaluating
     from workflows.nodes import Node, Scope
@@ -225,8 +225,8 @@ class Engine(Evaluating, Pausing):
         try:
             self._check(node, output)
         except StepError:
-            # What it did is to be taken back, whatever is thought of its output.
-            if node.step.undo is not None and not node.has_rounds and workflow.patched("unaccepted-is-undone"):
+            # What it did is to be taken back, whatever is thought of its output, or told to whoever has it done again.
+            if has_effects(self.definition, node) and workflow.patched("unaccepted-is-undone"):
                 remember(self, node, output, self.completions)
             raise
         self.settle(node, "completed", output=output)
@@ -382,6 +382,7 @@ class Engine(Evaluating, Pausing):
             generation=self.generation + 1,
             warned=tuple(sorted(self.warned)),
             record=self.record.state(),
+            undoing=self.record.is_undoing,
             paused=self.paused,
             remarks=self.remarks,
         )

@@ -63,12 +63,16 @@ def _left(definition: Definition, nodes: Iterable[Node]) -> Iterator[str]:
     for node in nodes:
         if isinstance(node.step, ProcessStep | AgentStep) and node.is_leaf:
             yield from left_inside(definition, node)
-        elif node.step.undo is not None and is_done(node) and not (node.has_items or node.has_rounds):
+        elif node.step.undo is not None and _has_done(node) and not (node.has_items or node.has_rounds):
             continue
-        elif stands(definition, node) and not isinstance(node.step, StateStep):
+        elif (stands(definition, node) or node.record.unaccepted) and not isinstance(node.step, StateStep):
             yield in_words(node)
         else:
             yield from _left(definition, node.inside())
+
+
+def _has_done(node: Node) -> bool:
+    return is_done(node) or bool(node.record.unaccepted)
 
 
 def _changes(definition: Definition, step: Step) -> bool:

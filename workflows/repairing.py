@@ -168,8 +168,9 @@ def possible(engine: Engine, node: Node) -> dict[RepairAction, str]:
 def _retry(engine: Engine, node: Node, *, may_have_happened: bool) -> str:
     if may_have_happened:
         return "do it again, once you know that it did not happen; else it happens twice"
-    if node.record.unaccepted and is_once_more(engine, node):
-        return "do it once more, though what it did stands; all of it is taken back with the run"
+    if node.record.unaccepted and is_once_more(engine.definition, node.step):
+        later = "; all of it is taken back with the run" if node.step.undo is not None else ""
+        return f"do it once more, though what it did stands{later}"
     if isinstance(node.step, ProcessStep) and node.record.stands:
         return f"start it anew, though what it did stands: {some(node.record.stands)}"
     return "try it again as it is"

@@ -14,6 +14,7 @@ from contracts.errors import Refused
 from contracts.plain import some
 from contracts.process import ProcessStep
 from contracts.run import IDLE, Definition, Snapshot, StepRecord
+from workflows.effects import is_once_more
 from workflows.lasting import MAX_TOLD, has_forgotten_rounds, in_words, is_done, left_inside, stands
 from workflows.nodes import Node
 from workflows.plan import Plan
@@ -43,7 +44,7 @@ def restart(definition: Definition, snapshot: Snapshot, from_: str | None, *, re
     """
     plan = Plan(definition.process.steps, {record.id: record for record in snapshot.records})
     nodes = [node for node in plan.walk() if node.role != "ask"]
-    if stuck := [node.id for node in nodes if _is_half_undone(node)]:
+    if stuck := [node.id for node in nodes if _is_half_undone(node, snapshot)]:
         raise Refused(
             f"the run was stopped while it took back {some(stuck)}, so that it is not known what holds; have it "
             "finish with `temporal workflow reset --type LastWorkflowTask`, then start it again"
@@ -57,8 +58,8 @@ def restart(definition: Definition, snapshot: Snapshot, from_: str | None, *, re
     if redone and not redo:
         later = ", or start from a later step" if from_ is not None else ""
         raise Refused(
-            f"{some(redone)} completed, and what was done stands: it would be done once more, since it comes after "
-            f"what starts again, or is part of it; say so with --redo (`redo`){later}"
+            f"{some(redone)}: what was done stands, and would be done once more, since it comes after what starts "
+            f"again, or is part of it; say so with --redo (`redo`){later}"
         )
     anew = {*effects.taken_back, *effects.redone}
     records = (_record(node, reset, anew) for node in plan.walk())
@@ -149,7 +150,12 @@ class _Effects:
         covered = {inner for node in whole for inner in node.all_inside()}
         again = [node for node in nodes if node in reset.again]
         self.taken_back = whole | covered
-        self.redone = [node for node in again if node not in self.taken_back and stands(definition, node)]
+        self.redone = [
+            node
+            for node in again
+            if node not in self.taken_back
+            and (stands(definition, node) or (node.record.unaccepted and _is_another(definition, node, reset)))
+        ]
         self.inside: list[str] = []
         for node in again:
             if node in whole - covered:
@@ -196,9 +202,15 @@ def _was_planned_around(node: Node) -> bool:
     return node.id.removeprefix(f"{goal.id}.") in goal.record.plan.revisions[-1].kept
 
 
-def _is_half_undone(node: Node) -> bool:
+def _is_half_undone(node: Node, snapshot: Snapshot) -> bool:
     status = node.record.status
-    return status == "undoing" or (status == "attention" and node.record.order is not None)
+    return status == "undoing" or (status == "attention" and (snapshot.undoing or node.record.order is not None))
+
+
+def _is_another(definition: Definition, node: Node, reset: _Reset) -> bool:
+    """Whether what it does when it starts again is another effect than what it did, of which the output was not
+    accepted."""
+    return node.goal() in reset.again or is_once_more(definition, node.step)
 
 
 def _from(plan: Plan, name: str) -> Node:
@@ -254,7 +266,7 @@ def _carried(node: Node, reset: _Reset, *, is_anew: bool) -> dict[str, Any]:
         "called": record.called and node.stands_in_for not in reset.again,
         "resumes": resumes,
         "stands": record.stands if resumes is not None else (),
-        "unaccepted": () if is_anew else record.unaccepted,
+        "unaccepted": () if is_done(node) or record.status == "undone" else record.unaccepted,
     }
 
 

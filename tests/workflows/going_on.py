@@ -1,7 +1,7 @@
 """Workflows that take an update at any time, while they wait for an activity."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from temporalio import activity, workflow
 
@@ -44,6 +44,30 @@ class Ends:
     async def tell(self) -> None:
         await asyncio.sleep(0.1)
         self._is_told = True
+
+
+@workflow.defn
+class Tells:
+    """A workflow that notes the time when its timer fires, and then waits for what it is told."""
+
+    def __init__(self) -> None:
+        self._is_told = False
+
+    @workflow.run
+    async def run(self) -> datetime:
+        await workflow.sleep(timedelta(milliseconds=10))  # The worker knows it by more than its beginning.
+        await workflow.sleep(timedelta(seconds=1))
+        fired = workflow.now()
+        await workflow.wait_condition(lambda: self._is_told)
+        return fired
+
+    @workflow.signal
+    def tell(self) -> None:
+        self._is_told = True
+
+    @workflow.query
+    def is_told(self) -> bool:
+        return self._is_told
 
 
 class Held:

@@ -1,6 +1,7 @@
 """A run replays as it went, in whatever parcels a worker learns of what happened."""
 
 import asyncio
+from datetime import UTC, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -14,8 +15,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer, Worker
 
 from runtime.sandbox import patient, workflow_runner
+from runtime.watch import ask
 from tests.business import eventually
-from tests.workflows.going_on import Ends, GoesOn, Held
+from tests.workflows.going_on import Ends, GoesOn, Held, Tells
 from tests.workflows.office import UNDO, Run, effects, open_office, statuses
 from workflows.registered import WORKFLOWS
 
@@ -99,6 +101,36 @@ async def test_an_update_that_comes_with_a_result_is_accepted_after_what_came_of
 async def test_a_run_that_could_end_with_a_result_waits_for_what_it_is_told_with_it(client: Client) -> None:
     handle = await told_with_a_result(client, Ends)
     assert await handle.result() is True
+
+
+@pytest.mark.timeout(60)
+async def test_a_question_does_not_make_a_run_go_on(client: Client) -> None:
+    """It waits for a worker while a timer fires, and half of the time comes to it before the task of that timer."""
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(12):
+            tasks.create_task(asked_before_its_task(client))
+
+
+async def asked_before_its_task(client: Client) -> None:
+    name = f"asked-{uuid4().hex}"
+
+    def worker() -> Worker:
+        return patient(Worker(client, task_queue=name, workflows=[Tells], workflow_runner=workflow_runner()))
+
+    async with worker():
+        handle = await client.start_workflow(Tells.run, id=name, task_queue=name)
+        await eventually(lambda: kinds(handle), lambda found: found.count(EventType.EVENT_TYPE_TIMER_STARTED) == 2)
+    asked = asyncio.create_task(ask(handle, "is_told", bool))
+    await eventually(lambda: kinds(handle), lambda found: found.count(EventType.EVENT_TYPE_TIMER_FIRED) == 2)
+    async with worker():
+        assert await asked is False
+        await handle.signal(Tells.tell)
+        fired = await handle.result()
+    events = (await handle.fetch_history()).events
+    taken = [event for event in events if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED]
+    times = [event.event_time.ToDatetime(UTC) for event in taken[2:]]
+    assert any(abs(fired - time) < timedelta(milliseconds=1) for time in times)
+    assert EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED not in [event.event_type for event in events]
 
 
 async def is_admitted(client: Client, handle: WorkflowHandle[Any, Any], update: str) -> bool:

@@ -227,7 +227,7 @@ class Chain:
 
 def named(refused: str) -> list[str]:
     """The steps whose effects would be made once more; `*` when there are too many to name."""
-    names, _, more = refused.removeprefix("Refused: ").partition(" completed, ")[0].partition(" and ")
+    names, _, more = refused.removeprefix("Refused: ").partition(": what was done")[0].partition(" and ")
     return [name.partition(" (")[0] for name in names.split(", ")] + ["*"] * bool(more)
 
 

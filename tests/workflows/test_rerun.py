@@ -76,7 +76,7 @@ async def test_an_earlier_step_starts_again_only_when_its_effect_may_be_doubled(
     office.broken.add("c")
     run = await aborted(office, CHAIN, "c", undo=False)
     refused = await run.again(from_="b")
-    said = "b completed, and what was done stands: it would be done once more"
+    said = "b: what was done stands, and would be done once more"
     assert said in await refused.failed()
     assert effects(office) == ["a", "b"]
     rerun = await run.again(from_="b", redo=True)

@@ -93,5 +93,5 @@ async def test_what_a_process_of_an_agent_or_the_agent_itself_did_and_no_undo_to
         await run.repair("stop", "abort")
         await run.failed()
         before = list(office.ledger)
-        assert (await (await run.again()).failed()).startswith(f"Refused: {said} completed, and what was done stands")
+        assert (await (await run.again()).failed()).startswith(f"Refused: {said}: what was done stands")
         assert office.ledger == before

@@ -54,7 +54,7 @@ async def test_what_a_sub_process_did_that_no_undo_took_back_is_done_once_more_b
     run = await undone(office)
     before = list(office.ledger)
     refused = await (await run.again()).failed()
-    assert refused.startswith("Refused: sub/y (do.work), sub/deeper/w (do.work) completed, and what was done stands")
+    assert refused.startswith("Refused: sub/y (do.work), sub/deeper/w (do.work): what was done stands")
     assert "say so with --redo (`redo`)" in refused
     assert office.ledger == before
     await (await run.again(redo=True)).handle.result()
@@ -76,7 +76,7 @@ async def test_a_sub_process_that_failed_goes_on_and_does_what_stands_once_more_
     office.children["child"] = office.definition(FAILS_LAST)
     run = await undone(office, PARENT.replace("needs: [a]}", "needs: [a], on_failure: fail}"), broken="z")
     before = list(office.ledger)
-    assert (await (await run.again()).failed()).startswith("Refused: sub/y (do.work) completed, and what was done")
+    assert (await (await run.again()).failed()).startswith("Refused: sub/y (do.work): what was done stands")
     assert office.ledger == before
     await (await run.again(redo=True)).handle.result()
     made = [key for key in keys(office, run) if not key.endswith("/undo")]
@@ -137,4 +137,4 @@ async def test_what_a_sub_process_did_that_was_stopped_with_its_run_is_asked_abo
     await run.cancel()
     await run.failed()
     assert effects(office, "undo") == ["x", "a"]
-    assert (await (await run.again()).failed()).startswith("Refused: sub/y (do.work) completed, and what was done")
+    assert (await (await run.again()).failed()).startswith("Refused: sub/y (do.work): what was done stands")

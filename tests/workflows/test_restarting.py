@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from contracts.effects import Unaccepted
 from contracts.errors import ErrorInfo, Refused
 from contracts.plans import PlanRecord, Revision
 from contracts.run import Definition, Snapshot, StepRecord
@@ -79,7 +80,7 @@ def test_a_step_that_another_part_did_without_starts_again_alone() -> None:
     """
     made = restarted(text, done("a", 1), done("b", 2), other("c", "failed"), done("most", 3))
     assert (made.kept, made.again) == (("a", "b", "most"), ("c",))
-    with pytest.raises(Refused, match=r"b, most completed, and what was done stands"):
+    with pytest.raises(Refused, match=r"b, most: what was done stands"):
         restarted(text, done("a", 1), done("b", 2), other("c", "failed"), done("most", 3), from_="b")
 
 
@@ -121,6 +122,9 @@ def test_a_plan_goes_on_and_a_failure_it_was_changed_for_stays() -> None:
     anew = by_id(restarted(text, done("goal", 2, "goal", plan=plan), done("goal.y", 1), from_="goal", redo=True))
     assert "goal" not in anew
     assert anew["goal.y"].redone == 1
+    refused = other("goal.x", "failed", unaccepted=(Unaccepted(key="p/goal.x", output=None, after=0),))
+    with pytest.raises(Refused, match=r"^goal.x: what was done stands"):
+        restarted(text, other("goal", "failed", "goal", plan=plan), refused, from_="goal")
 
 
 def test_a_repeat_goes_on_in_the_first_round_that_was_taken_back() -> None:
@@ -183,7 +187,7 @@ def test_an_agent_without_a_tool_that_changes_anything_may_answer_again() -> Non
           write: {agent: lead, task: Write., needs: [read]}
     """
     assert restarted(text, done("read", 1, "agent"), from_="read").again == ("read",)
-    with pytest.raises(Refused, match="write completed"):
+    with pytest.raises(Refused, match="write: what was done stands"):
         restarted(text, done("read", 1, "agent"), done("write", 2, "agent"), from_="write")
 
 
@@ -278,7 +282,7 @@ def test_rounds_of_which_nothing_is_known_any_more_are_not_done_once_more_by_the
           r: {tool: do.work, needs: [look], repeat: {until: "${ output == 3 }"}}
     """
     records = (done("look", 1), other("r", "cancelled", rounds=3), other("r#3", "failed"))
-    with pytest.raises(Refused, match=r"^r completed, and what was done stands"):
+    with pytest.raises(Refused, match=r"^r: what was done stands"):
         restarted(text, *records, from_="look")
     made = restarted(text, *records, from_="look", redo=True)
     plan = plan_of(text, *made.records)
@@ -298,7 +302,7 @@ def test_a_round_that_people_changed_stays_as_they_left_it_though_those_around_i
     on = restarted(text, *records)
     assert (by_id(on)["r"].rounds, by_id(on)["r#2"], on.again) == (4, mine, ("r#4",))
     for from_ in ("first", "r#2"):  # after which the third is done once more too, of which nobody knows
-        with pytest.raises(Refused, match=r"^r, r#2 completed, and what was done stands"):
+        with pytest.raises(Refused, match=r"^r, r#2: what was done stands"):
             restarted(text, *records, from_=from_)
         plan = plan_of(text, *restarted(text, *records, from_=from_, redo=True).records)
         rounds = [plan.open_round(plan.nodes["r"], number).record for number in (1, 2, 3, 4)]
@@ -337,7 +341,7 @@ def test_what_a_sub_process_left_is_asked_about_until_it_goes_on_or_the_step_its
     """
     left: dict[str, Any] = {"stands": ("sub/y (do.work)",)}
     undone = other("sub", "undone", "process", order=2, **left)
-    with pytest.raises(Refused, match=r"^sub/y \(do.work\) completed, and what was done stands"):
+    with pytest.raises(Refused, match=r"^sub/y \(do.work\): what was done stands"):
         restarted(text, done("first", 1), undone)
     made = restarted(text, done("first", 1), undone, redo=True)
     assert (made.redone, by_id(made)["sub"].stands) == (("sub/y (do.work)",), ())

@@ -199,3 +199,42 @@ async def test_an_operator_who_says_how_to_undo_one_effect_has_the_other_undone_
     await run.repair("a", "amend", value={"of": "the odd one"})
     await taken_back(run)
     assert [of for kind, _, of in office.ledger if kind == "undo"] == ["a", "the odd one"]
+
+
+async def given_up(office: Office, text: str, step: str = "a") -> Run:
+    """A run whose step was not accepted, and which was aborted with all it did left as it is."""
+    run = await office.start(text)
+    await run.parked(step)
+    await run.repair(step, "abort", value={"undo": False})
+    await run.failed()
+    return run
+
+
+@pytest.mark.parametrize("undo", ["", ', undo: {tool: do.undo, with: {of: "${ output }"}}'])
+async def test_a_rerun_calls_a_tool_that_is_not_idempotent_once_more_by_order_only(office: Office, undo: str) -> None:
+    text = f"process: p\nsteps: {{a: {{tool: pay.once, success: \"${{output == 'paid 2'}}\"{undo}}}}}"
+    run = await given_up(office, text)
+    assert (await (await run.again()).failed()).startswith("Refused: a: what was done stands")
+    assert office.calls["a"] == 1
+    await (await run.again(redo=True)).handle.result()
+    assert office.calls["a"] == 2
+
+
+async def test_a_parent_retries_a_part_that_called_such_a_tool_by_order_only(office: Office) -> None:
+    office.children["part"] = office.definition(
+        "process: part\nsteps: {x: {tool: pay.once, on_failure: fail, success: \"${output == 'paid 2'}\"}}"
+    )
+    run = await given_up(office, "process: whole\nsteps: {a: {process: part}}")
+    assert (await (await run.again()).failed()).startswith("Refused: a/x (pay.once): what was done stands")
+    await (await run.again(redo=True)).handle.result()
+    assert office.calls["x"] == 2
+
+
+async def test_a_run_terminated_while_such_an_effect_is_taken_back_is_to_finish_that_first(office: Office) -> None:
+    office.broken.add("undo a")
+    run = await office.start(CHECKED)
+    await run.parked("a")
+    await run.repair("a", "abort")
+    await run.until(lambda view: any("undo failed" in incident.error.message for incident in view.incidents))
+    await run.handle.terminate("in the middle of it")
+    assert "the run was stopped while it took back a" in await (await run.again()).failed()

@@ -217,7 +217,7 @@ async def _until_something_happens(engine: Engine, node: Node, approval: Approve
             summary=None if due is None else summary(f"{node.id}: remind, escalate or expire"),
         )
     except TimeoutError:
-        # A worker that was away may be told an earlier time than a replay is; what was waited for has come.
+        # What was waited for has come, whatever the clock says: what the history holds is the timer.
         _note_time(engine, node, approval, workflow.now() if due is None else max(due, workflow.now()))
 
 

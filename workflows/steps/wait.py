@@ -22,7 +22,7 @@ async def run_wait(engine: Engine, node: Node) -> Json:
     engine.await_outside(node, until=node.record.until or due(engine, node, step.wait))
     while (remaining := _until(node) - workflow.now()) > timedelta(0):
         async with deadline_of(node):
-            # The clock is not asked then: a worker that was away may be told an earlier time than a replay is.
+            # The clock is not asked then: what the history holds is the timer.
             if await _has_come(node, remaining):
                 break
     return {"until": _until(node).isoformat().replace("+00:00", "Z")}
