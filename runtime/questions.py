@@ -15,10 +15,15 @@ WITHOUT_EVENTS = frozenset({"do_update", "notify_has_patch", "query_workflow", "
 
 
 class _Seen(NamedTuple):
-    """Of a run's history, as of its last activation: bytes, and events."""
+    """Of a run, as of its last activation: when its task began, in nanoseconds; its history in bytes, and in events."""
 
+    time: int
     size: int
     length: int
+
+    @classmethod
+    def of(cls, act: WorkflowActivation) -> "_Seen":
+        return cls(act.timestamp.ToNanoseconds(), act.history_size_bytes, act.history_length)
 
 
 def let_no_question_move(worker: Worker) -> None:
@@ -40,7 +45,7 @@ def let_no_question_move(worker: Worker) -> None:
 
     async def handled(act: WorkflowActivation) -> None:
         before = known.get(act.run_id)
-        known[act.run_id] = _Seen(act.history_size_bytes, act.history_length)
+        known[act.run_id] = _Seen.of(act)
         if any(job.HasField("remove_from_cache") for job in act.jobs):
             del known[act.run_id]
         if before is not None and _is_ahead(act, before):
@@ -56,12 +61,14 @@ def let_no_question_move(worker: Worker) -> None:
 
 
 def _is_ahead(act: WorkflowActivation, before: _Seen) -> bool:
-    """Whether something has happened, and no task began: its start says how large the history is, which only grows.
-    Servers that skip time do not say it.
+    """Whether something has happened, and no task began. Its start would say another time, and another size of the
+    history, which stays the same only where a task comes at once after one that was tried again. Servers that skip time
+    say no size.
     """
-    is_same_task = act.history_size_bytes == before.size > 0
+    seen = _Seen.of(act)
+    is_same_task = seen.time == before.time and seen.size == before.size > 0
     has_events = any(job.WhichOneof("variant") not in WITHOUT_EVENTS for job in act.jobs)
-    return is_same_task and act.history_length > before.length and has_events
+    return is_same_task and seen.length > before.length and has_events
 
 
 async def _goes_on(client: Client, workflow: str, run: str) -> bool:
