@@ -75,7 +75,8 @@ async def test_an_answer_that_is_no_object_fits_too(model_office: Office) -> Non
 
 async def test_what_it_says_is_followed_while_it_says_it(model_office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speech, "LIVE_SECONDS", 0.1)
-    story = {"type": "object", "required": ["story"], "properties": {"story": {"type": "string", "maxLength": 250}}}
+    text = {"type": "string", "minLength": 250, "maxLength": 300}  # So long that it is heard before it ends.
+    story = {"type": "object", "required": ["story"], "properties": {"story": text}}
     run = await model_office.start(process(task="Tell a long story of a ship.", output=story))
     events: list[LiveEvent] = [event async for event in follow(model_office.client, run.id)]
     heard = "".join(event.text for event in events if isinstance(event, TextAdded))
