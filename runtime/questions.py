@@ -2,6 +2,9 @@
 
 from typing import Any, NamedTuple
 
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.client import Client, WorkflowExecutionStatus
@@ -15,15 +18,17 @@ WITHOUT_EVENTS = frozenset({"do_update", "notify_has_patch", "query_workflow", "
 
 
 class _Seen(NamedTuple):
-    """Of a run, as of its last activation: when its task began, in nanoseconds; its history in bytes, and in events."""
+    """Of a run, as of its last activation: when its task began, in nanoseconds; its history in events; whether that
+    task is an old one.
+    """
 
     time: int
-    size: int
     length: int
+    is_replaying: bool
 
     @classmethod
     def of(cls, act: WorkflowActivation) -> "_Seen":
-        return cls(act.timestamp.ToNanoseconds(), act.history_size_bytes, act.history_length)
+        return cls(act.timestamp.ToNanoseconds(), act.history_length, act.is_replaying)
 
 
 def let_no_question_move(worker: Worker) -> None:
@@ -48,9 +53,9 @@ def let_no_question_move(worker: Worker) -> None:
         known[act.run_id] = _Seen.of(act)
         if any(job.HasField("remove_from_cache") for job in act.jobs):
             del known[act.run_id]
-        if before is not None and _is_ahead(act, before):
-            workflow = inner._running_workflows[act.run_id].workflow_id
-            if await _goes_on(worker.client, workflow, act.run_id):
+        if before is not None and _may_be_ahead(act, before):
+            run = WorkflowExecution(workflow_id=inner._running_workflows[act.run_id].workflow_id, run_id=act.run_id)
+            if not await _has_begun(worker.client, run, act.history_length) and await _goes_on(worker.client, run):
                 refused = WorkflowActivationCompletion(run_id=act.run_id)
                 refused.failed.failure.message = ASKED_TOO_EARLY
                 await worker._bridge_worker.complete_workflow_activation(refused)
@@ -60,20 +65,34 @@ def let_no_question_move(worker: Worker) -> None:
     inner._handle_activation = handled
 
 
-def _is_ahead(act: WorkflowActivation, before: _Seen) -> bool:
-    """Whether something has happened, and no task began. Its start would say another time, and another size of the
-    history, which stays the same only where a task comes at once after one that was tried again. Servers that skip time
-    say no size.
+def _may_be_ahead(act: WorkflowActivation, before: _Seen) -> bool:
+    """Whether it gives a run that was replayed so far what is new, or one in memory what came at no later time. Only
+    the server knows then whether a task began: the last one may have had nothing to give, and have said no time.
     """
     seen = _Seen.of(act)
-    is_same_task = seen.time == before.time and seen.size == before.size > 0
+    is_first_or_late = before.is_replaying or seen.time == before.time
     has_events = any(job.WhichOneof("variant") not in WITHOUT_EVENTS for job in act.jobs)
-    return is_same_task and seen.length > before.length and has_events
+    return is_first_or_late and not seen.is_replaying and seen.length > before.length and has_events
 
 
-async def _goes_on(client: Client, workflow: str, run: str) -> bool:
+async def _has_begun(client: Client, run: WorkflowExecution, length: int) -> bool:
+    """Whether the last event of a history of this length is the start of a workflow task. While the task is under way
+    nothing comes after that; it is not even in the history yet when the task was tried before, or is for an update. A
+    server that does not answer stops no run.
+    """
+    request = GetWorkflowExecutionHistoryReverseRequest(namespace=client.namespace, execution=run, maximum_page_size=1)
     try:
-        found = await client.get_workflow_handle(workflow, run_id=run).describe()
+        found = await client.workflow_service.get_workflow_execution_history_reverse(request, retry=True)
+    except RPCError:
+        return True
+    last = found.history.events[0]
+    is_start = last.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED
+    return last.event_id < length or (last.event_id == length and is_start)
+
+
+async def _goes_on(client: Client, run: WorkflowExecution) -> bool:
+    try:
+        found = await client.get_workflow_handle(run.workflow_id, run_id=run.run_id).describe()
     except RPCError:
         return True
     return found.status is WorkflowExecutionStatus.RUNNING

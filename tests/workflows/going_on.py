@@ -1,9 +1,11 @@
 """Workflows that take an update at any time, while they wait for an activity."""
 
 import asyncio
+import contextlib
 from datetime import datetime, timedelta
 
 from temporalio import activity, workflow
+from temporalio.exceptions import ActivityError
 
 
 @workflow.defn
@@ -48,14 +50,20 @@ class Ends:
 
 @workflow.defn
 class Tells:
-    """A workflow that notes the time when its timer fires, and then waits for what it is told."""
+    """A workflow that notes the time when its timer fires, and then waits for what it is told. `cancels`: its last task
+    before that has nothing to give it, but the end of a call which it does not wait for any more."""
 
     def __init__(self) -> None:
         self._is_told = False
 
     @workflow.run
-    async def run(self) -> datetime:
+    async def run(self, cancels: bool) -> datetime:
+        call = workflow.start_activity("nobody", start_to_close_timeout=timedelta(seconds=5)) if cancels else None
         await workflow.sleep(timedelta(milliseconds=10))  # The worker knows it by more than its beginning.
+        if call is not None:
+            call.cancel()
+            with contextlib.suppress(ActivityError):
+                await call
         await workflow.sleep(timedelta(seconds=1))
         fired = workflow.now()
         await workflow.wait_condition(lambda: self._is_told)

@@ -107,19 +107,22 @@ async def test_a_run_that_could_end_with_a_result_waits_for_what_it_is_told_with
 async def test_a_question_does_not_make_a_run_go_on(client: Client) -> None:
     """It waits for a worker while a timer fires, and half of the time comes to it before the task of that timer."""
     async with asyncio.TaskGroup() as tasks:
-        for _ in range(12):
-            tasks.create_task(asked_before_its_task(client))
+        for number in range(16):
+            tasks.create_task(asked_before_its_task(client, cancels=bool(number % 2)))
 
 
-async def asked_before_its_task(client: Client) -> None:
+async def asked_before_its_task(client: Client, *, cancels: bool) -> None:
     name = f"asked-{uuid4().hex}"
 
     def worker() -> Worker:
         return patient(Worker(client, task_queue=name, workflows=[Tells], workflow_runner=workflow_runner()))
 
     async with worker():
-        handle = await client.start_workflow(Tells.run, id=name, task_queue=name)
-        await eventually(lambda: kinds(handle), lambda found: found.count(EventType.EVENT_TYPE_TIMER_STARTED) == 2)
+        handle = await client.start_workflow(Tells.run, cancels, id=name, task_queue=name)
+        tasks = 3 if cancels else 2
+        await eventually(
+            lambda: kinds(handle), lambda found: found.count(EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED) == tasks
+        )
     asked = asyncio.create_task(ask(handle, "is_told", bool))
     await eventually(lambda: kinds(handle), lambda found: found.count(EventType.EVENT_TYPE_TIMER_FIRED) == 2)
     async with worker():
@@ -128,7 +131,7 @@ async def asked_before_its_task(client: Client) -> None:
         fired = await handle.result()
     events = (await handle.fetch_history()).events
     taken = [event for event in events if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED]
-    times = [event.event_time.ToDatetime(UTC) for event in taken[2:]]
+    times = [event.event_time.ToDatetime(UTC) for event in taken[tasks:]]
     assert any(abs(fired - time) < timedelta(milliseconds=1) for time in times)
     assert EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED not in [event.event_type for event in events]
 
