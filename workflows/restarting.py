@@ -61,8 +61,7 @@ def restart(definition: Definition, snapshot: Snapshot, from_: str | None, *, re
             f"{some(redone)}: what was done stands, and would be done once more, since it comes after what starts "
             f"again, or is part of it; say so with --redo (`redo`){later}"
         )
-    anew = {*effects.taken_back, *effects.redone}
-    records = (_record(node, reset, anew) for node in plan.walk())
+    records = (_record(node, reset, effects) for node in plan.walk())
     return Restart(
         records=(*(record for record in records if record is not None), *plan.unopened()),
         kept=tuple(node.id for node in nodes if node.is_leaf and is_done(node) and node not in reset.again),
@@ -141,8 +140,8 @@ class _Reset:
 
 
 class _Effects:
-    """Of what starts again: what was `taken_back`; what stands and is `redone`; what the sub-processes and agents of
-    these did `inside` and stands, as `step (tool)`."""
+    """Of what starts again: what was `taken_back`; what stands and is `redone`; both, which are `anew` other effects;
+    what the sub-processes and agents of these did `inside` and stands, as `step (tool)`."""
 
     def __init__(self, definition: Definition, plan: Plan, reset: _Reset) -> None:
         nodes = [node for node in plan.walk() if node.role != "ask"]
@@ -156,6 +155,7 @@ class _Effects:
             if node not in self.taken_back
             and (stands(definition, node) or (node.record.unaccepted and _is_another(definition, node, reset)))
         ]
+        self.anew = {*self.taken_back, *self.redone}
         self.inside: list[str] = []
         for node in again:
             if node in whole - covered:
@@ -221,16 +221,16 @@ def _from(plan: Plan, name: str) -> Node:
     return node
 
 
-def _record(node: Node, reset: _Reset, anew: set[Node]) -> StepRecord | None:
+def _record(node: Node, reset: _Reset, effects: _Effects) -> StepRecord | None:
     """A node's record as the rerun begins with it; None where that is a fresh one."""
     record = node.record
     if node.role == "ask" and node.holder.owner in reset.again:
         return None
     if node in reset.again:
         owner = node.scope.owner
-        untouched = StepRecord(id=record.id, kind=record.kind, redone=node.inherited + (owner in anew))
-        carried = _carried(node, reset, is_anew=node in anew)
-        fresh = untouched.model_copy(update={"redone": record.redone + (node in anew), **carried})
+        untouched = StepRecord(id=record.id, kind=record.kind, redone=node.inherited + (owner in effects.anew))
+        carried = _carried(node, reset, effects)
+        fresh = untouched.model_copy(update={"redone": record.redone + (node in effects.anew), **carried})
         return None if fresh == untouched and not fresh.redone else fresh
     if node not in reset.open:
         return None if node.is_untouched else record
@@ -250,13 +250,13 @@ def _record(node: Node, reset: _Reset, anew: set[Node]) -> StepRecord | None:
     )
 
 
-def _carried(node: Node, reset: _Reset, *, is_anew: bool) -> dict[str, Any]:
+def _carried(node: Node, reset: _Reset, effects: _Effects) -> dict[str, Any]:
     """What a step that starts again keeps of what people changed of it; nothing where a plan is made anew, in which
     another step may have its name."""
     if node.goal() in reset.again:
         return {}
     record = node.record
-    resumes = _resumed(node, is_anew=is_anew)
+    resumes = _resumed(node, is_anew=node in effects.anew)
     return {
         "amended": record.amended if record.input is not None else 0,
         "input": record.input if record.amended else None,
@@ -266,7 +266,7 @@ def _carried(node: Node, reset: _Reset, *, is_anew: bool) -> dict[str, Any]:
         "called": record.called and node.stands_in_for not in reset.again,
         "resumes": resumes,
         "stands": record.stands if resumes is not None else (),
-        "unaccepted": () if is_done(node) or record.status == "undone" else record.unaccepted,
+        "unaccepted": () if is_done(node) or node in effects.taken_back else record.unaccepted,
     }
 
 

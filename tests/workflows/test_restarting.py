@@ -351,3 +351,18 @@ def test_what_a_sub_process_left_is_asked_about_until_it_goes_on_or_the_step_its
     assert (by_id(second)["sub"].resumes, by_id(second)["sub"].stands) == ("run/sub", left["stands"])
     with pytest.raises(Refused, match=r"^sub/y \(do.work\)"):
         restarted(text, other("first", "failed"), by_id(second)["sub"])
+
+
+def test_what_the_undo_of_a_group_took_back_of_a_step_in_it_is_owed_by_nobody_any_more() -> None:
+    text = """
+        process: p
+        steps:
+          g:
+            undo: {tool: do.undo}
+            steps:
+              x: {tool: do.work, on_failure: continue, success: "${ output == 1 }"}
+              y: {tool: do.work}
+    """
+    refused = other("g.x", "failed", unaccepted=(Unaccepted(key="p/g.x", output=None, after=0),))
+    made = by_id(restarted(text, other("g", "undone", "group", order=2), refused, done("g.y", 1)))
+    assert (made["g.x"].redone, made["g.x"].unaccepted) == (1, ())
