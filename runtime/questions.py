@@ -55,7 +55,7 @@ def let_no_question_move(worker: Worker) -> None:
             del known[act.run_id]
         if before is not None and _may_be_ahead(act, before):
             run = WorkflowExecution(workflow_id=inner._running_workflows[act.run_id].workflow_id, run_id=act.run_id)
-            if not await _has_begun(worker.client, run, act.history_length) and await _goes_on(worker.client, run):
+            if await _is_ahead(worker.client, run, act.history_length):
                 refused = WorkflowActivationCompletion(run_id=act.run_id)
                 refused.failed.failure.message = ASKED_TOO_EARLY
                 await worker._bridge_worker.complete_workflow_activation(refused)
@@ -75,24 +75,19 @@ def _may_be_ahead(act: WorkflowActivation, before: _Seen) -> bool:
     return is_first_or_late and not seen.is_replaying and seen.length > before.length and has_events
 
 
-async def _has_begun(client: Client, run: WorkflowExecution, length: int) -> bool:
-    """Whether the last event of a history of this length is the start of a workflow task. While the task is under way
-    nothing comes after that; it is not even in the history yet when the task was tried before, or is for an update. A
-    server that does not answer stops no run.
+async def _is_ahead(client: Client, run: WorkflowExecution, length: int) -> bool:
+    """Whether a run goes on whose history has no start of a workflow task as its last event, at this length. While a
+    task is under way nothing comes after its start; that is not even in the history yet when the task was tried before,
+    or is for an update. A server that does not answer stops no run.
     """
     request = GetWorkflowExecutionHistoryReverseRequest(namespace=client.namespace, execution=run, maximum_page_size=1)
     try:
         found = await client.workflow_service.get_workflow_execution_history_reverse(request, retry=True)
+        last = found.history.events[0]
+        is_start = last.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED
+        if last.event_id < length or (last.event_id == length and is_start):
+            return False
+        now = await client.get_workflow_handle(run.workflow_id, run_id=run.run_id).describe()
     except RPCError:
-        return True
-    last = found.history.events[0]
-    is_start = last.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED
-    return last.event_id < length or (last.event_id == length and is_start)
-
-
-async def _goes_on(client: Client, run: WorkflowExecution) -> bool:
-    try:
-        found = await client.get_workflow_handle(run.workflow_id, run_id=run.run_id).describe()
-    except RPCError:
-        return True
-    return found.status is WorkflowExecutionStatus.RUNNING
+        return False
+    return now.status is WorkflowExecutionStatus.RUNNING
