@@ -260,7 +260,7 @@ class Node:
         other = self.stands_in_for
         if other is not None and self.record.called:
             if other.record.unaccepted:
-                yield other  # Whose effect was there before this one was called, though it settled by this one's output.
+                yield other  # Whose effect was there before this one was called, though it settled by its output.
             yield from (each for each in (*other.inside(), *other._came_after()) if self._ended_after(each))
 
     def _settled_by(self) -> "Iterator[Node]":

@@ -101,7 +101,7 @@ class Node:
         return self.past.union({self.id}, *(node.done() for node in (*self.inside, *self._stood_in())))
 
     def before(self) -> frozenset[str]:
-        """Everything that has happened before this; before its effect, when that was there before its fallback began."""
+        """Everything that has happened before this; before its effect, when that came before its fallback began."""
         others = [] if self.unaccepted else self._stood_in()
         return self.past.union(*(node.done() for node in (*self.inside, *others)))
 
