@@ -242,7 +242,7 @@ class Node:
         step that it stands in for came after, what a plan had come to when it was changed to have this in it. Asked
         when the run has stopped. `exactly`: False of a run that an older engine began to take back."""
         yield from self.inside()
-        if self.fallback is not None:
+        if self.fallback is not None and not self.record.unaccepted:
             yield self.fallback
         if self.previous is not None:
             yield self.previous
@@ -253,11 +253,21 @@ class Node:
 
     def _came_after(self) -> "Iterator[Node]":
         """What it began after, apart from what is around it."""
-        yield from (need for need in self.needs if self._waited_for(need))
+        for need in self.needs:
+            if self._waited_for(need):
+                yield from need._settled_by()
         yield from self._planned_after()
         other = self.stands_in_for
         if other is not None and self.record.called:
+            if other.record.unaccepted:
+                yield other  # Whose effect was there before this one was called, though it settled by its output.
             yield from (each for each in (*other.inside(), *other._came_after()) if self._ended_after(each))
+
+    def _settled_by(self) -> "Iterator[Node]":
+        """It, and what stood in for it, but where that is before it already."""
+        yield self
+        if self.fallback is not None and self.record.unaccepted:
+            yield from self.fallback._settled_by()
 
     def _came_after_once(self) -> "Iterator[Node]":
         """As an older engine saw it."""

@@ -158,7 +158,7 @@ def _order_of_undo(run: Run, undone: list[Node], done: Performance) -> Iterator[
     if calls != expected:
         yield f"undone: {sorted(calls.elements())}; by the page {sorted(expected.elements())}"
         return
-    before = {node.id: node.done() - {node.id} for node in undone}
+    before = {node.id: node.before() for node in undone}
     for later, earlier_ones in before.items():
         for earlier in earlier_ones & before.keys():
             if _place(done, "start", ("undo", earlier)) < _place(done, "end", ("undo", later), expected[later]):

@@ -98,9 +98,16 @@ class Node:
 
     def done(self) -> frozenset[str]:
         """Everything that has happened before what comes after this."""
+        return self.past.union({self.id}, *(node.done() for node in (*self.inside, *self._stood_in())))
+
+    def before(self) -> frozenset[str]:
+        """Everything that has happened before this; before its effect, when that came before its fallback began."""
+        others = [] if self.unaccepted else self._stood_in()
+        return self.past.union(*(node.done() for node in (*self.inside, *others)))
+
+    def _stood_in(self) -> "list[Node]":
         other = self.fallback() if self.status == "failed" else None
-        inner = [node.done() for node in (*self.inside, *([other] if other else ()))]
-        return self.past.union({self.id}, *inner)
+        return [other] if other else []
 
     def descendants(self) -> "Iterator[Node]":
         for node in self.inside:

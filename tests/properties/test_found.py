@@ -229,6 +229,21 @@ async def test_a_fallback_is_undone_before_what_was_inside_the_step_that_it_stoo
     assert undone(done) == ["other", "wrong.inner"]
 
 
+async def test_a_fallback_is_undone_before_what_the_step_did_whose_output_was_not_accepted(rig: Rig) -> None:
+    never = 'success: "${ output.n == 99 }"'
+    done = await rig.perform(
+        plan(f"""
+        wrong: {{{WORK}, {UNDO}, {never}, on_failure: {{fallback: other}}}}
+        other: {{{WORK}, {UNDO}, {never}, on_failure: {{fallback: another}}}}
+        another: {{{WORK}, {UNDO}}}
+        last: {{{WORK}, needs: [wrong], {UNDO}}}
+        bad: {{{WORK}, needs: [last], with: {{fails: true}}, on_failure: fail}}
+        """)
+    )
+    assert not disagreements(done)
+    assert undone(done) == ["last", "another", "other", "wrong"]
+
+
 async def test_what_takes_no_call_may_complete_at_the_moment_in_which_the_run_stops(rig: Rig) -> None:
     done = await rig.perform(
         plan(f"""
