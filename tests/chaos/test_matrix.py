@@ -31,7 +31,7 @@ AT_ONCE = 6
 """A run bears so many lost workers, and not three at each of its steps: a step has five attempts, and steps that go on
 at the same time lose one each. So the places are dealt out to worlds."""
 SIDE_BY_SIDE = int(os.environ.get("CHAOS_WORLDS", 2 * (os.cpu_count() or 2)))
-"""Worlds at a time; `.ci/run` says fewer, which have room beside those of the seeds."""
+"""Worlds at a time; `.ci/run` says fewer, which have room beside what else is killed."""
 ATTEMPTS = 3
 """Between a step's completion and the worker's death for it, the worker may die for another step, and the step is not
 made again: where the worker did not die, it is to die in another world."""
