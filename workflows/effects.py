@@ -33,7 +33,8 @@ def has_effects(definition: Definition, node: Node) -> bool:
 def remember(run: Evaluating, node: Node, output: Json, after: int) -> None:
     """Keep what a step did whose output was not accepted. `after`: how many steps had completed."""
     key = node.record.key(run.origin)
-    made = Unaccepted(key=key, output=None if nests_too_deep(output) else output, after=after)
+    is_read = node.step.undo is not None and not nests_too_deep(output)
+    made = Unaccepted(key=key, output=output if is_read else None, after=after)
     earlier = (each for each in node.record.unaccepted if each.key != key or is_once_more(run.definition, node.step))
     node.update(unaccepted=(*earlier, made))
 
