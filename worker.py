@@ -67,9 +67,6 @@ from workflows.registered import RELEASED_WORKFLOWS, WORKFLOWS
 
 Transport = Callable[[], httpx2.AsyncBaseTransport]
 
-GRACE = timedelta(seconds=20)
-"""How long activities may go on after the worker was told to stop; those that do not end are tried again elsewhere."""
-
 CACHED = 1000
 """Runs that a worker keeps in memory; the SDK's default. Others are replayed from their histories."""
 
@@ -188,7 +185,7 @@ def worker_of(
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         max_eager_activity_reservations_per_workflow_task=DEFAULT_SLOTS,
         max_heartbeat_throttle_interval=timedelta(seconds=LIVE_SECONDS),
-        graceful_shutdown_timeout=GRACE,
+        graceful_shutdown_timeout=settings.grace,
         deployment_config=deployment(settings),
     )
 

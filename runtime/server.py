@@ -1,8 +1,8 @@
 """The embedded Temporal server: the real dev server, with a file that survives restarts.
 
-It lives as long as the process that started it. `server.json` in the home folder tells other processes where it is. One
-that outlived an owner that was killed is adopted by the next that needs it; one that is killed itself is started again
-on the same ports with the same file.
+It lives as long as the process that owns it. `server.json` in the home folder tells other processes where it is. When the
+owner ends, one of those that use it starts it again, and owns it. One that outlived an owner that was killed is adopted by
+the next that needs it; one that is killed itself is started again on the same ports with the same file.
 """
 
 import asyncio
@@ -109,20 +109,18 @@ async def embedded_server(settings: Settings) -> AsyncIterator[Server]:
         if owned:
             server = Server(server.address, server.ui, server.pid, os.getpid())
             _write(settings, server)
-    if not owned:
-        yield server
-        return
     keeper = asyncio.create_task(_keep_running(settings, server))
     try:
         yield server
     finally:
         keeper.cancel()
         await asyncio.wait([keeper])
-        current = _recorded(settings)
-        if current is not None and current.owner == os.getpid():
-            if _is_server(current.pid, settings):
-                await _stop(current.pid)
-            _record(settings).unlink(missing_ok=True)
+        async with _locked(settings.home / "server.lock"):
+            current = _recorded(settings)
+            if current is not None and current.owner == os.getpid():
+                if _is_server(current.pid, settings):
+                    await _stop(current.pid)
+                _record(settings).unlink(missing_ok=True)
 
 
 def free_port(usual: int) -> int:
@@ -214,8 +212,8 @@ async def _start(settings: Settings, port: int, ui_port: int) -> Server:
 
 
 async def _keep_running(settings: Settings, server: Server) -> None:
-    """Start the server again, on the same ports with the same file, whenever it died; unless another process did so,
-    which happens to an owner that stood still: two servers would write to the same file."""
+    """Start the server again, on the same ports with the same file, whenever it died, or ended with its owner; unless
+    another process did so: two servers would write to the same file."""
     while True:
         await asyncio.sleep(0.5)
         if _is_alive(server.pid):
@@ -225,7 +223,7 @@ async def _keep_running(settings: Settings, server: Server) -> None:
                 if (running := await _running(settings)) is not None:
                     server = running
                     continue
-                log.warning("the Temporal server died and is started again", address=server.address)
+                log.warning("the Temporal server has ended and is started again", address=server.address)
                 server = await _start(settings, *server.ports)
         except ServerUnreachable as error:
             log.warning("the Temporal server could not be started again; trying on", reason=str(error))

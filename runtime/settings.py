@@ -137,6 +137,9 @@ class Settings(BaseSettings):
     """Which release a worker is; by default one made of the source."""
     health_port: int | None = Field(default=None, ge=1, le=65_535)
     """Where a worker answers `/livez` and `/readyz`, on all interfaces; off by default."""
+    grace: Duration = timedelta(seconds=20)
+    """How long what is at work may go on after a worker was told to stop. A call that does not end in that time is made
+    again elsewhere where that is safe, else its step asks an operator."""
     metrics_port: int | None = Field(default=None, ge=1, le=65_535)
     """Where a worker answers `/metrics` for Prometheus, on all interfaces; off by default."""
     user: str | None = None

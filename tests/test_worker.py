@@ -119,6 +119,23 @@ async def test_told_to_stop_it_finishes_what_is_running(
     await run.terminate()
 
 
+async def test_what_goes_on_longer_than_its_grace_is_made_again_elsewhere(
+    client: Client, environment: dict[str, str], folder: Path
+) -> None:
+    there = {**environment, "TEMPORAL_ADDRESS": client.service_client.config.target_host}
+    first = await start_worker({**there, "SUREFOOT_GRACE": "1s"})
+    await says(first, b"is ready")
+    run = await start_run(client, environment["SUREFOOT_TASK_QUEUE"])
+    await until((folder / "held").exists, "the tool is called")
+    first.terminate()
+    await asyncio.wait_for(first.communicate(), 15)
+    rewrite(folder / "open", "")
+    second = await start_worker(there)
+    assert (await asyncio.wait_for(run.result(), 60)).output == "through"
+    second.terminate()
+    await asyncio.wait_for(second.communicate(), 40)
+
+
 @pytest.mark.slow
 async def test_without_an_address_it_brings_its_server_and_takes_it_along(
     environment: dict[str, str], folder: Path

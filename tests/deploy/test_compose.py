@@ -22,7 +22,6 @@ from tests.deploy.files import (
     image_environment,
 )
 from tests.deploy.programs import docker_compose
-from worker import GRACE
 
 PINNED = re.compile(r".+:v?\d+\.\d+(\.\d+)?(-[a-z-]+)?")
 
@@ -127,7 +126,7 @@ def test_the_image_is_asked_for_its_health_where_it_answers() -> None:
 
 
 def test_a_worker_is_given_the_time_to_finish_what_it_does() -> None:
-    assert parse_duration(SERVICES["worker"]["stop_grace_period"]) > GRACE
+    assert parse_duration(SERVICES["worker"]["stop_grace_period"]) > Settings().grace
 
 
 def test_there_are_several_workers() -> None:

@@ -19,7 +19,6 @@ from tests.deploy.files import (
     manifests,
     worker_container,
 )
-from worker import GRACE
 
 VERSION = "1.37"
 OF_KUBERNETES = [each for each in manifests() if re.match(r"v1|(apps|policy|networking\.k8s\.io)/", each["apiVersion"])]
@@ -125,7 +124,7 @@ def test_the_probes_ask_where_the_worker_answers() -> None:
 
 def test_a_worker_is_given_the_time_to_finish_what_it_does() -> None:
     pod = manifest("Deployment", NAME)["spec"]["template"]["spec"]
-    assert pod["terminationGracePeriodSeconds"] > 2 * GRACE.total_seconds()
+    assert pod["terminationGracePeriodSeconds"] > 2 * Settings().grace.total_seconds()
 
 
 def test_selectors_meet_the_pods_of_this_release_and_no_other() -> None:

@@ -107,6 +107,21 @@ async def test_one_that_another_process_owns_is_left_running(settings: Settings)
     assert not is_running(pid)
 
 
+async def test_one_that_ended_with_its_owner_is_started_again_where_it_was_by_who_still_uses_it(
+    settings: Settings,
+) -> None:
+    owner = await another_process(settings.home)
+    await server_pid(owner)
+    async with embedded_server(settings) as server:
+        client = (await connect(settings)).client
+        await start_run(client, "one")
+        await owner.communicate(b"")
+        again = await until(lambda: _other(settings, server), "another server")
+        assert (again.address, again.ui) == (server.address, server.ui)
+        assert (await client.get_workflow_handle("one").describe()).id == "one"
+    assert not is_running(again.pid)
+
+
 @pytest.mark.slow
 async def test_one_that_another_process_started_again_while_its_owner_stood_still_stays_the_only_one(
     settings: Settings,
