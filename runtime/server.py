@@ -1,8 +1,8 @@
 """The embedded Temporal server: the real dev server, with a file that survives restarts.
 
-It lives as long as the process that owns it. `server.json` in the home folder tells other processes where it is. When the
-owner ends, one of those that use it starts it again, and owns it. One that outlived an owner that was killed is adopted by
-the next that needs it; one that is killed itself is started again on the same ports with the same file.
+It lives as long as the process that owns it. `server.json` in the home folder tells other processes where it is. When
+the owner ends, one of those that use it starts it again, and owns it. One that outlived an owner that was killed is
+adopted by the next that needs it; one that is killed itself is started again on the same ports with the same file.
 """
 
 import asyncio
