@@ -33,6 +33,9 @@ SETTLE_SECONDS = 0.5
 RELEASE_SECONDS = 5.0
 """A server that was killed keeps its ports for as long as its end takes, be the machine busy."""
 
+LISTENING = "0A"
+"""The state of a socket in `/proc/PID/net/tcp` (proc(5))."""
+
 log = structlog.get_logger()
 
 
@@ -52,9 +55,11 @@ class Server:
 
     @property
     def answers(self) -> bool:
+        """Whether it is this server that answers there, and not that of another home folder that was faster."""
+        port = self.ports[0]
         with socket.socket() as probe:
             probe.settimeout(2)
-            return probe.connect_ex((HOST, self.ports[0])) == 0
+            return probe.connect_ex((HOST, port)) == 0 and _listens(self.pid, port)
 
 
 def temporal_binary() -> Path:
@@ -249,6 +254,25 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _listens(pid: int, port: int) -> bool:
+    """Whether this process listens on this port; True where that cannot be told."""
+    process = Path(f"/proc/{pid}")
+    if not process.parent.is_dir():  # no /proc on macOS
+        return True
+    open_files = set()
+    try:
+        rows = [row.split() for row in (process / "net" / "tcp").read_text().splitlines()[1:]]
+        for file in (process / "fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                open_files.add(os.readlink(file))
+    except FileNotFoundError:
+        return False  # it has ended
+    except PermissionError:
+        return True  # it is somebody else's
+    listening = {row[9] for row in rows if row[3] == LISTENING and int(row[1].rpartition(":")[2], 16) == port}
+    return any(f"socket:[{inode}]" in open_files for inode in listening)
 
 
 def _is_server(pid: int, settings: Settings) -> bool:

@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -88,6 +88,15 @@ async def test_one_that_outlived_its_owner_is_adopted_and_stopped_at_the_end(set
         assert server.pid == pid
         await start_run((await connect(settings)).client, "one")
     assert not is_running(pid)
+
+
+async def test_what_another_program_answers_at_its_port_is_not_its_answer(settings: Settings) -> None:
+    async with embedded_server(settings) as server:
+        assert server.answers
+        with socket.socket() as other:
+            other.bind((HOST, 0))
+            other.listen()
+            assert not replace(server, address=f"{HOST}:{other.getsockname()[1]}").answers
 
 
 async def test_two_starters_at_once_share_one_server(settings: Settings) -> None:
