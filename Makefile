@@ -29,7 +29,7 @@ test-model: ## the tests against a small real model, served on this machine
 	@$(PY) -m pytest -m model $(ARGS)
 
 chaos: setup ## kill, stop and starve workers, servers and models under seeds of faults (SEED=7, SEED=1-50), at every step and undo
-	@$(if $(SEED),CHAOS_SEEDS=$(SEED) $(PY) -m pytest -s tests/chaos/test_seeds.py,$(PY) -m pytest -s tests/chaos) $(ARGS)
+	@$(if $(SEED),CHAOS_SEEDS='$(SEED)' $(PY) -m pytest -s tests/chaos/test_seeds.py,$(PY) -m pytest -s tests/chaos) $(ARGS)
 
 chaos-night: setup ## a thousand seeds of faults, the whole kill matrix, and a server that is gone for ten minutes
 	@CHAOS_SEEDS=1-1000 $(PY) -m pytest -s tests/baddays/test_server_gone.py tests/chaos/test_matrix.py tests/chaos/test_seeds.py $(ARGS)

@@ -42,10 +42,11 @@ from activities.tools.state import RunState
 from contracts.board import BoardStore
 from contracts.directory import PeopleDirectory
 from contracts.errors import ServerUnreachable, SettingsInvalid, SurefootError
+from contracts.faults import ModelFaults
 from contracts.notices import NoticeDesk, SendNotice
 from contracts.queues import DEFAULT_SLOTS, Role
 from contracts.record import RecordStore
-from contracts.settings import describe_model
+from contracts.settings import all_by_script, describe_model
 from contracts.state import state_tools
 from runtime.catalog import Catalog
 from runtime.client import Connection, connect, conversation_retention, ensure_search_attributes, is_configured
@@ -90,9 +91,10 @@ async def running_worker(
 
     Raises:
         SettingsInvalid: search attributes are missing on the server and we may not add them; the directory of people
-            does not hold; a role has no queue.
+            does not hold; a role has no queue; faults are set that are not meant for here, or cannot be made.
     """
     queues = polled(settings, roles)
+    dice = dice_of(settings, connection, queues)
     # Tools find the folder there too, wherever it was set.
     os.environ["SUREFOOT_HOME"] = str(settings.home)
     directory = open_directory(settings.people, os.environ, settings.egress.proxy)
@@ -114,7 +116,6 @@ async def running_worker(
     await records.prepare()
     notifier = notifier_of(settings, records, directory, keys, connection.link)
     board = board_of(settings.conversations, settings.home, os.environ)
-    dice = dice_of(settings, connection)
     points = deaths or (FaultPoints(dice) if dice is not None else None)
     cached = CACHED if deaths is None else 0
     models = ModelCall(
@@ -145,11 +146,11 @@ async def running_worker(
         await conversations.close()
 
 
-def dice_of(settings: Settings, connection: Connection) -> Dice | None:
-    """What decides which faults are made; None where none are.
+def dice_of(settings: Settings, connection: Connection, queues: Collection[Polled]) -> Dice | None:
+    """What decides which faults are made; None where none are. `queues`: those that this worker takes work from.
 
     Raises:
-        SettingsInvalid: they are meant for another namespace.
+        SettingsInvalid: they are meant for another namespace, or they are of models and this worker would ask none.
     """
     if settings.faults is None:
         return None
@@ -158,6 +159,13 @@ def dice_of(settings: Settings, connection: Connection) -> Dice | None:
         raise SettingsInvalid(
             f"faults.namespace is {settings.faults.namespace!r}, and this worker is for namespace {namespace!r}: it "
             "would be harmed on purpose where that was not meant; take [faults] out of its settings"
+        )
+    asks_models = (settings.queues.models or settings.task_queue) in {each.queue for each in queues}
+    if settings.faults.model != ModelFaults() and asks_models and all_by_script(settings.models, os.environ):
+        raise SettingsInvalid(
+            "faults.model needs a model's endpoint, and here the rehearsal model answers, so that none of these faults "
+            "would be made; set OPENAI_API_KEY, OPENAI_BASE_URL or models.default.base_url, or take faults.model out "
+            "of its settings"
         )
     return Dice(settings.faults, settings.home / "faults.log")
 

@@ -1,5 +1,6 @@
 """`starter.py replay`: histories replayed on the code that lies here, before it is let at runs that go on."""
 
+import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,10 +46,24 @@ def read_history(file: Path) -> WorkflowHistory:
         CallerError: the file is no history.
     """
     try:
-        found = WorkflowHistory.from_json(file.stem, file.read_text("utf-8"))
-        started = found.events[0].workflow_execution_started_event_attributes
-    except (OSError, ValueError, ParseError, IndexError) as error:
-        raise CallerError(f"{file}: this is no history in JSON: {error}") from error
+        return _history_in(file.read_text("utf-8"))
+    except (OSError, ValueError, ParseError) as error:
+        raise CallerError(
+            f"{file}: this is no history in JSON, as `temporal workflow show --output json` saves it: {error}"
+        ) from error
+
+
+def _history_in(text: str) -> WorkflowHistory:
+    """Raises:
+    ValueError, ParseError: it is none.
+    """
+    content = json.loads(text)
+    if not isinstance(content, dict) or not content.get("events"):
+        raise ValueError("it has no events")
+    found = WorkflowHistory.from_json("", content)
+    started = found.events[0].workflow_execution_started_event_attributes
+    if not started.workflow_type.name:
+        raise ValueError("its events do not begin with the start of a workflow")
     return replace(found, workflow_id=started.workflow_id)
 
 

@@ -96,6 +96,12 @@ def answers_by_script(alias: ModelAlias, environment: Mapping[str, str]) -> bool
     return not (alias.base_url or environment.get("OPENAI_BASE_URL") or environment.get(alias.key_env))
 
 
+def all_by_script(aliases: Mapping[str, ModelAlias], environment: Mapping[str, str]) -> bool:
+    """Whether no endpoint is asked at all. A script never stands in for one model while another is set up: a run would
+    be half real and not look it."""
+    return all(answers_by_script(each, environment) for each in (ModelAlias(), *aliases.values()))
+
+
 def describe_model(aliases: Mapping[str, ModelAlias], environment: Mapping[str, str]) -> str:
     """What answers for the alias `default`, for people."""
     alias = aliases.get("default", ModelAlias())

@@ -92,11 +92,17 @@ async def health(settings: Settings, client: Client, is_at_work: Callable[[], bo
 def _handler(loop: asyncio.AbstractEventLoop, checks: dict[str, Check]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            check = checks.get(self.path)
+            self.wfile.write(f"{self._headed().phrase}\n".encode())
+
+        def do_HEAD(self) -> None:
+            self._headed()
+
+        def _headed(self) -> HTTPStatus:
+            check = checks.get(self.path.partition("?")[0])
             status = HTTPStatus.NOT_FOUND if check is None else self._asked(check)
             self.send_response(status)
             self.end_headers()
-            self.wfile.write(f"{status.phrase}\n".encode())
+            return status
 
         def _asked(self, check: Check) -> HTTPStatus:
             asked = asyncio.run_coroutine_threadsafe(_awaited(check), loop)

@@ -21,7 +21,7 @@ class OpenTrial(Protocol):
         process: the folder of a process. Those beside it, and the tools they share, are there too.
         people: the file of users and groups; by default `people.yaml` beside the processes, else the project's.
         faults: which faults the worker makes; `at` takes `*/STEP:between`. It dies within the test's process, and
-            a place that nothing came to is an error when the test ends.
+            a place that nothing came to is an error when the test ends. None of models: a script answers for them.
     """
 
     async def __call__(

@@ -14,7 +14,7 @@ from uuid_utils import uuid7
 from activities.faults.dice import Dice
 from activities.model.call import Heard, unheard
 from contracts.errors import SettingsInvalid
-from contracts.faults import Faults
+from contracts.faults import Faults, ModelFaults
 from contracts.settings import ModelAlias
 from contracts.stores import ConversationSettings, RecordSettings
 from runtime.catalog import Catalog
@@ -57,10 +57,16 @@ async def open_trial(
     folder: Path, home: Path, people: Path | None, faults: Faults | None, models: Models | None = None
 ) -> AsyncIterator[Trial]:
     """Raises:
-    SettingsInvalid: there is no process in the folder.
+    SettingsInvalid: there is no process in the folder; faults of models are asked for, and a script answers.
     DefinitionInvalid: its files, or those beside it, have mistakes.
     AssertionError: at the end; no activity came to a place of `faults.at`.
     """
+    if models is None and faults is not None and faults.model != ModelFaults():
+        raise SettingsInvalid(
+            "faults.model: in a trial a script answers for models and no endpoint is asked, so that none of these "
+            "faults would be made; have the script say what a bad model says (desk.says, desk.asks_for), or make them "
+            "on a staging worker that has a model's endpoint"
+        )
     folder = _found(folder)
     settings = Settings(home=home, people=people or _people(folder), faults=faults, **APART)
     chosen = models or Models({name: ModelAlias() for name in settings.models})

@@ -13,7 +13,7 @@ from contracts.settings import (
     AnswerBy,
     ModelAlias,
     ModelApi,
-    answers_by_script,
+    all_by_script,
     without_credentials,
 )
 
@@ -67,8 +67,7 @@ def resolve(
         known = ", ".join(sorted({*aliases, "default"}))
         raise ModelFailed(f"there is no model alias {name!r}; there are {known}; add it to [models] in surefoot.toml")
     alias = alias or ModelAlias()
-    # A script never stands in for one model while another is set up: a run would be half real and not look it.
-    if all(answers_by_script(each, environment) for each in (ModelAlias(), *aliases.values())):
+    if all_by_script(aliases, environment):
         return None
     url = alias.base_url or environment.get("OPENAI_BASE_URL") or OPENAI_URL
     key = (environment.get(alias.key_env) or "").strip()

@@ -1,6 +1,7 @@
 """A test of the tests: what failed once is played ever after, as it was then."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,12 @@ def test_what_is_no_seed_is_told(part: str) -> None:
     with pytest.raises(pytest.UsageError) as told:
         wanted_seeds({"CHAOS_SEEDS": f"1,{part}"})
     assert str(told.value) == f"the seeds to play: {part!r} is none; write 7, 1-50 or 3,9,20-30"
+
+
+def test_make_hands_on_the_seeds_as_they_are_written() -> None:
+    command = ["make", "-s", "-n", "chaos", "SEED=1 2"]
+    said = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    assert "CHAOS_SEEDS=1 2" in shlex.split(said)
 
 
 @pytest.mark.chaos

@@ -8,6 +8,8 @@ from uuid import uuid4
 import pytest
 from temporalio.client import Client
 
+from cli.replay import read_history
+from contracts.errors import CallerError
 from runtime.settings import load_settings
 from tests.business import eventually
 from tests.cli.conftest import Starter, at_work, until_waiting
@@ -56,6 +58,25 @@ async def test_what_cannot_be_replayed_is_a_wrong_call(starter: Starter, words: 
     ended = await starter("replay", *words)
     assert ended.status == 2
     assert said in ended.err
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ('{"events": []}', "it has no events"),
+        ('{"a": 1}', "it has no events"),
+        ("[]", "it has no events"),
+        ('{"events": [{"eventType": "EVENT_TYPE_TIMER_STARTED"}]}', "its events do not begin with the start of"),
+        ("once", "Expecting value: line 1 column 1"),
+    ],
+)
+def test_a_file_that_is_no_history_is_told_with_what_it_should_be(tmp_path: Path, content: str, why: str) -> None:
+    file = tmp_path / "other.json"
+    file.write_text(content)
+    with pytest.raises(CallerError) as told:
+        read_history(file)
+    said = "this is no history in JSON, as `temporal workflow show --output json` saves it"
+    assert str(told.value).startswith(f"{file}: {said}: {why}")
 
 
 @pytest.mark.usefixtures("running")

@@ -32,12 +32,29 @@ def ask(port: int, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
+def head(port: int, path: str) -> list[str]:
+    """The lines that are sent, all of them: a client of HTTP would leave a body unread."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
+        line.sendall(f"HEAD {path} HTTP/1.0\r\n\r\n".encode())
+        with line.makefile(newline="") as answer:
+            return answer.read().removesuffix("\r\n").split("\r\n")
+
+
 async def test_a_worker_whose_loop_is_stuck_is_not_alive(client: Client, port: int) -> None:
     async with health(Settings(health_port=port), client, lambda: True):
         with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor() as other:
             patch.setattr("runtime.health.ANSWER_SECONDS", 0.2)
             assert other.submit(ask, port, "/livez").result()[0] == 503  # which this loop waits for, and nothing else
         assert await get(port, "/livez") == (200, "OK\n")
+
+
+async def test_a_probe_may_ask_for_the_head_alone_and_with_a_query(client: Client, port: int) -> None:
+    async with health(Settings(health_port=port), client, lambda: False):
+        assert await get(port, "/livez?x=1") == (200, "OK\n")
+        for path, status in (("/livez", 200), ("/readyz?x=1", 503), ("/else", 404)):
+            first, *_, last = await asyncio.to_thread(head, port, path)
+            assert first.split()[1] == f"{status}"
+            assert last == ""  # the empty line that ends a head, and nothing behind it
 
 
 async def test_a_worker_is_not_ready_whose_namespace_is_not_there(client: Client, port: int) -> None:

@@ -10,7 +10,8 @@ from temporalio.client import Client, WorkflowHandle
 from uuid_utils import uuid7
 
 from activities.faults.dice import Dice
-from contracts.faults import Faults
+from contracts.errors import SettingsInvalid
+from contracts.faults import Faults, ModelFaults
 from contracts.names import PROCESS_WORKFLOW
 from runtime.catalog import Catalog
 from runtime.client import Connection
@@ -117,6 +118,11 @@ async def test_a_place_that_nothing_came_to_is_told_with_those_that_something_di
         assert (await run.ended()).status == "completed"
         with pytest.raises(AssertionError, match=r"no fault was made at \*/pya:between; what began is .*mine/pay"):
             await stack.aclose()
+
+
+async def test_faults_of_models_are_refused_where_a_script_answers(trial: OpenTrial) -> None:
+    with pytest.raises(SettingsInvalid, match=r"^faults\.model: in a trial a script answers for models .*desk\.says"):
+        await trial(INVOICES, faults=Faults(namespace="default", model=ModelFaults(busy=1)))
 
 
 def made_in(home: Path) -> set[tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """Faults are made where they are meant to be, and nowhere else; they are announced."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from temporalio.client import Client
 import worker
 from contracts.errors import SettingsInvalid
 from contracts.faults import Faults, ModelFaults
+from contracts.queues import QueueSettings
 from runtime.catalog import Catalog
 from runtime.client import Connection
+from runtime.queues import polled
 from runtime.settings import PROJECT, Settings, load_settings
 
 
@@ -18,16 +21,36 @@ def connection(client: Client) -> Connection:
     return Connection(client, address="somewhere", ui=None, embedded=True)
 
 
+async def refusal(client: Client, settings: Settings) -> str:
+    """Why a worker with these settings does not start. It has prepared nothing."""
+    with pytest.raises(SettingsInvalid) as told:
+        async with worker.running_worker(settings, connection(client), Catalog.load([PROJECT / "processes"])):
+            pass
+    assert not settings.home.exists()
+    return str(told.value)
+
+
 def test_there_are_none_by_default(client: Client, tmp_path: Path) -> None:
-    assert worker.dice_of(Settings(home=tmp_path), connection(client)) is None
+    settings = Settings(home=tmp_path)
+    assert worker.dice_of(settings, connection(client), polled(settings)) is None
 
 
-def test_a_worker_of_another_namespace_does_not_start(client: Client, tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, faults=Faults(namespace="staging", kill=0.1))
-    with pytest.raises(
-        SettingsInvalid, match=r"'staging'.*this worker is for namespace 'default'.*take \[faults\] out"
-    ):
-        worker.dice_of(settings, connection(client))
+async def test_a_worker_of_another_namespace_does_not_start(client: Client, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home", faults=Faults(namespace="staging", kill=0.1))
+    said = await refusal(client, settings)
+    assert re.search(r"'staging'.*this worker is for namespace 'default'.*take \[faults\] out", said)
+
+
+async def test_a_worker_whose_models_are_a_script_does_not_start_with_faults_of_models(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = Faults(namespace="default", model=ModelFaults(busy=1))
+    settings = Settings(home=tmp_path / "home", faults=faults, queues=QueueSettings(models="models"))
+    assert "faults.model needs a model's endpoint" in await refusal(client, settings)
+    without_models = polled(settings, ["workflows"])
+    assert worker.dice_of(settings, connection(client), without_models) is not None
+    monkeypatch.setenv("OPENAI_API_KEY", "a key")
+    assert worker.dice_of(settings, connection(client), polled(settings)) is not None
 
 
 def test_a_namespace_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
