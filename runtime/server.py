@@ -266,7 +266,7 @@ def _listens(pid: int, port: int) -> bool:
         rows = [row.split() for row in (process / "net" / "tcp").read_text().splitlines()[1:]]
         for file in (process / "fd").iterdir():
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-                open_files.add(os.readlink(file))
+                open_files.add(str(file.readlink()))
     except FileNotFoundError:
         return False  # it has ended
     except PermissionError:
