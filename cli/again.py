@@ -20,12 +20,13 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from cli.connection import connected
 from cli.output import Exit, Output, command
-from cli.start import check_input, worker_polls
+from cli.start import check_input
 from cli.values import actor_of
 from contracts.base import Json
 from contracts.errors import CallerError, Refused, ServerUnreachable, UnknownRun
 from contracts.names import PROCESS_ATTRIBUTE, PROCESS_WORKFLOW, SNAPSHOT_QUERY, STATUS_ATTRIBUTE
 from contracts.run import Rerun, RunRequest
+from runtime.polling import worker_polls
 from runtime.runs import describe, view_of_server
 from runtime.settings import Settings, load_settings
 from runtime.watch import Watch

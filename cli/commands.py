@@ -8,7 +8,7 @@ from cli.connection import connected
 from cli.files import check_files, graph_of_run
 from cli.looking import follow_to_end
 from cli.output import Exit, Output, command
-from cli.start import check_input, definition_of, process_file, run_id, start, worker_polls
+from cli.start import check_input, definition_of, process_file, run_id, start
 from cli.values import actor_of, read_value
 from contracts.base import Json
 from contracts.errors import CallerError
@@ -18,6 +18,7 @@ from contracts.state import BUILT_IN
 from language.graph import mermaid
 from runtime.catalog import Catalog
 from runtime.deciding import new_id
+from runtime.polling import worker_polls
 from runtime.settings import Settings, load_settings
 from runtime.topics import Topics
 

@@ -2,13 +2,9 @@
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import uuid_utils
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.common import Priority, SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.common import WorkflowIDReusePolicy as Reuse
@@ -26,12 +22,6 @@ from runtime.runs import describe
 MAX_DETAILS = 4000
 MAX_SUMMARY = 200
 """Bytes that Temporal keeps of a summary."""
-
-POLLED_WITHIN = timedelta(seconds=75)
-"""A worker's poll lasts a minute at most, so one that is alive was seen within this."""
-
-LISTED_FOR = timedelta(minutes=6)
-"""The server forgets who asked for work more than five minutes ago: one that seems older is so by our own clock."""
 
 MAX_TENANT = 64
 """Bytes that Temporal keeps of a fairness key."""
@@ -133,20 +123,6 @@ async def start(
             f"run {run} is {status} already, and an id is used once; see it with `{command('status', run)}`, or start "
             f"another with a different --id"
         ) from error
-
-
-async def worker_polls(client: Client, task_queue: str) -> bool:
-    """Whether a worker has asked for work lately."""
-    answer = await client.workflow_service.describe_task_queue(
-        DescribeTaskQueueRequest(
-            namespace=client.namespace,
-            task_queue=TaskQueue(name=task_queue),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-        )
-    )
-    now = datetime.now(UTC)
-    ages = [now - poller.last_access_time.ToDatetime(tzinfo=UTC) for poller in answer.pollers]
-    return any(age < POLLED_WITHIN or age > LISTED_FOR for age in ages)
 
 
 def _details(definition: Definition, value: Json, by: str) -> str:

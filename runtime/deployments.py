@@ -21,6 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from contracts.base import Contract
 from contracts.errors import CallerError
 from contracts.names import TOPIC_WORKFLOW
+from runtime.polling import build_polls
 
 APPEAR_SECONDS = 20.0
 """That a release which has just been started is waited for."""
@@ -36,7 +37,8 @@ class Release(Contract):
     """One build of the workers. `draining`: it gets no new runs, and has some; `drained`: its workers can be stopped.
 
     `open`: runs and agents that are on it, as the server's index has it; topics, which leave it by themselves, are not
-    counted. `was_current`: when it last was.
+    counted. `given_runs`: when it was first given new runs, by a ramp too; `was_current`: when it last became
+    current.
     """
 
     build_id: str
@@ -44,6 +46,7 @@ class Release(Contract):
     percent: float = Field(default=0, description="of new runs that it gets")
     open: int = 0
     created: datetime
+    given_runs: datetime | None = None
     was_current: datetime | None = None
 
 
@@ -102,29 +105,34 @@ class Deployments:
         await self._set(build_id, lambda token: self._set_current(build_id, token))
 
     async def ramp(self, build_id: str, percent: float) -> None:
-        """This share of new runs goes to this build, the others to the current one.
+        """This share of new runs goes to this build, the others to the current one. 0 also when it has no workers.
 
         Raises:
             CallerError: no worker of it asks for work.
         """
-        await self._set(build_id, lambda token: self._set_ramping(build_id, percent, token))
+        await self._set(build_id, lambda token: self._set_ramping(build_id, percent, token), needs_workers=percent > 0)
 
     async def rollback(self) -> str:
         """The build that all new runs go to again: the current one after a ramp, else the one that was current before.
 
+        Only a build that was given runs before the present one ever was: what was gone back from is not gone back to.
+
         Raises:
-            CallerError: there is none to go back to.
+            CallerError: there is none to go back to; no worker of it asks for work.
         """
         found = await self.look()
         if found.ramping is not None:
-            _, token = await self._describe()
-            await self._set_ramping("", 0, token)
-            await self._until_known_everywhere()
+            await self._set(
+                found.current or "",
+                lambda token: self._set_ramping("", 0, token),
+                needs_workers=found.current is not None,
+            )
             return found.current or "workers without a release"
-        before = [release for release in found.releases if release.was_current and release.build_id != found.current]
-        if not before:
-            raise CallerError(f"there is nothing to go back to: no other build of {self.name} was current before")
-        last = max(before, key=lambda release: (release.was_current or release.created, release.created))
+        if (last := _before(found)) is None:
+            raise CallerError(
+                f"there is nothing to go back to: no build of {self.name} was current before "
+                f"{found.current or 'this'} was given runs; name one with `deploy promote`"
+            )
         await self.promote(last.build_id)
         return last.build_id
 
@@ -150,6 +158,7 @@ class Deployments:
             percent=share,
             open=(await self.client.count_workflows(query)).count,
             created=summary.create_time.ToDatetime(tzinfo=UTC),
+            given_runs=_moment(summary.first_activation_time),
             was_current=_moment(summary.last_current_time),
         )
 
@@ -161,22 +170,31 @@ class Deployments:
         answer = await self.client.workflow_service.describe_worker_deployment(request)
         return answer.worker_deployment_info, answer.conflict_token
 
-    async def _set(self, build_id: str, change: Callable[[bytes], Awaitable[None]]) -> None:
-        """Change the routing once this build's workers are known, unless somebody else changes it meanwhile."""
+    async def _set(
+        self, build_id: str, change: Callable[[bytes], Awaitable[None]], *, needs_workers: bool = True
+    ) -> None:
+        """Change the routing once workers of this build ask for work, unless somebody else changes it meanwhile.
+
+        The server itself only wants to have seen one, however long ago.
+        """
         end = asyncio.get_running_loop().time() + APPEAR_SECONDS
         while True:
             try:
                 _, token = await self._describe()
-                await change(token)
-                return await self._until_known_everywhere()
+                if not needs_workers or await build_polls(self.client, self.name, build_id):
+                    await change(token)
+                    return await self._until_known_everywhere()
+                why = "no worker of it asks for work"
             except RPCError as error:
                 if error.status not in _TOO_EARLY or "amespace" in error.message:
                     raise
-                if asyncio.get_running_loop().time() > end:
-                    raise CallerError(
-                        f"build {build_id} of {self.name} cannot be given runs: {error.message}; are its workers up, "
-                        "and on the same task queue? `deploy status` shows the builds that are known"
-                    ) from error
+                why = error.message
+            if asyncio.get_running_loop().time() > end:
+                raise CallerError(
+                    f"build {build_id} of {self.name} cannot be given runs: {why}; start a worker with that code, "
+                    f"SUREFOOT_BUILD_ID={build_id} and the task queue of the others, or promote another build; "
+                    "`deploy status` shows those that are known"
+                )
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _until_known_everywhere(self) -> None:
@@ -211,6 +229,21 @@ class Deployments:
                 identity=self.by,
             )
         )
+
+
+def _before(found: Releases) -> Release | None:
+    """What a rollback goes back to: the last to become current of those that were given runs before the present one."""
+    present = found.get(found.current) if found.current else None
+    before = [
+        release
+        for release in found.releases
+        if release.was_current and (present is None or _began(release) < _began(present))
+    ]
+    return max(before, key=lambda release: (release.was_current or release.created, release.created), default=None)
+
+
+def _began(release: Release) -> datetime:
+    return release.given_runs or release.created
 
 
 def _status(status: WorkerDeploymentVersionStatus.ValueType) -> Status:
