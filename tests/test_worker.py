@@ -119,6 +119,7 @@ async def test_told_to_stop_it_finishes_what_is_running(
     await run.terminate()
 
 
+@pytest.mark.slow
 async def test_what_goes_on_longer_than_its_grace_is_made_again_elsewhere(
     client: Client, environment: dict[str, str], folder: Path
 ) -> None:

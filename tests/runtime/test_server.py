@@ -116,6 +116,7 @@ async def test_one_that_another_process_owns_is_left_running(settings: Settings)
     assert not is_running(pid)
 
 
+@pytest.mark.slow
 async def test_one_that_ended_with_its_owner_is_started_again_where_it_was_by_who_still_uses_it(
     settings: Settings,
 ) -> None:
