@@ -4,10 +4,12 @@ import asyncio
 import base64
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -164,9 +166,7 @@ class House:
 
     def stop(self) -> None:
         for child in reversed(self.children):
-            if child.poll() is None:
-                child.kill()
-            child.wait()
+            end(child, signal.SIGKILL)
         self.berth.leave()
 
     def _start(self, command: list[str], log: str, settings: Mapping[str, str] = NONE) -> "subprocess.Popen[bytes]":
@@ -178,6 +178,7 @@ class House:
                 stdout=output,
                 stderr=output,
                 cwd=self.home,
+                start_new_session=True,
             )
         self.children.append(child)
         return child
@@ -192,3 +193,11 @@ class House:
             "COLUMNS": "120",
         }
         return {**os.environ, **own, **self.environment, **settings}
+
+
+def end(child: "subprocess.Popen[bytes]", how: signal.Signals) -> None:
+    """With what it started: `faketime` runs the worker as a child, which would go on, and work for whoever has its
+    server's port next."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, how)
+    child.wait()

@@ -2,13 +2,14 @@
 signs are refused by whoever checks them, which is told, and can be sent again once the clock is right."""
 
 import shutil
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.baddays.house import NAME, House
+from tests.baddays.house import NAME, House, end
 from tests.baddays.tools import TOOLS
 from tests.business import COMMANDS_APART, eventually
 from tests.service import Answer, Request, Service, open_service
@@ -79,8 +80,7 @@ async def test_a_run_is_as_it_would_be_and_a_signed_message_waits_for_the_right_
     assert "message timestamp too old or too new" in letter["error"]
     assert f"this machine's clock is {said} the server's" in house.log()
 
-    worker.terminate()
-    worker.wait()
+    end(worker, signal.SIGTERM)
     house.start_worker()
     assert (await house.say("notices", "resend", letter["id"])).status == 0
     assert receiver.requests[-1].headers["webhook-id"] == letter["id"]
