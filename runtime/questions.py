@@ -1,5 +1,6 @@
 """A question about a run does not make it go on."""
 
+import time
 from typing import Any, NamedTuple
 
 from temporalio.api.common.v1 import WorkflowExecution
@@ -15,6 +16,9 @@ from contracts.names import ASKED_TOO_EARLY
 
 WITHOUT_EVENTS = frozenset({"do_update", "notify_has_patch", "query_workflow", "remove_from_cache"})
 """Jobs of an activation that come of no event in the history."""
+
+JUST_NOW = 500_000_000
+"""Nanoseconds: a task that began this lately is no old one, and a flood of results leaves no time to ask the server."""
 
 
 class _Seen(NamedTuple):
@@ -70,9 +74,10 @@ def _may_be_ahead(act: WorkflowActivation, before: _Seen) -> bool:
     the server knows then whether a task began: the last one may have had nothing to give, and have said no time.
     """
     seen = _Seen.of(act)
-    is_first_or_late = before.is_replaying or seen.time == before.time
+    is_late = seen.time == before.time
+    is_first = before.is_replaying and abs(time.time_ns() - seen.time) > JUST_NOW
     has_events = any(job.WhichOneof("variant") not in WITHOUT_EVENTS for job in act.jobs)
-    return is_first_or_late and not seen.is_replaying and seen.length > before.length and has_events
+    return (is_late or is_first) and not seen.is_replaying and seen.length > before.length and has_events
 
 
 async def _is_ahead(client: Client, run: WorkflowExecution, length: int) -> bool:
