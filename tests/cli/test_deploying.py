@@ -1,5 +1,7 @@
 """`deploy` and the workers of its builds: none is given runs that nobody would take, and no rollback undoes another."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
@@ -56,13 +58,20 @@ async def current_after(starter: Starter, *words: str) -> str | None:
     return (await routing(starter))[0]
 
 
-async def test_a_build_whose_workers_have_gone_is_given_no_runs(
-    starter: Starter, builds: Builds, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@asynccontextmanager
+async def v2_whose_v1_has_gone(starter: Starter, builds: Builds) -> AsyncIterator[None]:
+    """v2 is current and at work; before it v1 was."""
     async with builds("v2"):
         async with builds("v1"):
             assert await current_after(starter, "promote", "v1") == "v1"
         assert await current_after(starter, "promote", "v2") == "v2"
+        yield
+
+
+async def test_a_build_whose_workers_have_gone_is_given_no_runs(
+    starter: Starter, builds: Builds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with v2_whose_v1_has_gone(starter, builds):
         monkeypatch.setattr("runtime.deployments.APPEAR_SECONDS", 0.0)
         for words in (("rollback",), ("promote", "v1"), ("ramp", "v1", "--percent", "50")):
             refused = await starter("deploy", *words)
@@ -78,12 +87,8 @@ async def test_a_build_whose_workers_have_gone_is_given_no_runs(
 async def test_a_build_is_given_runs_once_a_worker_of_it_is_there_again_and_a_dead_one_can_be_given_none(
     starter: Starter, builds: Builds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with builds("v2"):
-        async with builds("v1"):
-            assert await current_after(starter, "promote", "v1") == "v1"
-        assert await current_after(starter, "promote", "v2") == "v2"
-        async with builds("v1"):
-            assert await current_after(starter, "ramp", "v1", "--percent", "50") == "v2"
+    async with v2_whose_v1_has_gone(starter, builds), builds("v1"):
+        assert await current_after(starter, "ramp", "v1", "--percent", "50") == "v2"
     monkeypatch.setattr("runtime.deployments.APPEAR_SECONDS", 0.0)
     assert await current_after(starter, "ramp", "v1", "--percent", "0") == "v2"
     refused = await starter("deploy", "rollback")
