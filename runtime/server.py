@@ -277,11 +277,14 @@ def _listens(pid: int, port: int) -> bool:
 
 def _is_server(pid: int, settings: Settings) -> bool:
     """Whether this process serves this home folder. After a reboot its number can be another program's."""
-    command = Path(f"/proc/{pid}/cmdline")
-    if not command.parent.parent.is_dir():  # no /proc on macOS
+    process = Path(f"/proc/{pid}")
+    if not process.parent.is_dir():  # no /proc on macOS
         return _is_alive(pid)
     try:
-        return str(_database(settings)).encode() in command.read_bytes().split(b"\0")
+        arguments = (process / "cmdline").read_bytes()
+        if not arguments:  # it was started just now, and its arguments are not in place yet; or it has ended
+            return (process / "exe").samefile(temporal_binary())
+        return str(_database(settings)).encode() in arguments.split(b"\0")
     except OSError:  # it has ended
         return False
 

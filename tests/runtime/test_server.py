@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -14,7 +15,7 @@ from temporalio.client import Client
 from contracts.errors import ServerUnreachable, SettingsInvalid
 from contracts.names import SEARCH_ATTRIBUTES
 from runtime.client import connect
-from runtime.server import HOST, PORT, Server, embedded_server, find_server, free_port
+from runtime.server import HOST, PORT, Server, _is_server, embedded_server, find_server, free_port
 from runtime.settings import EncryptionSettings, Settings
 from tests.runtime.waiting import OWNER, another_process, server_pid, until
 
@@ -78,8 +79,8 @@ def _other(settings: Settings, server: Server) -> Server | None:
 
 
 @pytest.mark.slow
-async def test_one_that_outlived_its_owner_is_adopted_and_stopped_at_the_end(settings: Settings) -> None:
-    owner = await another_process(settings.home)
+async def test_one_that_outlived_its_owner_is_adopted_and_stopped_at_the_end(settings: Settings, port: int) -> None:
+    owner = await another_process(settings.home, port)
     pid = await server_pid(owner)
     owner.kill()
     await owner.wait()
@@ -99,15 +100,15 @@ async def test_what_another_program_answers_at_its_port_is_not_its_answer(settin
             assert not replace(server, address=f"{HOST}:{other.getsockname()[1]}").answers
 
 
-async def test_two_starters_at_once_share_one_server(settings: Settings) -> None:
-    first, second = await asyncio.gather(another_process(settings.home), another_process(settings.home))
+async def test_two_starters_at_once_share_one_server(settings: Settings, port: int) -> None:
+    first, second = await asyncio.gather(another_process(settings.home, port), another_process(settings.home, port))
     assert await server_pid(first) == await server_pid(second)
     await asyncio.gather(first.communicate(b""), second.communicate(b""))
     assert find_server(settings) is None
 
 
-async def test_one_that_another_process_owns_is_left_running(settings: Settings) -> None:
-    owner = await another_process(settings.home)
+async def test_one_that_another_process_owns_is_left_running(settings: Settings, port: int) -> None:
+    owner = await another_process(settings.home, port)
     pid = await server_pid(owner)
     async with embedded_server(settings) as server:
         assert server.pid == pid
@@ -118,9 +119,9 @@ async def test_one_that_another_process_owns_is_left_running(settings: Settings)
 
 @pytest.mark.slow
 async def test_one_that_ended_with_its_owner_is_started_again_where_it_was_by_who_still_uses_it(
-    settings: Settings,
+    settings: Settings, port: int
 ) -> None:
-    owner = await another_process(settings.home)
+    owner = await another_process(settings.home, port)
     await server_pid(owner)
     async with embedded_server(settings) as server:
         client = (await connect(settings)).client
@@ -134,9 +135,9 @@ async def test_one_that_ended_with_its_owner_is_started_again_where_it_was_by_wh
 
 @pytest.mark.slow
 async def test_one_that_another_process_started_again_while_its_owner_stood_still_stays_the_only_one(
-    settings: Settings,
+    settings: Settings, port: int
 ) -> None:
-    owner = await another_process(settings.home)
+    owner = await another_process(settings.home, port)
     pid = await server_pid(owner)
     owner.send_signal(signal.SIGSTOP)
     os.kill(pid, signal.SIGKILL)
@@ -187,13 +188,36 @@ runtime.server.Server.answers = property(lambda server: os.kill(os.getpid(), sig
 
 
 @pytest.mark.slow
-async def test_one_whose_owner_was_killed_as_it_started_it_is_waited_for_and_adopted(settings: Settings) -> None:
-    owner = await another_process(settings.home, KILLED_WHILE_IT_STARTS)
+async def test_one_whose_owner_was_killed_as_it_started_it_is_waited_for_and_adopted(
+    settings: Settings, port: int
+) -> None:
+    owner = await another_process(settings.home, port, KILLED_WHILE_IT_STARTS)
     await owner.wait()
     pid = json.loads((settings.home / "server.json").read_text())["pid"]
     async with embedded_server(settings) as server:
         assert server.pid == pid
     assert not is_running(pid)
+
+
+@pytest.mark.slow
+async def test_one_that_was_started_this_moment_is_seen_be_the_machine_busy(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiter = Path(shutil.which("cat") or "")
+    monkeypatch.setattr("runtime.server.temporal_binary", lambda: waiter)
+    busy = [await asyncio.create_subprocess_exec("sh", "-c", "while :; do :; done") for _ in range(6)]
+    seen = []
+    for _ in range(200):
+        process = await asyncio.create_subprocess_exec(
+            waiter, "-", settings.home / "temporal.db", stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+        seen.append(_is_server(process.pid, settings))
+        process.kill()
+        await process.wait()
+    for process in busy:
+        process.kill()
+        await process.wait()
+    assert all(seen), f"{seen.count(False)} of {len(seen)} were not"
 
 
 async def test_one_that_runs_and_does_not_answer_is_said_and_gets_no_second_beside_it(
