@@ -61,6 +61,9 @@ UNDO = "undo: {tool: do.undo, with: {of: '${ output.id }'}}"
 NO_WORKER_YET = (RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED)
 """What a query ends with that was kept for a worker which has gone."""
 
+GIVEN_UP = "unexpected workflow task failure"
+"""What the server says of an update whose workflow task it failed; it does not say whether the update counts."""
+
 GROUPS = {"group:finance": ("user:alice", "user:bob"), "group:controllers": ("user:carol",)}
 
 
@@ -294,8 +297,18 @@ class Run:
         return str(failed.value.cause)
 
     async def _say(self, update: str, payload: dict[str, Any]) -> Receipt:
-        receipt: Receipt = await self.handle.execute_update(update, payload, result_type=Receipt)
-        return receipt
+        """Said again under the same id, as `runtime.deciding` does, when the server gave it up for a run that was about
+        to continue as new and could not."""
+        said = str(uuid7())
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    receipt: Receipt = await self.handle.execute_update(update, payload, id=said, result_type=Receipt)
+                except RPCError as error:
+                    if GIVEN_UP not in error.message:
+                        raise
+                else:
+                    return receipt
 
 
 @asynccontextmanager
