@@ -221,7 +221,7 @@ async def _keep_running(settings: Settings, server: Server) -> None:
     another process did so: two servers would write to the same file."""
     while True:
         await asyncio.sleep(0.5)
-        if _is_alive(server.pid):
+        if _is_server(server.pid, settings):  # One whose owner stands still has a number when it has died.
             continue
         try:
             async with _locked(settings.home / "server.lock"):

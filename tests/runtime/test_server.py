@@ -150,6 +150,23 @@ async def test_one_that_another_process_started_again_while_its_owner_stood_stil
     assert not is_running(server.pid)
 
 
+@pytest.mark.slow
+async def test_one_that_died_while_its_owner_stood_still_is_started_again_by_who_uses_it(
+    settings: Settings, port: int
+) -> None:
+    owner = await another_process(settings.home, port)
+    pid = await server_pid(owner)
+    async with embedded_server(settings) as server:
+        owner.send_signal(signal.SIGSTOP)
+        os.kill(pid, signal.SIGKILL)
+        try:
+            again = await until(lambda: _other(settings, server), "another server", 20)
+        finally:
+            owner.send_signal(signal.SIGCONT)
+            await owner.communicate(b"")
+        assert find_server(settings) == again
+
+
 async def test_a_taken_port_is_replaced_by_a_free_one(settings: Settings) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
