@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -191,7 +191,7 @@ async def _start(settings: Settings, port: int, ui_port: int) -> Server:
     for attribute in SEARCH_ATTRIBUTES:
         arguments += ["--search-attribute", f"{attribute.name}={_type_name(attribute.indexed_value_type.name)}"]
     log_file = settings.home / "server.log"
-    with log_file.open("ab") as output:
+    with _in(settings.home), log_file.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             temporal_binary(),
             *arguments,
@@ -201,8 +201,8 @@ async def _start(settings: Settings, port: int, ui_port: int) -> Server:
             start_new_session=True,  # so that Ctrl-C in the terminal stops the worker first
         )
     server = Server(f"{HOST}:{port}", f"http://{HOST}:{ui_port}", process.pid, os.getpid())
-    _write(settings, server)
     try:
+        _write(settings, server)
         async with asyncio.timeout(START_SECONDS):
             while not server.answers:
                 if process.returncode is not None:
@@ -230,7 +230,7 @@ async def _keep_running(settings: Settings, server: Server) -> None:
                     continue
                 log.warning("the Temporal server has ended and is started again", address=server.address)
                 server = await _start(settings, *server.ports)
-        except ServerUnreachable as error:
+        except (ServerUnreachable, SettingsInvalid) as error:
             log.warning("the Temporal server could not be started again; trying on", reason=str(error))
 
 
@@ -307,22 +307,32 @@ def _recorded(settings: Settings) -> Server | None:
 
 def _write(settings: Settings, server: Server) -> None:
     temporary = settings.home / f"server.json.{os.getpid()}"
-    temporary.write_text(json.dumps(asdict(server)))
-    temporary.replace(_record(settings))
+    with _in(settings.home):
+        temporary.write_text(json.dumps(asdict(server)))
+        temporary.replace(_record(settings))
 
 
 @contextlib.asynccontextmanager
 async def _locked(file: Path) -> AsyncIterator[None]:
-    try:
+    with _in(file.parent):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # runs hold what is nobody else's business
         handle = file.open("w")
-    except OSError as error:
-        raise SettingsInvalid(
-            f"{file.parent}: {error.strerror}; state is kept there; set SUREFOOT_HOME to a folder you can write to"
-        ) from error
     with handle:
         await asyncio.to_thread(fcntl.flock, handle, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def _in(home: Path) -> Iterator[None]:
+    """Raises:
+    SettingsInvalid: what is done in the home folder cannot be done there.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SettingsInvalid(
+            f"{home}: {error.strerror}; state is kept there; set SUREFOOT_HOME to a folder you can write to"
+        ) from error
 
 
 def _beside_python(name: str, package: str) -> Path:

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from structlog.testing import capture_logs
 from temporalio.client import Client
 
 from contracts.errors import ServerUnreachable, SettingsInvalid
@@ -165,6 +167,34 @@ async def test_one_that_died_while_its_owner_stood_still_is_started_again_by_who
             owner.send_signal(signal.SIGCONT)
             await owner.communicate(b"")
         assert find_server(settings) == again
+
+
+async def test_one_that_cannot_be_recorded_is_not_left_running_and_is_started_again_once_it_can_be(
+    settings: Settings, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.server.PORT", port)
+    monkeypatch.setattr("runtime.server.UI_PORT", port + 1)
+    async with embedded_server(settings) as server:
+        obstacle = settings.home / f"server.json.{os.getpid()}"
+        obstacle.mkdir()
+        with capture_logs() as said:
+            os.kill(server.pid, signal.SIGKILL)
+            await until(lambda: [each for each in said if "could not be started" in each["event"]], "a word of it", 20)
+        assert said[-1]["reason"].startswith(f"{settings.home}: Is a directory; state is kept there")
+        await until(lambda: not find_all(settings), "the end of what is not recorded", 20)
+        obstacle.rmdir()
+        again = await until(lambda: _other(settings, server), "another server")
+        assert find_all(settings) == [again.pid]
+
+
+def find_all(settings: Settings) -> list[int]:
+    """Every process that serves this home folder, be it recorded or not."""
+    found = []
+    for arguments in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            if os.fsencode(settings.home / "temporal.db") in arguments.read_bytes().split(b"\0"):
+                found.append(int(arguments.parent.name))
+    return found
 
 
 async def test_a_taken_port_is_replaced_by_a_free_one(settings: Settings) -> None:
