@@ -235,15 +235,14 @@ async def _keep_running(settings: Settings, server: Server) -> None:
 
 
 async def _stop(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-    try:
-        async with asyncio.timeout(STOP_SECONDS):
-            while _is_alive(pid):  # noqa: ASYNC110 -- another process's end has no event
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    """Until it has ended: whoever starts the next one, on the same file, takes our word for it."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, TimeoutError):
+            os.kill(pid, how)
+            async with asyncio.timeout(STOP_SECONDS):
+                while _is_alive(pid):  # noqa: ASYNC110 -- another process's end has no event
+                    await asyncio.sleep(0.05)
+            return
 
 
 def _is_alive(pid: int) -> bool:

@@ -197,6 +197,15 @@ def find_all(settings: Settings) -> list[int]:
     return found
 
 
+async def test_one_that_does_not_end_when_it_is_told_to_has_ended_when_its_owner_lets_go_of_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.server.STOP_SECONDS", 0.5)
+    async with embedded_server(settings) as server:
+        os.kill(server.pid, signal.SIGSTOP)
+    assert not is_running(server.pid)
+
+
 async def test_a_taken_port_is_replaced_by_a_free_one(settings: Settings) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
