@@ -5,7 +5,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any, get_args
@@ -132,10 +132,12 @@ async def running_worker(
     try:
         work = activities(settings, connection, catalog, conversations, records, models, connectors, notifier)
         async with AsyncExitStack() as stack:
-            yield [
+            workers = [
                 await stack.enter_async_context(patient(worker_of(each, settings, connection, work, points, cached)))
                 for each in queues
             ]
+            stack.push_async_callback(_stop, workers)
+            yield workers
     finally:
         await notifier.close()
         await directory.close()
@@ -144,6 +146,11 @@ async def running_worker(
         await board.close()
         await records.close()
         await conversations.close()
+
+
+async def _stop(workers: Iterable[Worker]) -> None:
+    """All at once: each of them gives what is at work the same time, and none takes more while another one does."""
+    await asyncio.gather(*(each.shutdown() for each in workers))
 
 
 def dice_of(settings: Settings, connection: Connection, queues: Collection[Polled]) -> Dice | None:

@@ -1,7 +1,8 @@
 """Queues of their own for model calls and tools: what goes where, who takes it, what is refused."""
 
 import asyncio
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from runtime.catalog import Catalog
 from runtime.client import Connection
 from runtime.queues import polled
 from runtime.settings import Settings
+from tests.runtime.waiting import until
 from worker import running_worker
 
 FILES = {
@@ -98,6 +100,49 @@ async def test_each_kind_of_work_waits_in_its_queue_for_a_worker_that_takes_it(
         "desk.note": settings.task_queue,
         "erp.book": f"{settings.task_queue}-erp",
     }
+
+
+HELD = '''
+import time
+from pathlib import Path
+
+from contracts.tools import tool
+
+FOLDER = Path(__file__).parent
+
+
+@tool(name="erp.book", effect="write", idempotent=True)
+def book() -> str:
+    """Say that it is called, then wait for the file `open`."""
+    (FOLDER / "called").touch()
+    while not (FOLDER / "open").exists():
+        time.sleep(0.02)
+    return "booked"
+'''
+
+
+async def test_told_to_stop_a_worker_takes_nothing_more_from_any_queue_while_one_of_them_finishes(
+    client: Client, settings: Settings
+) -> None:
+    connection = Connection(client, client.service_client.config.target_host, None, embedded=False)
+    folder = settings.processes[0] / "spread"
+    (folder / "tools.py").write_text(HELD)
+    (folder / "process.yaml").write_text("{process: spread, steps: {book: {tool: erp.book}}}")
+    (folder / "rehearsal.yaml").unlink()
+    settings = settings.model_copy(update={"grace": timedelta(hours=1)})
+    async with AsyncExitStack() as stack:
+        workers = await stack.enter_async_context(running_worker(settings, connection, Catalog.load(settings.folders)))
+        run = await client.start_workflow(
+            PROCESS_WORKFLOW, {"process": "spread"}, id=f"spread-{uuid7()}", task_queue=settings.task_queue
+        )
+        await until((folder / "called").exists, "the tool is called")
+        stopping = asyncio.create_task(stack.aclose())
+        try:
+            await until(lambda: [each.is_running for each in workers] == [False, False, True], "the others' end", 10)
+        finally:
+            (folder / "open").touch()
+            await stopping
+    await run.terminate()
 
 
 async def until_pending(run: WorkflowHandle[Any, Any], activity: str) -> None:
