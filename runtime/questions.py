@@ -1,10 +1,11 @@
 """A question about a run does not make it go on."""
 
-import time
+import asyncio
 from typing import Any, NamedTuple
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
@@ -16,9 +17,6 @@ from contracts.names import ASKED_TOO_EARLY
 
 WITHOUT_EVENTS = frozenset({"do_update", "notify_has_patch", "query_workflow", "remove_from_cache"})
 """Jobs of an activation that come of no event in the history."""
-
-JUST_NOW = 500_000_000
-"""Nanoseconds: a task that began this lately is no old one, and a flood of results leaves no time to ask the server."""
 
 
 class _Seen(NamedTuple):
@@ -51,15 +49,23 @@ def let_no_question_move(worker: Worker) -> None:
         return
     handle = inner._handle_activation
     known: dict[str, _Seen] = {}
+    last: dict[str, asyncio.Task[HistoryEvent | None]] = {}
 
     async def handled(act: WorkflowActivation) -> None:
         before = known.get(act.run_id)
-        known[act.run_id] = _Seen.of(act)
+        if any(job.WhichOneof("variant") != "query_workflow" for job in act.jobs):
+            known[act.run_id] = _Seen.of(act)  # Of a question it would say that its task is an old one.
+        if before is None and act.is_replaying:
+            # Asked as the replay begins: at its end a flood of results leaves no time for it.
+            last[act.run_id] = asyncio.create_task(_last_event(worker.client, _run(act)))
         if any(job.HasField("remove_from_cache") for job in act.jobs):
             del known[act.run_id]
+            if act.run_id in last:
+                last.pop(act.run_id).cancel()
         if before is not None and _may_be_ahead(act, before):
             run = WorkflowExecution(workflow_id=inner._running_workflows[act.run_id].workflow_id, run_id=act.run_id)
-            if await _is_ahead(worker.client, run, act.history_length):
+            early = await last.pop(act.run_id) if act.run_id in last else None
+            if not _is_start(early, act.history_length) and await _is_ahead(worker.client, run, act.history_length):
                 refused = WorkflowActivationCompletion(run_id=act.run_id)
                 refused.failed.failure.message = ASKED_TOO_EARLY
                 await worker._bridge_worker.complete_workflow_activation(refused)
@@ -74,10 +80,31 @@ def _may_be_ahead(act: WorkflowActivation, before: _Seen) -> bool:
     the server knows then whether a task began: the last one may have had nothing to give, and have said no time.
     """
     seen = _Seen.of(act)
-    is_late = seen.time == before.time
-    is_first = before.is_replaying and abs(time.time_ns() - seen.time) > JUST_NOW
+    is_first_or_late = before.is_replaying or seen.time == before.time
     has_events = any(job.WhichOneof("variant") not in WITHOUT_EVENTS for job in act.jobs)
-    return (is_late or is_first) and not seen.is_replaying and seen.length > before.length and has_events
+    return is_first_or_late and not seen.is_replaying and seen.length > before.length and has_events
+
+
+def _run(act: WorkflowActivation) -> WorkflowExecution:
+    """Of the first activation."""
+    begun = next(job.initialize_workflow for job in act.jobs if job.HasField("initialize_workflow"))
+    return WorkflowExecution(workflow_id=begun.workflow_id, run_id=act.run_id)
+
+
+async def _last_event(client: Client, run: WorkflowExecution) -> HistoryEvent | None:
+    """None: the server does not answer."""
+    request = GetWorkflowExecutionHistoryReverseRequest(namespace=client.namespace, execution=run, maximum_page_size=1)
+    try:
+        found = await client.workflow_service.get_workflow_execution_history_reverse(request, retry=True)
+    except RPCError:
+        return None
+    return found.history.events[0]
+
+
+def _is_start(event: HistoryEvent | None, length: int) -> bool:
+    """Whether a history of this length ends with the start of a workflow task, which it does for ever."""
+    started = EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED
+    return event is not None and (event.event_id, event.event_type) == (length, started)
 
 
 async def _is_ahead(client: Client, run: WorkflowExecution, length: int) -> bool:
@@ -85,13 +112,10 @@ async def _is_ahead(client: Client, run: WorkflowExecution, length: int) -> bool
     task is under way nothing comes after its start; that is not even in the history yet when the task was tried before,
     or is for an update. A server that does not answer stops no run.
     """
-    request = GetWorkflowExecutionHistoryReverseRequest(namespace=client.namespace, execution=run, maximum_page_size=1)
+    last = await _last_event(client, run)
+    if last is None or last.event_id < length or _is_start(last, length):
+        return False
     try:
-        found = await client.workflow_service.get_workflow_execution_history_reverse(request, retry=True)
-        last = found.history.events[0]
-        is_start = last.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED
-        if last.event_id < length or (last.event_id == length and is_start):
-            return False
         now = await client.get_workflow_handle(run.workflow_id, run_id=run.run_id).describe()
     except RPCError:
         return False

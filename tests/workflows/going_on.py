@@ -78,6 +78,35 @@ class Tells:
         return self._is_told
 
 
+@workflow.defn
+class Notes:
+    """A workflow that is told three times: it cancels a call, so that its next task has nothing to give it but the end of
+    that; notes the time; ends."""
+
+    def __init__(self) -> None:
+        self._told = 0
+
+    @workflow.run
+    async def run(self) -> datetime:
+        call = workflow.start_activity("nobody", start_to_close_timeout=timedelta(seconds=5))
+        await workflow.wait_condition(lambda: self._told > 0)
+        call.cancel()
+        with contextlib.suppress(ActivityError):
+            await call
+        await workflow.wait_condition(lambda: self._told > 1)
+        told = workflow.now()
+        await workflow.wait_condition(lambda: self._told > 2)
+        return told
+
+    @workflow.signal
+    def tell(self) -> None:
+        self._told += 1
+
+    @workflow.query
+    def told(self) -> int:
+        return self._told
+
+
 class Held:
     """An activity that ends when it is let go."""
 

@@ -1,7 +1,7 @@
 """A run replays as it went, in whatever parcels a worker learns of what happened."""
 
 import asyncio
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ from temporalio.worker import Replayer, Worker
 from runtime.sandbox import patient, workflow_runner
 from runtime.watch import ask
 from tests.business import eventually
-from tests.workflows.going_on import Ends, GoesOn, Held, Tells
+from tests.workflows.going_on import Ends, GoesOn, Held, Notes, Tells
 from tests.workflows.office import UNDO, Run, effects, open_office, statuses
 from workflows.registered import WORKFLOWS
 
@@ -120,20 +120,53 @@ async def asked_before_its_task(client: Client, *, cancels: bool) -> None:
     async with worker():
         handle = await client.start_workflow(Tells.run, cancels, id=name, task_queue=name)
         tasks = 3 if cancels else 2
-        await eventually(
-            lambda: kinds(handle), lambda found: found.count(EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED) == tasks
-        )
+        await until_tasks(handle, tasks)
     asked = asyncio.create_task(ask(handle, "is_told", bool))
     await eventually(lambda: kinds(handle), lambda found: found.count(EventType.EVENT_TYPE_TIMER_FIRED) == 2)
     async with worker():
         assert await asked is False
         await handle.signal(Tells.tell)
         fired = await handle.result()
+    await assert_is_of_a_task(fired, handle, after=tasks)
+
+
+async def until_tasks(handle: WorkflowHandle[Any, Any], number: int) -> None:
+    completed = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+    await eventually(lambda: kinds(handle), lambda found: found.count(completed) == number)
+
+
+async def assert_is_of_a_task(now: datetime, handle: WorkflowHandle[Any, Any], after: int) -> None:
     events = (await handle.fetch_history()).events
     taken = [event for event in events if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED]
-    times = [event.event_time.ToDatetime(UTC) for event in taken[tasks:]]
-    assert any(abs(fired - time) < timedelta(milliseconds=1) for time in times)
+    times = [event.event_time.ToDatetime(UTC) for event in taken[after:]]
+    assert any(abs(now - time) < timedelta(milliseconds=1) for time in times)
     assert EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED not in [event.event_type for event in events]
+
+
+async def test_nor_does_one_that_comes_at_once_after_a_task_that_had_nothing_to_give_it(client: Client) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(8):
+            tasks.create_task(asked_at_once(client))
+
+
+async def asked_at_once(client: Client) -> None:
+    name = f"asked-{uuid4().hex}"
+
+    def worker() -> Worker:
+        return patient(Worker(client, task_queue=name, workflows=[Notes], workflow_runner=workflow_runner()))
+
+    async with worker():
+        handle = await client.start_workflow(Notes.run, id=name, task_queue=name)
+        await until_tasks(handle, 1)
+        await handle.signal(Notes.tell)
+        await until_tasks(handle, 3)
+    asked = asyncio.create_task(ask(handle, "told", int))
+    await handle.signal(Notes.tell)
+    async with worker():
+        await asked
+        await handle.signal(Notes.tell)
+        told = await handle.result()
+    await assert_is_of_a_task(told, handle, after=3)
 
 
 async def is_admitted(client: Client, handle: WorkflowHandle[Any, Any], update: str) -> bool:
