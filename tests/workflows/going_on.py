@@ -80,8 +80,8 @@ class Tells:
 
 @workflow.defn
 class Notes:
-    """A workflow that is told three times: it cancels a call, so that its next task has nothing to give it but the end of
-    that; notes the time; ends."""
+    """A workflow that is told three times: it cancels a call, whose end is all that its next task has to give it; notes
+    the time; ends."""
 
     def __init__(self) -> None:
         self._told = 0
