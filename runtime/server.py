@@ -226,6 +226,9 @@ async def _keep_running(settings: Settings, server: Server) -> None:
         try:
             async with _locked(settings.home / "server.lock"):
                 if (running := await _running(settings)) is not None:
+                    if running.address != server.address:
+                        moved = "the Temporal server is elsewhere now, out of this process's reach; start it again"
+                        log.error(moved, was=server.address, address=running.address)
                     server = running
                     continue
                 log.warning("the Temporal server has ended and is started again", address=server.address)

@@ -17,7 +17,17 @@ from temporalio.client import Client
 from contracts.errors import ServerUnreachable, SettingsInvalid
 from contracts.names import SEARCH_ATTRIBUTES
 from runtime.client import connect
-from runtime.server import HOST, PORT, Server, _is_server, embedded_server, find_server, free_port
+from runtime.server import (
+    HOST,
+    PORT,
+    Server,
+    _is_server,
+    _locked,
+    _start,
+    embedded_server,
+    find_server,
+    free_port,
+)
 from runtime.settings import EncryptionSettings, Settings
 from tests.runtime.waiting import OWNER, another_process, server_pid, until
 
@@ -195,6 +205,16 @@ def find_all(settings: Settings) -> list[int]:
             if os.fsencode(settings.home / "temporal.db") in arguments.read_bytes().split(b"\0"):
                 found.append(int(arguments.parent.name))
     return found
+
+
+async def test_one_that_another_process_started_again_elsewhere_is_told_of(settings: Settings) -> None:
+    async with embedded_server(settings) as server:
+        with capture_logs() as said:
+            async with _locked(settings.home / "server.lock"):
+                os.kill(server.pid, signal.SIGKILL)
+                other = await _start(settings, free_port(0), free_port(0))
+            await until(lambda: said, "a word of it", 20)
+    assert (said[0]["log_level"], said[0]["was"], said[0]["address"]) == ("error", server.address, other.address)
 
 
 async def test_one_that_does_not_end_when_it_is_told_to_has_ended_when_its_owner_lets_go_of_it(
