@@ -191,7 +191,9 @@ async def _start(settings: Settings, port: int, ui_port: int) -> Server:
     for attribute in SEARCH_ATTRIBUTES:
         arguments += ["--search-attribute", f"{attribute.name}={_type_name(attribute.indexed_value_type.name)}"]
     log_file = settings.home / "server.log"
-    with _in(settings.home), log_file.open("ab") as output:
+    with _in(settings.home):
+        output = log_file.open("ab")
+    with output:
         process = await asyncio.create_subprocess_exec(
             temporal_binary(),
             *arguments,
@@ -227,13 +229,13 @@ async def _keep_running(settings: Settings, server: Server) -> None:
             async with _locked(settings.home / "server.lock"):
                 if (running := await _running(settings)) is not None:
                     if running.address != server.address:
-                        moved = "the Temporal server is elsewhere now, out of this process's reach; start it again"
+                        moved = "the Temporal server is elsewhere now; start this process again to reach it"
                         log.error(moved, was=server.address, address=running.address)
                     server = running
                     continue
                 log.warning("the Temporal server has ended and is started again", address=server.address)
                 server = await _start(settings, *server.ports)
-        except (ServerUnreachable, SettingsInvalid) as error:
+        except (ServerUnreachable, SettingsInvalid, OSError) as error:
             log.warning("the Temporal server could not be started again; trying on", reason=str(error))
 
 
