@@ -24,7 +24,7 @@ async def start(office: Office, name: str, data: Any = None) -> Run:
     """A run of the file of this name, which may run itself as a child."""
     process = name.partition("-")[2]
     if not _TOOLS:
-        _TOOLS.update({made.spec.name: made.spec for made in office.tools()})
+        _TOOLS.update({made.spec.name: made.spec for made in office.tools})
     definition = load_process((FOLDER / f"{name}.yaml").read_text(), f"{name}.yaml", tools=_TOOLS, processes=[process])
     office.children[process] = definition
     return await office.start(definition, data)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from temporalio import activity
@@ -221,6 +222,7 @@ class Rig:
     performances: dict[str, Performance] = field(default_factory=dict)
     under_way: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
+    @cached_property
     def tools(self) -> list[Tool[..., Any]]:
         @tool(name="do.work", effect="write", idempotent=True)
         async def work(
@@ -242,7 +244,7 @@ class Rig:
 
     async def perform(self, plan: Plan) -> Performance:
         """Run a plan to its end, or to where nothing can happen any more."""
-        specs = {made.spec.name: made.spec for made in self.tools()}
+        specs = {made.spec.name: made.spec for made in self.tools}
         definition = load_process(str(plan), "plan.yaml", tools=specs)
         done = Performance(plan)
         run = f"plan-{uuid7()}"
@@ -301,7 +303,7 @@ async def open_rig(client: Client, runner: WorkflowRunner | None = None) -> Asyn
         client,
         task_queue=rig.queue,
         workflows=[ProcessWorkflow, AgentWorkflow],
-        activities=[*tool_activities(rig.tools()), anyone, write_record_activity(shared_records())],
+        activities=[*tool_activities(rig.tools), anyone, write_record_activity(shared_records())],
         workflow_runner=runner or workflow_runner(),
         max_concurrent_activities=1000,
     )

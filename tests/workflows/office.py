@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -95,6 +96,7 @@ class Office:
     def topics(self) -> Topics:
         return Topics(self.client, self.queue)
 
+    @cached_property
     def tools(self) -> list[Tool[..., Any]]:  # noqa: C901 -- one function for each tool
         @tool(name="do.work", effect="write", idempotent=True)
         async def work(ctx: ToolContext, what: str = "", fails: bool = False) -> dict[str, str]:
@@ -173,7 +175,7 @@ class Office:
         return [work, undo, held, watch, look, fetch, happened, checked, once, blind, *self.more(self)]
 
     def definition(self, text: str) -> Definition:
-        specs = {made.spec.name: made.spec for made in self.tools()}
+        specs = {made.spec.name: made.spec for made in self.tools}
         for name, child in self.children.items():
             made = process_tool(name, child.process.description, child.process.input)
             specs[made.name] = made
@@ -362,7 +364,7 @@ async def open_office(
             call = ModelCall(store, lambda process: None, models or {}, environment={}, foreign=foreign)
             stack.push_async_callback(call.close)
             activities += [call.activity(), keep_result_activity(store)]
-        activities += tool_activities([*office.tools(), *state_tools(RunState(client))], conversations=store)
+        activities += tool_activities([*office.tools, *state_tools(RunState(client))], conversations=store)
         await stack.enter_async_context(
             patient(
                 Worker(
