@@ -25,7 +25,7 @@ from contracts.tools import PROCESS_PREFIX, ToolSpec, granted
 from contracts.triggers import ScheduleTrigger, Trigger
 from language.expressions import texts
 from language.grants import problems
-from language.schema import schema_error, violations
+from language.schema import no_words, schema_error, violations
 from language.source import Path, Source
 from language.structure import close
 
@@ -160,6 +160,9 @@ class Names:
     def _schema(self, schema: Json, path: Path) -> None:
         if error := schema_error(schema):
             self._report(path, f"`{path[-1]}` is no JSON Schema: {error}", "see https://json-schema.org")
+        elif keys := no_words(schema):
+            hint = f"write type: object, properties: {{{keys[0]}: ...}}; see https://json-schema.org"
+            self._report(path, f"`{path[-1]}` checks nothing: JSON Schema has no `{keys[0]}`", hint)
 
     def _approvals(self, agent: AgentSpec, path: Path) -> None:
         """Its approvals are for tools that it is granted."""

@@ -1,5 +1,6 @@
 """JSON Schema checks with messages for people. Draft 2020-12 unless `$schema` says otherwise; nothing is fetched."""
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +10,20 @@ from pydantic_core import from_json, to_json
 from contracts.base import Json
 
 MAX_VIOLATIONS = 20
+WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        type enum const format default examples id title description deprecated readOnly writeOnly definitions
+        properties patternProperties additionalProperties unevaluatedProperties propertyNames
+        minProperties maxProperties required dependentRequired dependentSchemas dependencies
+        items prefixItems additionalItems unevaluatedItems minItems maxItems uniqueItems
+        contains minContains maxContains minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength pattern
+        contentEncoding contentMediaType contentSchema allOf anyOf oneOf not if then else
+        """,
+    )
+)
+"""The keywords of JSON Schema, drafts 4 to 2020-12, but those with a `$`."""
 _FLAWS = (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError)
 """What a schema that is none is refused with."""
 
@@ -40,6 +55,14 @@ def schema_error(schema: Any) -> str | None:
     except _FLAWS as error:
         return _said(error)
     return None
+
+
+def no_words(schema: Json) -> list[str]:
+    """The keys of a schema that has no keyword of JSON Schema among them, to which every value fits: most likely its
+    writer means properties. Empty for any other."""
+    if not isinstance(schema, dict) or any(key in WORDS or key.startswith(("$", "x-")) for key in schema):
+        return []
+    return list(schema)
 
 
 def _said(error: Exception) -> str:

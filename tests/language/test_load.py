@@ -303,6 +303,14 @@ def test_a_schema_that_is_none_is_named_where_it_stands() -> None:
     ]
 
 
+@pytest.mark.parametrize("schema", ["{order: string}", "{order: {type: string}, amount: {type: number}}"])
+def test_a_schema_without_a_word_of_json_schema_would_check_nothing_and_is_refused(schema: str) -> None:
+    assert mistakes(f"process: p\ninput: {schema}\nsteps:\n  a: {{tool: a.b, output: {{x-unit: EUR}}}}\n") == [
+        "f.yaml:2:8: `input` checks nothing: JSON Schema has no `order` (write type: object, properties: {order: ...}; "
+        "see https://json-schema.org)"
+    ]
+
+
 def test_all_mistakes_come_at_once_in_the_order_of_their_places() -> None:
     found = mistakes(
         steps(
