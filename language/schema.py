@@ -18,7 +18,8 @@ WORDS = frozenset(
         properties patternProperties additionalProperties unevaluatedProperties propertyNames
         minProperties maxProperties required dependentRequired dependentSchemas dependencies
         items prefixItems additionalItems unevaluatedItems minItems maxItems uniqueItems
-        contains minContains maxContains minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength pattern
+        contains minContains maxContains minimum maximum exclusiveMinimum exclusiveMaximum multipleOf
+        minLength maxLength pattern
         contentEncoding contentMediaType contentSchema allOf anyOf oneOf not if then else
         """,
     )
