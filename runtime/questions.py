@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
-from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
@@ -33,6 +32,13 @@ class _Seen(NamedTuple):
         return cls(act.timestamp.ToNanoseconds(), act.history_length, act.is_replaying)
 
 
+class _Last(NamedTuple):
+    """The last event of a history."""
+
+    number: int
+    type: EventType.ValueType
+
+
 def let_no_question_move(worker: Worker) -> None:
     """Have a question fail that comes before the task of what happened last.
 
@@ -49,7 +55,7 @@ def let_no_question_move(worker: Worker) -> None:
         return
     handle = inner._handle_activation
     known: dict[str, _Seen] = {}
-    last: dict[str, asyncio.Task[HistoryEvent | None]] = {}
+    last: dict[str, asyncio.Task[_Last | None]] = {}
 
     async def handled(act: WorkflowActivation) -> None:
         before = known.get(act.run_id)
@@ -91,20 +97,20 @@ def _run(act: WorkflowActivation) -> WorkflowExecution:
     return WorkflowExecution(workflow_id=begun.workflow_id, run_id=act.run_id)
 
 
-async def _last_event(client: Client, run: WorkflowExecution) -> HistoryEvent | None:
+async def _last_event(client: Client, run: WorkflowExecution) -> _Last | None:
     """None: the server does not answer."""
     request = GetWorkflowExecutionHistoryReverseRequest(namespace=client.namespace, execution=run, maximum_page_size=1)
     try:
         found = await client.workflow_service.get_workflow_execution_history_reverse(request, retry=True)
     except RPCError:
         return None
-    return found.history.events[0]
+    last = found.history.events[0]
+    return _Last(last.event_id, last.event_type)
 
 
-def _is_start(event: HistoryEvent | None, length: int) -> bool:
+def _is_start(last: _Last | None, length: int) -> bool:
     """Whether a history of this length ends with the start of a workflow task, which it does for ever."""
-    started = EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED
-    return event is not None and (event.event_id, event.event_type) == (length, started)
+    return last == _Last(length, EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED)
 
 
 async def _is_ahead(client: Client, run: WorkflowExecution, length: int) -> bool:
@@ -113,7 +119,7 @@ async def _is_ahead(client: Client, run: WorkflowExecution, length: int) -> bool
     or is for an update. A server that does not answer stops no run.
     """
     last = await _last_event(client, run)
-    if last is None or last.event_id < length or _is_start(last, length):
+    if last is None or last.number < length or _is_start(last, length):
         return False
     try:
         now = await client.get_workflow_handle(run.workflow_id, run_id=run.run_id).describe()
