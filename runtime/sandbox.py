@@ -7,6 +7,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from temporalio.bridge.proto.workflow_activation import RemoveFromCache, WorkflowActivation, WorkflowActivationJob
 from temporalio.worker import Worker, WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker._workflow_instance import _WorkflowLogicFlag
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxMatcher, SandboxRestrictions
@@ -43,8 +44,8 @@ def patient(worker: Worker) -> Worker:
     The SDK takes a task for a deadlock after 2 s, which a plan of ten thousand steps can need on a machine that is busy
     with something else. It acts on the messages of a task before it looks at the results that came before them. And
     about one in 300 times its Core does not come back from closing a worker whose polls have ended and whose work is
-    reported: a process that was told to stop would stay. The SDK has no public setting for any of it; tests notice
-    when these names are gone.
+    reported: a process that was told to stop would stay. Nor does it let go of the runs that are in memory then. The
+    SDK has no public setting for any of it; tests notice when these names are gone.
     """
     inner = worker._workflow_worker
     if inner is not None:
@@ -56,11 +57,27 @@ def patient(worker: Worker) -> Worker:
     core = worker._bridge_worker
     close = core.finalize_shutdown
 
-    async def closed_in_time() -> None:
-        await asyncio.wait_for(close(), LONGEST_FAREWELL)  # the SDK goes on when it raises: nothing is left to do
+    async def closed_in_time() -> None:  # the SDK goes on when it raises: nothing is left to do
+        try:
+            if inner is not None:
+                await asyncio.wait_for(_let_go(inner), LONGEST_FAREWELL)
+        finally:
+            await asyncio.wait_for(close(), LONGEST_FAREWELL)
 
     core.finalize_shutdown = closed_in_time  # type: ignore[method-assign]
     return worker
+
+
+async def _let_go(worker: Any) -> None:
+    """End the runs that a worker still has in memory, each in its own event loop, as when one makes room for another.
+
+    The SDK leaves them to Python, which ends their coroutines wherever it comes upon them: what they do then to leave
+    things in order, which asks the run for its time or ends a task, fails and says so at the end of each worker.
+    """
+    for run_id, running in worker._running_workflows.items():
+        if running.deadlocked_activation_task is None:  # else it is still at work
+            gone = WorkflowActivation(run_id=run_id, jobs=[WorkflowActivationJob(remove_from_cache=RemoveFromCache())])
+            await asyncio.to_thread(running.activate, gone)
 
 
 @dataclass(frozen=True)
