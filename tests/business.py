@@ -17,6 +17,7 @@ from temporalio.client import Client
 
 from runtime.client import data_converter
 from runtime.settings import Settings
+from tests.looks import pauses
 from tests.warm.python import Forked, WarmPython
 
 PROJECT = Path(__file__).parents[1]
@@ -116,8 +117,9 @@ for."""
 async def eventually(
     look: Callable[[], Any], holds: Callable[[Any], bool], seconds: float = 90, apart: float = 0.05
 ) -> Any:
-    """What `look` gives once this holds of it. `apart`: seconds between two looks."""
+    """What `look` gives once this holds of it. `apart`: seconds between the first two looks."""
     async with asyncio.timeout(seconds):
+        pause = pauses(apart, max(apart, 0.2))
         while not holds(seen := await look()):
-            await asyncio.sleep(apart)
+            await asyncio.sleep(next(pause))
         return seen

@@ -35,7 +35,7 @@ PATIENCE = timedelta(seconds=15)
 """For one answer; who got none asks again, with the same id."""
 GLIMPSE = timedelta(seconds=3)
 """For a look at a run, of which a lost worker may be asked first."""
-GLANCE = 0.4
+GLANCE = 0.8
 """Seconds between two looks at a run."""
 TRIES = 3
 """Of an operator, before the run is aborted."""

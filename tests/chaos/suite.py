@@ -20,7 +20,7 @@ from tests.chaos.schedule import Schedule
 
 KEPT = Path(__file__).with_name("kept.jsonl")
 """A play a line, with what was wrong when it failed first. CI has no clone that stays: it says which line to add."""
-SIDE_BY_SIDE = 4 * (os.cpu_count() or 2)
+SIDE_BY_SIDE = 5 * (os.cpu_count() or 2)
 """Worlds at a time: each waits mostly for what was killed to be noticed, and takes a sixth of a processor. Many more
 starve each other, and then what is slow looks like what is lost."""
 

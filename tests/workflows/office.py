@@ -53,6 +53,7 @@ from language.load import load_process
 from runtime.sandbox import patient, workflow_runner
 from runtime.topics import Topics
 from runtime.watch import ask
+from tests.looks import pauses
 from tests.records import shared_records
 from workflows.registered import WORKFLOWS
 
@@ -237,13 +238,14 @@ class Run:
     async def until(self, holds: Callable[[RunView], bool]) -> RunView:
         """The first view of which this holds, within a minute."""
         async with asyncio.timeout(60):
+            pause = pauses(0.02, 0.1)
             while True:
                 try:
                     if holds(seen := await self.view()):
                         return seen
                 except WorkflowQueryFailedError:
                     pass  # it still loads its process, or the run that it goes on with
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(next(pause))
 
     async def status_of(self, step: str) -> str:
         return next(found.status for found in (await self.view()).steps if found.id == step)
