@@ -59,7 +59,7 @@ def open_berth() -> Iterator[int]:
 SPARING = {"GOGC": "400", "GOMEMLIMIT": "768MiB", "GOMAXPROCS": "1"}
 """In the environment of whatever starts a server: it looks for garbage a quarter as often, which saves a sixth of its
 work (measured: 74 tests of workflows on one), and as often as ever before it would take up too much memory. On one
-processor it wakes no thread to look for work there is not: a twentieth of all that such tests cost (145 of them, six
+processor it wakes no thread to look for work there is not: a twentieth of all that such tests cost (145 of them, eight
 pairs)."""
 
 UP_WITHIN = timedelta(minutes=1)
