@@ -161,6 +161,7 @@ class Snapshot(Contract):
     notices: tuple[SendNotice, ...] = Field(default=(), description="that were not delivered yet")
     paused: Paused | None = None
     remarks: tuple[Remark, ...] = ()
+    refused: tuple[str, ...] = Field(default=(), description="the last signals that did not hold, and why")
 
 
 class StageView(Contract):

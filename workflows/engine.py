@@ -68,6 +68,7 @@ class Engine(Evaluating, Pausing):
         self.completions = snapshot.completions
         self.seen: dict[str, Receipt | StateValue] = dict(snapshot.seen)
         self.said = dict(snapshot.said)
+        self.refused = snapshot.refused
         execution, process = workflow.info().first_execution_run_id, definition.process.process
         self.record = Record(run, execution, process, snapshot.record, self.origin)
         self.state = SharedState(definition.process.state, snapshot.state, self.record.state_written)
@@ -385,6 +386,7 @@ class Engine(Evaluating, Pausing):
             undoing=self.record.is_undoing,
             paused=self.paused,
             remarks=self.remarks,
+            refused=self.refused,
         )
 
 

@@ -57,7 +57,6 @@ class Inbox:
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
-        self._refused: tuple[str, ...] = ()
         self._status: RunStatus = "running"
         self._output: Json = None
         self._error: ErrorInfo | None = None
@@ -79,7 +78,6 @@ class Inbox:
             output=self._output,
             error=self._error,
             ended=self._ended,
-            refused=self._refused,
             page=page,
         )
 
@@ -241,7 +239,8 @@ class Inbox:
             await self._take(model, payload)
         except ApplicationError as error:
             workflow.logger.warning("signal refused: %s", error.message)
-            self._refused = (*self._refused, f"{workflow.now():%Y-%m-%d %H:%M:%S} {error.message}")[-MAX_REFUSED:]
+            if self._engine is not None:
+                _remember(self._engine, error.message)
 
     def _check_now(self, engine: Engine, message: messages.Message) -> None:
         """Raises:
@@ -293,6 +292,11 @@ async def _prepare(engine: Engine, message: Decision | Repair) -> None:
         await deciding.check_person(engine, message)
     else:
         await repairing.prepare(engine, message)
+
+
+def _remember(engine: Engine, why: str) -> None:
+    """For the view: a signal has no answer."""
+    engine.refused = (*engine.refused, f"{workflow.now():%Y-%m-%d %H:%M:%S} {why}")[-MAX_REFUSED:]
 
 
 def _refusal(error: Refused) -> ApplicationError:

@@ -90,7 +90,6 @@ def run_view(
     output: object = None,
     error: ErrorInfo | None = None,
     ended: datetime | None = None,
-    refused: tuple[str, ...] = (),
     page: Page = _FIRST,
 ) -> RunView:
     process = engine.definition.process
@@ -124,7 +123,7 @@ def run_view(
             key: entry.model_copy(update={"value": room.bounded(entry.value)})
             for key, entry in engine.state.entries.items()
         },
-        refused=refused,
+        refused=engine.refused,
         history=history(),
         record=engine.record.mark,
     )

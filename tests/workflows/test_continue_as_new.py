@@ -15,6 +15,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from contracts.activities import CHECK_PLAN
 from contracts.events import PublishEvent
+from contracts.names import DECIDE
 from contracts.record import break_of
 from contracts.settings import ModelAlias
 from tests.endpoint import open_endpoint
@@ -272,6 +273,7 @@ async def test_a_pause_outlives_it_and_what_was_open_stays_open(office: Office) 
 {FILLER}
     """)
     await run.waiting("ok")
+    await run.handle.signal(DECIDE, {"step": "ok", "decision": "approve", "by": "user:eve"})
     await filled(run)
     await run.repair("", "pause", reason="lunch")
     for number in range(12):
@@ -282,6 +284,7 @@ async def test_a_pause_outlives_it_and_what_was_open_stays_open(office: Office) 
             await run.repair("", "note", reason="more")
     view = await run.view()
     assert view.paused is not None
+    assert ["user:eve" in refused for refused in view.refused] == [True]
     assert [waiting.step for waiting in view.waiting] == ["ok"]
     await run.decide("ok", "approve", "user:ada")
     view = await run.until(lambda view: any(step.id == "ok" and step.status == "completed" for step in view.steps))
