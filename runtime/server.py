@@ -26,7 +26,7 @@ from runtime.settings import Settings
 HOST = "127.0.0.1"
 PORT = 7233
 UI_PORT = 8233
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 SETTLE_SECONDS = 0.5
 """A server whose port another one took in the same moment has ended by then."""
@@ -181,7 +181,12 @@ async def _until_free(ports: tuple[int, ...]) -> None:
 
 
 async def _start(settings: Settings, port: int, ui_port: int) -> Server:
-    """Recorded before it answers, so that it is found when we are killed meanwhile."""
+    """A server that answers, or one that has ended before it could: another one took a port in the same moment, or its
+    file cannot be used. Recorded before it answers, so that it is found when we are killed meanwhile.
+
+    Raises:
+        ServerUnreachable: it runs and does not answer in time.
+    """
     arguments = ["server", "start-dev", "--ip", HOST, "--port", str(port), "--ui-port", str(ui_port)]
     arguments += ["--db-filename", str(_database(settings)), "--log-level", "warn", *server_options()]
     if settings.encryption.active_key:
@@ -206,9 +211,7 @@ async def _start(settings: Settings, port: int, ui_port: int) -> Server:
     try:
         _write(settings, server)
         async with asyncio.timeout(START_SECONDS):
-            while not server.answers:
-                if process.returncode is not None:
-                    raise ServerUnreachable(f"the Temporal server did not start; its log is {log_file}")
+            while process.returncode is None and not server.answers:  # noqa: ASYNC110 -- what answers has no event
                 await asyncio.sleep(0.05)
     except TimeoutError as error:
         raise ServerUnreachable(f"the Temporal server did not answer in time; its log is {log_file}") from error

@@ -74,15 +74,17 @@ def hasty(events: int) -> str:
 @asynccontextmanager
 async def open_server(home: Path, *dynamic: str) -> AsyncIterator[Client]:
     """A client of a server of its own, with the options of the embedded one and these dynamic settings, `KEY=VALUE`."""
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(temporal_binary()),
-        dev_server_extra_args=[*server_options(), *(f"--dynamic-config-value={setting}" for setting in dynamic)],
-        dev_server_log_level="error",
-        search_attributes=SEARCH_ATTRIBUTES,
-        data_converter=data_converter(Settings(home=home)),
-        dev_server_startup_timeout=UP_WITHIN,
-    ) as environment:
-        yield environment.client
+    with open_berth() as port:  # one that is merely free is sometimes another program's by the time the server starts
+        async with await WorkflowEnvironment.start_local(
+            port=port,
+            dev_server_existing_path=str(temporal_binary()),
+            dev_server_extra_args=[*server_options(), *(f"--dynamic-config-value={setting}" for setting in dynamic)],
+            dev_server_log_level="error",
+            search_attributes=SEARCH_ATTRIBUTES,
+            data_converter=data_converter(Settings(home=home)),
+            dev_server_startup_timeout=UP_WITHIN,
+        ) as environment:
+            yield environment.client
 
 
 @asynccontextmanager

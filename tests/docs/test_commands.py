@@ -81,7 +81,11 @@ class Workspace:
             text=True,
         )
         self.running.append(process)
-        self.until("temporal task-queue describe --task-queue surefoot --output json", '"pollers"')
+        try:
+            self.until("temporal task-queue describe --task-queue surefoot --output json", '"pollers"')
+        except AssertionError as error:
+            error.add_note(f"{command}, {process.poll()}: {Path(log.name).read_text()}")
+            raise
 
     def until(self, command: str, *texts: str, seconds: float = 240) -> None:
         """Wait until a command's output holds one of these texts."""

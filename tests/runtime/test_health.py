@@ -16,7 +16,7 @@ from runtime.client import connect
 from runtime.health import EVERYWHERE, health, measuring
 from runtime.server import temporal_binary
 from runtime.settings import Settings
-from tests.servers import UP_WITHIN
+from tests.servers import UP_WITHIN, open_berth
 
 
 async def get(port: int, path: str) -> tuple[int, str]:
@@ -65,21 +65,22 @@ async def test_a_worker_is_not_ready_whose_namespace_is_not_there(client: Client
 
 
 async def test_a_worker_is_alive_and_is_ready_while_it_is_at_work_and_its_server_answers(port: int) -> None:
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(temporal_binary()), dev_server_startup_timeout=UP_WITHIN
-    ) as environment:
-        at_work = False
-        async with health(Settings(health_port=port), environment.client, lambda: at_work):
-            assert await get(port, "/livez") == (200, "OK\n")
-            assert (await get(port, "/readyz"))[0] == 503
-            at_work = True
-            assert await get(port, "/readyz") == (200, "OK\n")
-            assert (await get(port, "/else"))[0] == 404
-            await environment.shutdown()
-            assert (await get(port, "/readyz"))[0] == 503
-            assert (await get(port, "/livez"))[0] == 200
-        with pytest.raises(OSError, match="refused"):
-            await get(port, "/livez")
+    with open_berth() as berth:
+        async with await WorkflowEnvironment.start_local(
+            port=berth, dev_server_existing_path=str(temporal_binary()), dev_server_startup_timeout=UP_WITHIN
+        ) as environment:
+            at_work = False
+            async with health(Settings(health_port=port), environment.client, lambda: at_work):
+                assert await get(port, "/livez") == (200, "OK\n")
+                assert (await get(port, "/readyz"))[0] == 503
+                at_work = True
+                assert await get(port, "/readyz") == (200, "OK\n")
+                assert (await get(port, "/else"))[0] == 404
+                await environment.shutdown()
+                assert (await get(port, "/readyz"))[0] == 503
+                assert (await get(port, "/livez"))[0] == 200
+            with pytest.raises(OSError, match="refused"):
+                await get(port, "/livez")
 
 
 async def test_the_sdk_measures_what_a_connection_does(

@@ -239,6 +239,25 @@ async def test_a_taken_port_is_replaced_by_a_free_one(settings: Settings) -> Non
             assert (await connect(settings)).address == server.address
 
 
+async def test_one_whose_port_another_program_takes_as_it_starts_is_started_elsewhere(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.ExitStack() as others:
+
+        def taken_at_once(usual: int) -> int:
+            port = free_port(usual)
+            if len(looked) < 2:
+                others.enter_context(socket.create_server((HOST, port)))
+            looked.append(port)
+            return port
+
+        looked: list[int] = []
+        monkeypatch.setattr("runtime.server.free_port", taken_at_once)
+        async with embedded_server(settings) as server:
+            assert server.ports == (looked[2], looked[3])
+            assert (await connect(settings)).address == server.address
+
+
 async def test_one_that_was_killed_with_its_owner_is_started_where_it_was_though_its_ports_are_let_go_late(
     settings: Settings, port: int
 ) -> None:
