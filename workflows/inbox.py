@@ -40,6 +40,7 @@ with workflow.unsafe.imports_passed_through():
         VIEW_QUERY,
         WITHDRAW_SIGNAL,
     )
+    from contracts.plain import short
     from contracts.record import UNKNOWN, RecordTail
     from contracts.run import Page, RunRequest, RunStatus, RunView, is_altered
     from contracts.state import PutState, StateValue
@@ -49,6 +50,9 @@ LOADING = "the run is still loading its process; ask again in a moment"
 
 MAX_REFUSED = 20
 """Refused signals the view remembers."""
+MAX_REFUSAL = 20_000
+"""Characters of a refusal. The server takes 2 MiB at most, and a longer one would fail the workflow task for as long as
+whoever sent the message waits."""
 
 
 class Inbox:
@@ -68,7 +72,7 @@ class Inbox:
         try:
             page = messages.parse(Page, payload) if payload else Page()
         except Refused as error:
-            raise _refusal(error) from error
+            raise _refusal(error) from None
         if self._engine is None:
             raise ApplicationError(self._not_started or LOADING, type="Loading")
         status = self._status if self._ended else view.live_status(self._engine)
@@ -95,7 +99,7 @@ class Inbox:
         try:
             return messages.preview(self._engine, messages.parse(Repair, payload))
         except Refused as error:
-            raise _refusal(error) from error
+            raise _refusal(error) from None
 
     @workflow.query(name=RECEIPT_QUERY)
     def receipt(self, id: str) -> Receipt | None:  # noqa: A002 - as a decision calls it
@@ -203,7 +207,7 @@ class Inbox:
             if self._engine is not None:
                 self._check_now(self._engine, message)
         except Refused as error:
-            raise _refusal(error) from error
+            raise _refusal(error) from None
 
     async def _take(self, model: type[messages.M], payload: tuple[Json, ...]) -> Receipt | StateValue:
         engine = await self._loaded()
@@ -223,10 +227,11 @@ class Inbox:
             return taken
         except Refused as error:
             self._record_refusal(model, payload, error)
-            raise _refusal(error) from error
+            raise _refusal(error) from None
         except StepError as error:
             self._record_refusal(model, payload, error)
-            raise ApplicationError(str(error), error.detail, type=error.type_name(), non_retryable=True) from error
+            why = short(str(error), MAX_REFUSAL)
+            raise ApplicationError(why, error.detail, type=error.type_name(), non_retryable=True) from None
 
     async def _receipt(self, model: type[messages.M], payload: tuple[Json, ...]) -> Receipt:
         taken = await self._take(model, payload)
@@ -296,8 +301,9 @@ async def _prepare(engine: Engine, message: Decision | Repair) -> None:
 
 def _remember(engine: Engine, why: str) -> None:
     """For the view: a signal has no answer."""
-    engine.refused = (*engine.refused, f"{workflow.now():%Y-%m-%d %H:%M:%S} {why}")[-MAX_REFUSED:]
+    engine.refused = (*engine.refused, f"{workflow.now():%Y-%m-%d %H:%M:%S} {short(why)}")[-MAX_REFUSED:]
 
 
 def _refusal(error: Refused) -> ApplicationError:
-    return ApplicationError(str(error), type=Refused.type_name(), non_retryable=True)
+    """Without its cause, which can quote all of the message once more."""
+    return ApplicationError(short(str(error), MAX_REFUSAL), type=Refused.type_name(), non_retryable=True)
