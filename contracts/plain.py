@@ -12,6 +12,9 @@ MAX_NAMED = 10
 
 MAX_REASON = 2_000
 """Characters of a reason that is kept: of an event, of a signal that did not hold."""
+MAX_REFUSAL = 20_000
+"""Characters of a refusal. The server takes 2 MiB at most, and what is over that fails the workflow task: of a message
+as long as whoever sent it waits, of a run's start for ever."""
 
 
 def plain(text: str) -> str:

@@ -40,7 +40,7 @@ with workflow.unsafe.imports_passed_through():
         VIEW_QUERY,
         WITHDRAW_SIGNAL,
     )
-    from contracts.plain import short
+    from contracts.plain import MAX_REFUSAL, short
     from contracts.record import UNKNOWN, RecordTail
     from contracts.run import Page, RunRequest, RunStatus, RunView, is_altered
     from contracts.state import PutState, StateValue
@@ -50,9 +50,6 @@ LOADING = "the run is still loading its process; ask again in a moment"
 
 MAX_REFUSED = 20
 """Refused signals the view remembers."""
-MAX_REFUSAL = 20_000
-"""Characters of a refusal. The server takes 2 MiB at most, and a longer one would fail the workflow task for as long as
-whoever sent the message waits."""
 
 
 class Inbox:

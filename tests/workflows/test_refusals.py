@@ -1,15 +1,17 @@
 """A refusal quotes what was sent, and is no longer than the server takes and people read."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from temporalio.client import WorkflowUpdateFailedError
+from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
+from uuid_utils import uuid7
 
-from contracts.names import DECIDE, PUT_STATE
-from contracts.plain import MAX_REASON
+from contracts.names import DECIDE, PROCESS_WORKFLOW, PUT_STATE
+from contracts.plain import MAX_REASON, MAX_REFUSAL
+from language.schema import MAX_QUOTED
 from tests.workflows.office import Office
-from workflows.inbox import MAX_REFUSAL
 
 STRANGE: Mapping[str, Any] = {f"key{number}": 1 for number in range(10_000)}
 """Each of these keys is named as one that a decision does not have."""
@@ -55,3 +57,20 @@ async def test_what_is_kept_of_signals_that_do_not_hold_stays_small(office: Offi
     assert ["step: Field required" in why for why in refused] == [True]
     assert len(refused[0]) < 2 * MAX_REASON
     await run.handle.terminate()
+
+
+async def test_a_start_that_does_not_hold_fails_the_run_however_large_it_is(office: Office) -> None:
+    process = "process: small\ninput: {type: object, properties: {a: {type: number}}}\nsteps: {w: {wait: 1d}}"
+    why = await (await office.start(process, {"a": LARGE})).failed()
+    assert why.startswith('InputInvalid: the input does not fit process small: a: "xxxx')
+    assert why.endswith('xxxx" is not of type "number"')
+    assert len(why) < 2 * MAX_QUOTED
+
+
+async def test_a_start_that_cannot_be_read_fails_the_run_however_much_is_wrong(office: Office) -> None:
+    with pytest.raises(WorkflowFailureError) as failed:
+        async with asyncio.timeout(60):
+            await office.client.execute_workflow(
+                PROCESS_WORKFLOW, STRANGE, id=f"strange-{uuid7()}", task_queue=office.queue
+            )
+    assert str(failed.value.cause).startswith("InputInvalid: process: Field required")
