@@ -12,6 +12,7 @@ from contracts.names import CANCEL, PROCESS_WORKFLOW, REPAIR
 from contracts.plain import MAX_MESSAGE, MAX_REASON
 from contracts.run import Definition
 from tests.workflows.office import Office, Run
+from workflows.ids import MAX_PLACE
 
 SIZE = 3_000_000
 LARGE = "x" * SIZE
@@ -130,3 +131,21 @@ async def test_a_view_has_no_more_of_what_failed_than_of_other_values(office: Of
     assert alone.error is not None
     assert alone.error.detail == {"output": "page 1 ".ljust(SIZE, "x")}
     await run.cancel()
+
+
+async def test_a_step_whose_id_leaves_no_room_for_those_of_what_it_calls_says_so(office: Office) -> None:
+    """A planner may call it so, too."""
+    name = "s" * (MAX_PLACE // 2)
+    run = await office.start(f"process: nesting\nsteps: {{{name}: {{steps: {{{name}: {{tool: do.work}}}}}}}}")
+    step = f"{name}.{name}"
+    (incident,) = (await run.parked(step)).incidents
+    assert incident.error.message.startswith(f"{run.id}/ssss")
+    assert f"at most {MAX_PLACE} leave room" in incident.error.message
+    await run.repair(step, "complete", value={"id": "done by hand"})
+    await run.handle.result()
+    assert await run.failed_tasks() == 0
+
+
+async def test_a_run_with_the_longest_id_says_that_nothing_can_be_called_for_it(office: Office) -> None:
+    run = await office.start("process: long\nsteps: {s: {tool: do.work, on_failure: fail}}", run="r" * 1_000)
+    assert "has 1002 characters" in await run.failed()
