@@ -61,7 +61,7 @@ from runtime.redaction import without_shapes
 from runtime.release import build_id, deployment
 from runtime.sandbox import patient, workflow_runner
 from runtime.server import embedded_server
-from runtime.settings import Settings, load_settings
+from runtime.settings import Settings, load_settings, ready_home
 from runtime.topics import Topics
 from runtime.triggers import keep_triggers
 from workflows.registered import RELEASED_WORKFLOWS, WORKFLOWS
@@ -90,11 +90,13 @@ async def running_worker(
     as by a worker that has just come.
 
     Raises:
-        SettingsInvalid: search attributes are missing on the server and we may not add them; the directory of people
-            does not hold; a role has no queue; faults are set that are not meant for here, or cannot be made.
+        SettingsInvalid: nothing can be kept in the home folder; search attributes are missing on the server and we may
+            not add them; the directory of people does not hold; a role has no queue; faults are set that are not meant
+            for here, or cannot be made.
     """
     queues = polled(settings, roles)
     dice = dice_of(settings, connection, queues)
+    ready_home(settings.home)
     # Tools find the folder there too, wherever it was set.
     os.environ["SUREFOOT_HOME"] = str(settings.home)
     directory = open_directory(settings.people, os.environ, settings.egress.proxy)

@@ -3,12 +3,19 @@
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from contracts.activities import CALL_MODEL
 from contracts.base import Contract
 
-Queue = Annotated[str, Field(min_length=1, max_length=200)]
+
+def _free(name: str) -> str:
+    if name.startswith("/_"):
+        raise ValueError("what begins with /_ is the server's own")
+    return name
+
+
+Queue = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_free)]
 Slots = Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"]
 Role = Literal["workflows", "models", "tools"]
 

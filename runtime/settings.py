@@ -1,9 +1,11 @@
 """Settings: `surefoot.toml` beside the project or at `SUREFOOT_CONFIG`, overridden by `SUREFOOT_*` variables."""
 
+import errno
 import getpass
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -24,7 +26,7 @@ from contracts.errors import SettingsInvalid
 from contracts.faults import Faults
 from contracts.names import TASK_QUEUE
 from contracts.people_settings import PeopleSettings
-from contracts.queues import QueueSettings
+from contracts.queues import Queue, QueueSettings
 from contracts.secrets import SecretRef
 from contracts.settings import ModelAlias, ModelApi
 from contracts.stores import ConversationSettings, RecordSettings
@@ -128,7 +130,7 @@ class Settings(BaseSettings):
     """The channels by which people are told."""
     notice_templates: Path | None = None
     """A folder with templates that go before our own."""
-    task_queue: str = Field(default=TASK_QUEUE, min_length=1)
+    task_queue: Queue = TASK_QUEUE
     queues: QueueSettings = QueueSettings()
     """Queues of their own for model calls and tools, and slots."""
     deployment: str | None = Field(default=None, pattern=r"^[\w/-]{1,200}$")
@@ -208,6 +210,31 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+
+def ready_home(home: Path) -> None:
+    """Make the home folder, where there is none yet.
+
+    Raises:
+        SettingsInvalid: nothing can be kept there.
+    """
+    with in_home(home):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)  # runs hold what is nobody else's business
+        if not os.access(home, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@contextmanager
+def in_home(home: Path) -> Iterator[None]:
+    """Raises:
+    SettingsInvalid: what is done in the home folder cannot be done there.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SettingsInvalid(
+            f"{home}: {error.strerror}; state is kept there; set SUREFOOT_HOME to a folder you can write to"
+        ) from error
 
 
 def load_settings() -> Settings:

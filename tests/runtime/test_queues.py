@@ -164,6 +164,18 @@ async def queues_of(run: WorkflowHandle[Any, Any]) -> dict[str, str]:
     return {each.activity_type.name: each.task_queue.name for each in scheduled}
 
 
+async def test_a_home_that_is_no_folder_is_refused_before_any_work_is_taken(
+    client: Client, settings: Settings, tmp_path: Path
+) -> None:
+    connection = Connection(client, client.service_client.config.target_host, None, embedded=False)
+    file = tmp_path / "file"
+    file.touch()
+    settings = settings.model_copy(update={"home": file})
+    with pytest.raises(SettingsInvalid, match=f"^{file}: File exists; .* SUREFOOT_HOME"):
+        async with running_worker(settings, connection, Catalog.load(settings.folders)):
+            pass
+
+
 async def test_a_worker_scales_its_pollers_and_slots_by_itself(client: Client, settings: Settings) -> None:
     connection = Connection(client, client.service_client.config.target_host, None, embedded=False)
     async with running_worker(settings, connection, Catalog.load(settings.folders)) as workers:

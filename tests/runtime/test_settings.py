@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from contracts.errors import SettingsInvalid
-from runtime.settings import PROJECT, Settings, load_settings
+from runtime.settings import PROJECT, Settings, load_settings, ready_home
 
 
 def set_file(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> Path:
@@ -57,6 +58,9 @@ def test_model_aliases_come_from_the_file(monkeypatch: pytest.MonkeyPatch, tmp_p
     ("text", "expected"),
     [
         ('log_level = "loud"', ("log_level", "'loud'", "debug")),
+        ('task_queue = "/_sys/x"', ("task_queue", "'/_sys/x'", "the server's own")),
+        (f'queues.models = "{"x" * 201}"', ("queues.models", "at most 200")),
+        (f'task_queue = "{"x" * 201}"', ("task_queue", "at most 200")),
         ('taskqueue = "x"', ("taskqueue", "there is no such setting", "task_queue")),
         ('[models.fast]\nbase_url = "example.com"', ("models.fast.base_url", "'example.com'", "https?")),
         ("[models.fast]\ninput_price = -1", ("models.fast.input_price", "-1", "greater than or equal to 0")),
@@ -178,3 +182,19 @@ def test_people_are_a_file_by_a_variable_or_a_server(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SUREFOOT_PEOPLE__TOKEN", "env:T")
     people = load_settings().people
     assert (people.file, people.scim, people.token) == (None, "https://idp.example/scim/v2", "env:T")
+
+
+def test_a_home_is_made_where_there_is_none_for_nobody_else_to_read(tmp_path: Path) -> None:
+    home = tmp_path / "of" / "worker"
+    ready_home(home)
+    assert home.stat().st_mode & 0o777 == 0o700
+    ready_home(home)
+
+
+def test_a_home_that_cannot_be_written_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.chmod(0o500)
+    if os.geteuid() == 0:  # who may write everywhere
+        monkeypatch.setattr(os, "access", lambda place, mode: bool(Path(place).stat().st_mode & 0o200))
+    with pytest.raises(SettingsInvalid, match=f"^{tmp_path}: Permission denied; .* SUREFOOT_HOME to a folder"):
+        ready_home(tmp_path)
+    tmp_path.chmod(0o700)
