@@ -30,7 +30,7 @@ from contracts.names import PROCESS_WORKFLOW, SEARCH_ATTRIBUTES
 from contracts.run import Definition, RunRequest
 from contracts.stores import RecordSettings
 from contracts.tools import Tool, tool
-from runtime.client import data_converter
+from runtime.client import compression_to, data_converter
 from runtime.sandbox import patient, workflow_runner
 from runtime.server import server_options, temporal_binary
 from runtime.settings import Settings
@@ -130,11 +130,14 @@ async def environment() -> AsyncIterator[Client]:
         dev_server_existing_path=str(temporal_binary()),
         dev_server_extra_args=server_options(),
         search_attributes=SEARCH_ATTRIBUTES,
-        data_converter=CONVERTER,
         dev_server_log_level="never",
     )
     async with started:
-        yield started.client
+        yield await connected(started.client.service_client.config.target_host)
+
+
+async def connected(address: str) -> Client:
+    return await Client.connect(address, data_converter=CONVERTER, grpc_compression=compression_to(address))
 
 
 def worker(client: Client, queue: str = "bench", activities: int = ACTIVITIES) -> Worker:

@@ -16,7 +16,7 @@ from uuid_utils import uuid7
 
 from activities.records.writing import write_record_activity
 from activities.tools.runner import tool_activities
-from bench.measure import CONVERTER, RECORDS, environment, nap
+from bench.measure import RECORDS, connected, environment, nap
 from contracts.names import PROCESS_WORKFLOW
 from contracts.queues import QueueSettings
 from contracts.run import RunRequest
@@ -55,8 +55,7 @@ async def seconds(client: Client, workers: int, steps: int) -> float:
             await asyncio.sleep(0.1)
         began = time.monotonic()
         for _ in range(workers):
-            address = client.service_client.config.target_host
-            own = await Client.connect(address, data_converter=CONVERTER)
+            own = await connected(client.service_client.config.target_host)
             tools = tool_activities([nap])
             does = Worker(own, task_queue=f"{queue}-tools", activities=tools, max_concurrent_activities=SLOTS)
             await stack.enter_async_context(does)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import uvicorn
 
-from cli.listening import address_of, is_loopback, listening
+from cli.listening import address_of, listening
 from cli.output import Exit, Output
 from contracts.errors import CallerError
 from contracts.secrets import read_secret
-from runtime.client import data_converter, temporal_config, web_address
+from runtime.client import data_converter, is_loopback, temporal_config, web_address
 from runtime.codec_server import codec_app
 from runtime.server import HOST, UI_PORT, find_server
 from runtime.settings import Settings, load_settings

@@ -1,6 +1,5 @@
 """Where a command listens."""
 
-import ipaddress
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,11 +35,3 @@ def listening_anywhere(host: str, port: int) -> Iterator[socket.socket]:
 
 def address_of(taken: socket.socket, host: str) -> str:
     return f"http://{host}:{taken.getsockname()[1]}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

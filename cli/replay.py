@@ -78,6 +78,8 @@ async def replayed(
     found = Replayed(
         history=source, workflow=history.workflow_id, type=started.workflow_type.name, events=len(history.events)
     )
+    if not any(event.HasField("workflow_task_scheduled_event_attributes") for event in history.events):
+        return found  # It was to begin later, and has decided nothing: the SDK would wait for its first task for ever.
     # A replayer for each: one that has failed remembers it.
     replayer = Replayer(workflows=WORKFLOWS, workflow_runner=runner or workflow_runner(), data_converter=converter)
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)

@@ -8,11 +8,12 @@ import uvicorn
 from api.app import make_app
 from api.serving import server_config
 from cli.connection import connected
-from cli.listening import address_of, is_loopback, listening
+from cli.listening import address_of, listening
 from cli.output import Exit, Output
 from contracts.base import format_duration
 from contracts.errors import CallerError
 from contracts.plain import some
+from runtime.client import is_loopback
 from runtime.deciding import asked_now
 from runtime.links import Links
 from runtime.server import HOST

@@ -10,10 +10,21 @@ _MISLEADING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\
 MAX_NAMED = 10
 """Of many names in one message."""
 
+MAX_REASON = 2_000
+"""Characters of a reason that is kept: of an event, of a signal that did not hold."""
+MAX_REFUSAL = 20_000
+"""Characters of a refusal. The server takes 2 MiB at most, and what is over that fails the workflow task: of a message
+as long as whoever sent it waits, of a run's start for ever."""
+
 
 def plain(text: str) -> str:
     """The text with what would mislead the eye written out: `U+202E`."""
     return _MISLEADING.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text.replace("\r\n", "\n"))
+
+
+def short(text: str, longest: int = MAX_REASON) -> str:
+    """The text, cut when it has more characters: a reason can quote whatever somebody sent."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def some(names: Sequence[str]) -> str:

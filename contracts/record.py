@@ -79,8 +79,6 @@ UNKNOWN = "system:unknown"
 
 MAX_DATA_BYTES = 4_000
 """Of one value in an event's data, as JSON; a larger one is in the record by its size and SHA-256."""
-MAX_REASON = 2_000
-"""Characters of an event's reason."""
 
 BEGINNING = "0" * 64
 """What the first event follows."""

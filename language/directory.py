@@ -19,7 +19,7 @@ def load_directory(text: str | bytes, file: str) -> Directory:
     Raises:
         DefinitionInvalid: with every mistake, in the order of their places.
     """
-    source = load_yaml(text, file)
+    source = load_yaml(text, file, begins="users:")
     directory = read_shape(source, Directory)
     if directory is not None:
         _check_users(source, directory)

@@ -30,7 +30,7 @@ def load_evals(
     Raises:
         DefinitionInvalid: with every mistake, in the order of their places.
     """
-    source = load_yaml(text, file)
+    source = load_yaml(text, file, begins="cases:")
     evals = read_shape(source, Evals)
     if evals is not None:
         for name in evals.fakes:

@@ -10,6 +10,8 @@ from pydantic_core import from_json, to_json
 from contracts.base import Json
 
 MAX_VIOLATIONS = 20
+MAX_QUOTED = 1_000
+"""Characters of a violation, which quotes the value that does not fit before it says why."""
 WORDS = frozenset(
     re.findall(
         r"\w+",
@@ -32,7 +34,7 @@ _FLAWS = (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueEr
 def violations(schema: dict[str, Any], value: Json) -> list[str]:
     """What keeps a value from fitting, each with its place: `items[2].amount: -3 is less than the minimum of 0`.
 
-    At most 20. Empty when the value fits. No value fits what is no schema.
+    At most 20, of a long one its beginning and its end. Empty when the value fits. No value fits what is no schema.
     """
     if not schema:
         return []
@@ -42,8 +44,8 @@ def violations(schema: dict[str, Any], value: Json) -> list[str]:
         return [f"the schema itself does not hold: {_said(flaw)}"]
     found: list[str] = []
     for error in validator.iter_errors(value):
-        place = _place(error.instance_path)
-        found.append(f"{place}: {error.message}" if place else error.message)
+        place, why = _place(error.instance_path), _quoted(error.message)
+        found.append(f"{place}: {why}" if place else why)
         if len(found) == MAX_VIOLATIONS:
             break
     return found
@@ -64,6 +66,11 @@ def no_words(schema: Json) -> list[str]:
     if not isinstance(schema, dict) or any(key in WORDS or key.startswith(("$", "x-")) for key in schema):
         return []
     return list(schema)
+
+
+def _quoted(message: str) -> str:
+    half = MAX_QUOTED // 2
+    return message if len(message) <= MAX_QUOTED else f"{message[:half]} ... {message[-half:]}"
 
 
 def _said(error: Exception) -> str:

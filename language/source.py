@@ -91,8 +91,8 @@ class Source:
         raise DefinitionInvalid(self.problems)
 
 
-def load_yaml(text: str | bytes, file: str) -> Source:
-    """The one document of a YAML or JSON text.
+def load_yaml(text: str | bytes, file: str, *, begins: str = "process: name") -> Source:
+    """The one document of a YAML or JSON text. `begins`: how such a file does, for whoever left it empty.
 
     Raises:
         DefinitionInvalid: it is not YAML, not one document, or too large.
@@ -111,7 +111,7 @@ def load_yaml(text: str | bytes, file: str) -> Source:
         said = error.problem or error.context or ""
         source.refuse(place, f"this is not YAML: {said}", _HINTS.get(said, "mend the syntax"))
     if node is None:
-        source.refuse(Place(1, 1), "the file is empty", "start with `process: name`")
+        source.refuse(Place(1, 1), "the file is empty", f"start with `{begins}`")
     source.data = _Builder(source).build(node, ())
     return source
 

@@ -108,7 +108,7 @@ class Deployments:
         """This share of new runs goes to this build, the others to the current one. 0 also when it has no workers.
 
         Raises:
-            CallerError: no worker of it asks for work.
+            CallerError: it is the current one; no worker of it asks for work.
         """
         await self._set(build_id, lambda token: self._set_ramping(build_id, percent, token), needs_workers=percent > 0)
 
@@ -219,6 +219,12 @@ class Deployments:
         )
 
     async def _set_ramping(self, build_id: str, percent: float, token: bytes) -> None:
+        info, _ = await self._describe()
+        if info.routing_config.current_deployment_version.build_id == build_id:
+            raise CallerError(
+                f"build {build_id} of {self.name} is current, and gets all new runs that no ramp takes; ramp the build "
+                "that is to follow it, or `deploy rollback` to end a ramp"
+            )
         await self.client.workflow_service.set_worker_deployment_ramping_version(
             SetWorkerDeploymentRampingVersionRequest(
                 namespace=self.client.namespace,

@@ -7,6 +7,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+import structlog
 from temporalio.bridge.proto.workflow_activation import RemoveFromCache, WorkflowActivation, WorkflowActivationJob
 from temporalio.worker import Worker, WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker._workflow_instance import _WorkflowLogicFlag
@@ -35,6 +36,9 @@ ALL_AT_ONCE = _WorkflowLogicFlag.PROCESS_WORKFLOW_ACTIVATION_JOBS_AS_SINGLE_BATC
 
 UPDATES_LAST = cast(_WorkflowLogicFlag, 1_000)
 """A flag of ours beside the SDK's, which have small numbers and are kept in histories by number."""
+
+
+log = structlog.get_logger()
 
 
 def patient(worker: Worker) -> Worker:
@@ -72,12 +76,16 @@ async def _let_go(worker: Any) -> None:
     """End the runs that a worker still has in memory, each in its own event loop, as when one makes room for another.
 
     The SDK leaves them to Python, which ends their coroutines wherever it comes upon them: what they do then to leave
-    things in order, which asks the run for its time or ends a task, fails and says so at the end of each worker.
+    things in order, which asks the run for its time or ends a task, fails and says so at the end of each worker. A run
+    that holds on keeps none of the others from going.
     """
     for run_id, running in worker._running_workflows.items():
         if running.deadlocked_activation_task is None:  # else it is still at work
             gone = WorkflowActivation(run_id=run_id, jobs=[WorkflowActivationJob(remove_from_cache=RemoveFromCache())])
-            await asyncio.to_thread(running.activate, gone)
+            try:
+                await asyncio.to_thread(running.activate, gone)
+            except RuntimeError as error:  # tasks of it go on, says the SDK, and what each of them is at
+                log.warning("a run does not let go", run=running.workflow_id, reason=str(error))
 
 
 @dataclass(frozen=True)

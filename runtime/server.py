@@ -160,9 +160,14 @@ async def _running(settings: Settings) -> Server | None:
 
 async def _start_somewhere(settings: Settings) -> Server:
     """Where it was before it was killed, else on the usual ports, or others when they are taken, be it in the very
-    moment between looking and starting."""
+    moment between looking and starting.
+
+    Raises:
+        ServerUnreachable: it ends wherever it is started; the next one looks for a place as this one did.
+    """
     wanted = [(PORT, UI_PORT), (0, 0), (0, 0)]
-    if killed := _recorded(settings):
+    killed = _recorded(settings)
+    if killed is not None:
         wanted.insert(0, killed.ports)
         await _until_free(killed.ports)
     for usual, usual_ui in wanted:
@@ -170,7 +175,14 @@ async def _start_somewhere(settings: Settings) -> Server:
         await asyncio.sleep(SETTLE_SECONDS)
         if _is_server(server.pid, settings):
             return server
-    raise ServerUnreachable(f"the Temporal server does not stay up; its log is {settings.home / 'server.log'}")
+    _record(settings).unlink(missing_ok=True)
+    if killed is not None:
+        _write(settings, killed)
+    raise _ended(settings)
+
+
+def _ended(settings: Settings) -> ServerUnreachable:
+    return ServerUnreachable(f"the Temporal server does not stay up; its log is {_log(settings)}")
 
 
 async def _until_free(ports: tuple[int, ...]) -> None:
@@ -185,7 +197,7 @@ async def _start(settings: Settings, port: int, ui_port: int) -> Server:
     file cannot be used. Recorded before it answers, so that it is found when we are killed meanwhile.
 
     Raises:
-        ServerUnreachable: it runs and does not answer in time.
+        ServerUnreachable: it runs and does not answer in time, or cannot be run at all.
     """
     arguments = ["server", "start-dev", "--ip", HOST, "--port", str(port), "--ui-port", str(ui_port)]
     arguments += ["--db-filename", str(_database(settings)), "--log-level", "warn", *server_options()]
@@ -195,18 +207,20 @@ async def _start(settings: Settings, port: int, ui_port: int) -> Server:
         arguments += ["--namespace", namespace]
     for attribute in SEARCH_ATTRIBUTES:
         arguments += ["--search-attribute", f"{attribute.name}={_type_name(attribute.indexed_value_type.name)}"]
-    log_file = settings.home / "server.log"
     with in_home(settings.home):
-        output = log_file.open("ab")
+        output = _log(settings).open("ab")
     with output:
-        process = await asyncio.create_subprocess_exec(
-            temporal_binary(),
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # so that Ctrl-C in the terminal stops the worker first
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                temporal_binary(),
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # so that Ctrl-C in the terminal stops the worker first
+            )
+        except OSError as error:
+            raise ServerUnreachable(f"{temporal_binary()} cannot be run: {error.strerror}") from error
     server = Server(f"{HOST}:{port}", f"http://{HOST}:{ui_port}", process.pid, os.getpid())
     try:
         _write(settings, server)
@@ -214,7 +228,7 @@ async def _start(settings: Settings, port: int, ui_port: int) -> Server:
             while process.returncode is None and not server.answers:  # noqa: ASYNC110 -- what answers has no event
                 await asyncio.sleep(0.05)
     except TimeoutError as error:
-        raise ServerUnreachable(f"the Temporal server did not answer in time; its log is {log_file}") from error
+        raise ServerUnreachable(f"the Temporal server did not answer in time; its log is {_log(settings)}") from error
     finally:
         if process.returncode is None and not server.answers:
             process.kill()
@@ -238,6 +252,8 @@ async def _keep_running(settings: Settings, server: Server) -> None:
                     continue
                 log.warning("the Temporal server has ended and is started again", address=server.address)
                 server = await _start(settings, *server.ports)
+                if not _is_server(server.pid, settings):
+                    raise _ended(settings)
         except (ServerUnreachable, SettingsInvalid, OSError) as error:
             log.warning("the Temporal server could not be started again; trying on", reason=str(error))
 
@@ -298,6 +314,10 @@ def _is_server(pid: int, settings: Settings) -> bool:
 
 def _database(settings: Settings) -> Path:
     return settings.home / "temporal.db"
+
+
+def _log(settings: Settings) -> Path:
+    return settings.home / "server.log"
 
 
 def _record(settings: Settings) -> Path:

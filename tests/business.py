@@ -15,7 +15,7 @@ from typing import Any
 
 from temporalio.client import Client
 
-from runtime.client import data_converter
+from runtime.client import compression_to, data_converter
 from runtime.settings import Settings
 from tests.looks import pauses
 from tests.warm.python import Forked, WarmPython
@@ -104,7 +104,11 @@ class Business:
 
     async def _connected(self) -> Client | None:
         try:
-            return await Client.connect(self.server["address"], data_converter=data_converter(Settings(home=self.home)))
+            return await Client.connect(
+                self.server["address"],
+                data_converter=data_converter(Settings(home=self.home)),
+                grpc_compression=compression_to(self.server["address"]),
+            )
         except (OSError, ValueError, RuntimeError):
             return None
 

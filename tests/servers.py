@@ -11,7 +11,7 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from contracts.names import SEARCH_ATTRIBUTES
-from runtime.client import data_converter, ensure_search_attributes
+from runtime.client import compression_to, data_converter, ensure_search_attributes
 from runtime.server import HOST, server_options, temporal_binary, time_skipping_binary
 from runtime.settings import Settings
 
@@ -81,10 +81,14 @@ async def open_server(home: Path, *dynamic: str) -> AsyncIterator[Client]:
             dev_server_extra_args=[*server_options(), *(f"--dynamic-config-value={setting}" for setting in dynamic)],
             dev_server_log_level="error",
             search_attributes=SEARCH_ATTRIBUTES,
-            data_converter=data_converter(Settings(home=home)),
             dev_server_startup_timeout=UP_WITHIN,
         ) as environment:
-            yield environment.client
+            address = environment.client.service_client.config.target_host
+            yield await Client.connect(
+                address,
+                data_converter=data_converter(Settings(home=home)),
+                grpc_compression=compression_to(address),
+            )
 
 
 @asynccontextmanager

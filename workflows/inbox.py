@@ -40,6 +40,7 @@ with workflow.unsafe.imports_passed_through():
         VIEW_QUERY,
         WITHDRAW_SIGNAL,
     )
+    from contracts.plain import MAX_REFUSAL, short
     from contracts.record import UNKNOWN, RecordTail
     from contracts.run import Page, RunRequest, RunStatus, RunView, is_altered
     from contracts.state import PutState, StateValue
@@ -68,7 +69,7 @@ class Inbox:
         try:
             page = messages.parse(Page, payload) if payload else Page()
         except Refused as error:
-            raise _refusal(error) from error
+            raise _refusal(error) from None
         if self._engine is None:
             raise ApplicationError(self._not_started or LOADING, type="Loading")
         status = self._status if self._ended else view.live_status(self._engine)
@@ -95,7 +96,7 @@ class Inbox:
         try:
             return messages.preview(self._engine, messages.parse(Repair, payload))
         except Refused as error:
-            raise _refusal(error) from error
+            raise _refusal(error) from None
 
     @workflow.query(name=RECEIPT_QUERY)
     def receipt(self, id: str) -> Receipt | None:  # noqa: A002 - as a decision calls it
@@ -203,7 +204,7 @@ class Inbox:
             if self._engine is not None:
                 self._check_now(self._engine, message)
         except Refused as error:
-            raise _refusal(error) from error
+            raise _refusal(error) from None
 
     async def _take(self, model: type[messages.M], payload: tuple[Json, ...]) -> Receipt | StateValue:
         engine = await self._loaded()
@@ -223,10 +224,11 @@ class Inbox:
             return taken
         except Refused as error:
             self._record_refusal(model, payload, error)
-            raise _refusal(error) from error
+            raise _refusal(error) from None
         except StepError as error:
             self._record_refusal(model, payload, error)
-            raise ApplicationError(str(error), error.detail, type=error.type_name(), non_retryable=True) from error
+            why = short(str(error), MAX_REFUSAL)
+            raise ApplicationError(why, error.detail, type=error.type_name(), non_retryable=True) from None
 
     async def _receipt(self, model: type[messages.M], payload: tuple[Json, ...]) -> Receipt:
         taken = await self._take(model, payload)
@@ -296,8 +298,9 @@ async def _prepare(engine: Engine, message: Decision | Repair) -> None:
 
 def _remember(engine: Engine, why: str) -> None:
     """For the view: a signal has no answer."""
-    engine.refused = (*engine.refused, f"{workflow.now():%Y-%m-%d %H:%M:%S} {why}")[-MAX_REFUSED:]
+    engine.refused = (*engine.refused, f"{workflow.now():%Y-%m-%d %H:%M:%S} {short(why)}")[-MAX_REFUSED:]
 
 
 def _refusal(error: Refused) -> ApplicationError:
-    return ApplicationError(str(error), type=Refused.type_name(), non_retryable=True)
+    """Without its cause, which can quote all of the message once more."""
+    return ApplicationError(short(str(error), MAX_REFUSAL), type=Refused.type_name(), non_retryable=True)

@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
         STATUS_ATTRIBUTE,
         WAITS_FOR_ATTRIBUTE,
     )
+    from contracts.plain import MAX_REFUSAL, short
     from contracts.record import END_KINDS, TEMPORAL, digest
     from contracts.record import ENGINE as BY_ITSELF
     from contracts.run import Cost, Definition, RunRequest, RunResult, RunStatus, is_altered
@@ -285,7 +286,7 @@ def _read(payload: tuple[Json, ...]) -> RunRequest:
         if isinstance(payload[0], dict) and payload[0].get("snapshot") is not None:
             # Of a newer release, from which workers were rolled back: it waits for one that can read it.
             raise
-        raise _invalid(f'{messages.in_words(error)}; start a run with {{"process": NAME, "input": {{...}}}}') from error
+        raise _invalid(f'{messages.in_words(error)}; start a run with {{"process": NAME, "input": {{...}}}}') from None
     if (
         request.snapshot is None
         and is_altered(payload[0].get("definition"))
@@ -315,7 +316,7 @@ def _hides_its_starter(request: RunRequest, definition: Definition) -> bool:
 
 
 def _invalid(message: str) -> ApplicationError:
-    return ApplicationError(message, type=InputInvalid.type_name(), non_retryable=True)
+    return ApplicationError(short(message, MAX_REFUSAL), type=InputInvalid.type_name(), non_retryable=True)
 
 
 def _time_left(engine: Engine) -> timedelta | None:

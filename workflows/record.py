@@ -7,10 +7,10 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from contracts.base import Json
+    from contracts.plain import short
     from contracts.plans import Revision
     from contracts.record import ENGINE as BY_ITSELF
     from contracts.record import (
-        MAX_REASON,
         EventKind,
         Happening,
         RecordMark,
@@ -81,7 +81,7 @@ class Record:
             kind=kind,
             by=by,
             step=step,
-            reason=reason if len(reason) <= MAX_REASON else f"{reason[: MAX_REASON - 1]}…",
+            reason=short(reason),
             data={name: bounded(value) for name, value in data.items()},
         )
         self._pending.append(happening)

@@ -15,7 +15,7 @@ def read_tools_file(text: str | bytes, file: str) -> ToolsFile:
     """Raises:
     DefinitionInvalid: every mistake of the file's shape.
     """
-    source = load_yaml(text, file)
+    source = load_yaml(text, file, begins="http:")
     found = read_shape(source, ToolsFile)
     if found is None or source.problems:
         raise _invalid(source)
@@ -33,7 +33,7 @@ def load_tools(text: str | bytes, file: str, *, folder: str, read: ReadFile) -> 
     Raises:
         DefinitionInvalid: every mistake, each with its place.
     """
-    source = load_yaml(text, file)
+    source = load_yaml(text, file, begins="http:")
     found = read_shape(source, ToolsFile)
     if found is None:
         raise _invalid(source)

@@ -8,6 +8,7 @@ from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
+from contracts.process import ToolStep
 from contracts.record import RunEvent, break_of
 from contracts.run import RunView
 from runtime.sandbox import workflow_runner
@@ -32,7 +33,8 @@ async def violations(evidence: Evidence) -> list[str]:
 
 
 def _each_effect_once(evidence: Evidence) -> list[str]:
-    """Keys are those of the calls, so an effect under any other key is one too many; each completed write has one."""
+    """Keys are those of the calls, so an effect under any other key is one too many; each completed write has one, and
+    so has each step that a run that completed takes for done, whether it was called or not."""
     counts = Counter(effect.key for effect in evidence.effects)
     wrong = [f"{count} effects under {key}" for key, count in counts.items() if count > 1]
     wrong += [f"an effect under {key}, which nobody asked for" for key in counts if key not in evidence.scheduled]
@@ -42,7 +44,27 @@ def _each_effect_once(evidence: Evidence) -> list[str]:
         for activity in evidence.completed
         if activity.key and activity.type in specs and specs[activity.type].effect == "write"
     }
-    return wrong + [f"{key} completed and has no effect" for key in done if key not in counts]
+    done |= {key for view in evidence.views.values() for key in _taken_for_done(evidence, view)}
+    return wrong + [f"{key} completed and has no effect" for key in sorted(done - counts.keys())]
+
+
+def _taken_for_done(evidence: Evidence, view: RunView) -> list[str]:
+    """Keys of the writes that steps of the file are, where a run that completed says that they are completed."""
+    if view.status != "completed":
+        return []
+    definition = evidence.catalog.definition(view.process)
+    writes = {
+        name: step
+        for name, step in definition.process.steps.items()
+        if isinstance(step, ToolStep) and definition.tools[step.tool].effect == "write"
+    }
+    return [
+        f"{view.run}/{step.id}"
+        for step in view.steps
+        if step.status == "completed" and (write := writes.get(_without_item(step.id))) is not None
+        # What is made for each of many is made by the items.
+        if write.for_each is None or "[" in step.id
+    ]
 
 
 def _nothing_again(evidence: Evidence) -> list[str]:

@@ -14,7 +14,13 @@ from runtime.catalog import Catalog
 from runtime.client import data_converter
 from runtime.settings import PROJECT, Settings
 from tests.chaos.evidence import Completed, Effect, Evidence, Written
-from tests.chaos.invariants import _counted_as_told, _nothing_again, _state_written_once, _undone_in_reverse
+from tests.chaos.invariants import (
+    _counted_as_told,
+    _each_effect_once,
+    _nothing_again,
+    _state_written_once,
+    _undone_in_reverse,
+)
 from tests.chaos.people import Said
 
 RUN = "supplier-onboarding-0"
@@ -70,6 +76,31 @@ def evidence(*undone: str) -> Evidence:
 )
 def test_what_is_left_over_or_undone_too_early_is_told(undone: tuple[str, ...], wrong: list[str]) -> None:
     assert _undone_in_reverse(evidence(*undone)) == wrong
+
+
+@pytest.mark.parametrize(
+    ("status", "missed", "wrong"),
+    [
+        ("completed", "", []),
+        ("completed", "record", [f"{RUN}/record completed and has no effect"]),
+        ("completed", "training[1]", [f"{RUN}/training[1] completed and has no effect"]),
+        ("failed", "record", []),
+    ],
+)
+def test_a_step_that_is_taken_for_done_and_was_never_called_is_told(status: str, missed: str, wrong: list[str]) -> None:
+    """`training` is made for each of two courses, `courses` only reads, and `welcome` was not come to."""
+    done = ("record", "courses", "training", "training[0]", "training[1]")
+    steps = [StepView(id=step, kind="tool", title=step, status="completed") for step in done]
+    skipped = StepView(id="welcome", kind="tool", title="welcome", status="skipped")
+    changed = {"process": "employee-onboarding", "status": status, "steps": (*steps, skipped)}
+    keys = [f"{RUN}/{step}" for step in ("record", "training[0]", "training[1]") if step != missed]
+    seen = replace(
+        evidence(),
+        views={RUN: evidence().views[RUN].model_copy(update=changed)},
+        effects=[Effect(key, number, "write", None) for number, key in enumerate(keys)],
+        scheduled={*keys},
+    )
+    assert _each_effect_once(seen) == wrong
 
 
 @pytest.mark.parametrize(

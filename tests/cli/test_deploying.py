@@ -83,6 +83,18 @@ async def test_a_build_whose_workers_have_gone_is_given_no_runs(
             assert await routing(starter) == ("v2", None, 0)
 
 
+async def test_a_build_that_has_all_new_runs_already_is_not_ramped(
+    starter: Starter, builds: Builds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with builds("v1"):
+        assert await current_after(starter, "promote", "v1") == "v1"
+        monkeypatch.setattr("runtime.deployments.APPEAR_SECONDS", 0.0)
+        refused = await starter("deploy", "ramp", "v1", "--percent", "10")
+    assert refused.status == 2
+    told = " ".join(refused.err.split())
+    assert f"build v1 of {builds.name} is current, and gets all new runs that no ramp takes; ramp the build" in told
+
+
 @pytest.mark.slow
 async def test_a_build_is_given_runs_once_a_worker_of_it_is_there_again_and_a_dead_one_can_be_given_none(
     starter: Starter, builds: Builds, monkeypatch: pytest.MonkeyPatch

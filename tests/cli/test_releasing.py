@@ -45,6 +45,13 @@ async def test_a_history_that_diverges_is_told_with_the_place_and_status_1(start
     assert ended.out.splitlines()[-1] == "0 of 1 histories replay"
 
 
+async def test_a_run_that_was_to_begin_later_has_decided_nothing_yet(starter: Starter, tmp_path: Path) -> None:
+    history = json.loads((HISTORIES / "invoice-two-people.json").read_text())
+    (tmp_path / "delayed.json").write_text(json.dumps({"events": history["events"][:1]}))
+    ended = await starter("replay", str(tmp_path))
+    assert (ended.status, ended.out.splitlines()[-1]) == (0, "1 of 1 histories replay")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -280,6 +280,7 @@ PATHS: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     trying.altered,
     trying.taken_back,
     trying.unaccepted,
+    trying.undone_by_hand,
     # Their first histories are of before there was a record.
     partial(delegated, run="recorded-delegated"),
     partial(agreed_by_equals, run="recorded-by-equals"),

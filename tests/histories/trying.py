@@ -1,10 +1,12 @@
 """Paths on which something does not go at once, or not at all."""
 
+from functools import partial
 from typing import Any
 
 from temporalio.client import Client
 
 from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, TASK_QUEUE
+from contracts.run import RunView
 from runtime.catalog import Catalog
 from runtime.settings import PROJECT
 from tests.histories.runs import decided, failed, until, until_completed, until_waiting
@@ -85,3 +87,25 @@ async def unaccepted(client: Client) -> list[str]:
     await handle.execute_update(CANCEL, {"by": "user:tom", "reason": "nobody comes"})
     await failed(handle)
     return ["unaccepted", "unaccepted/part", "unaccepted/part~1"]
+
+
+def _is_parked(why: str, seen: RunView) -> bool:
+    return any(why in incident.error.message for incident in seen.incidents)
+
+
+async def undone_by_hand(client: Client) -> list[str]:
+    """What cannot be taken back is tried again, with other arguments, left as it is, and taken back by hand."""
+    payload = {"process": "undone-by-hand", "input": {}, "started_by": "user:hanna"}
+    handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id="undone-by-hand", task_queue=TASK_QUEUE)
+    await until_waiting(handle)
+    await handle.execute_update(CANCEL, {"by": "user:tom", "reason": "nobody comes"})
+    for step, asked, said in (
+        ("yard", 1, {"action": "retry"}),
+        ("yard", 2, {"action": "amend", "value": {"number": "R-2"}}),
+        ("hall", 1, {"action": "skip"}),
+        ("room", 1, {"action": "complete"}),
+    ):
+        await until(handle, partial(_is_parked, f"{step}: no booking has this number, asked {asked} times"))
+        await handle.execute_update(REPAIR, {"step": step, "by": "user:tom", "reason": "known", **said})
+    await failed(handle)
+    return ["undone-by-hand"]

@@ -1,13 +1,17 @@
 """YAML and JSON become data, each part with its place; what cannot be read is one clear mistake."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import DefinitionInvalid
+from language.directory import load_directory
+from language.evals import load_evals
 from language.source import Place, load_yaml
+from language.tools.files import read_tools_file
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text("abz :#-'\"\\\n{}[]&*!|>%@`$é", max_size=12),
@@ -70,6 +74,20 @@ def test_a_key_that_is_there_twice_is_named_with_the_first_one() -> None:
 @pytest.mark.parametrize("text", ["", "# nothing but this\n"])
 def test_an_empty_file_is_told_how_to_start(text: str) -> None:
     assert mistakes(text) == ["f.yaml:1:1: the file is empty (start with `process: name`)"]
+
+
+@pytest.mark.parametrize(
+    ("load", "begins"),
+    [
+        (lambda: load_evals("", "f.yaml", steps=(), tools=(), schema=None), "cases:"),
+        (lambda: load_directory("", "f.yaml"), "users:"),
+        (lambda: read_tools_file("", "f.yaml"), "http:"),
+    ],
+)
+def test_an_empty_file_of_another_kind_is_told_how_that_starts(load: Callable[[], object], begins: str) -> None:
+    with pytest.raises(DefinitionInvalid) as told:
+        load()
+    assert str(told.value) == f"f.yaml:1:1: the file is empty (start with `{begins}`)"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Workflows that try the sandbox; apart from their tests, which import what no workflow may."""
 
+import asyncio
 import time
+from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
@@ -53,3 +55,30 @@ class CallsAnActivity:
             "echo", text, result_type=str, start_to_close_timeout=timedelta(seconds=20), summary="says it again"
         )
         return called
+
+
+class _Waits:
+    @workflow.query
+    def is_there(self) -> bool:
+        return True
+
+
+@workflow.defn
+class HoldsOn(_Waits):
+    @workflow.run
+    async def run(self) -> None:
+        """Wait for ever, whoever ends it."""
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+
+@workflow.defn
+class LeavesInOrder(_Waits):
+    @workflow.run
+    async def run(self) -> None:
+        """Ask for the time at its end, which only the run itself can tell."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            workflow.now()

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 from temporalio.client import Client
+from temporalio.service import GrpcCompression
 
 from contracts.errors import ServerUnreachable, SettingsInvalid
 from contracts.names import SEARCH_ATTRIBUTES
-from runtime.client import Connection, connect, ensure_search_attributes, is_configured
+from runtime.client import Connection, compression_to, connect, ensure_search_attributes, is_configured
 from runtime.settings import Settings
 
 
@@ -42,6 +43,16 @@ async def test_temporals_own_file_and_profile_say_where_the_server_is(
     monkeypatch.setenv("TEMPORAL_CONFIG_FILE", str(file))
     monkeypatch.setenv("TEMPORAL_PROFILE", "there")
     assert (await connect(settings)).address == address(client)
+
+
+async def test_what_goes_to_a_server_on_this_machine_is_not_compressed(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, client: Client
+) -> None:
+    monkeypatch.setenv("TEMPORAL_ADDRESS", address(client))
+    connected = await connect(settings)
+    assert connected.client.service_client.config.grpc_compression is GrpcCompression.NONE
+    assert {compression_to(f"{here}:7233") for here in ("localhost", "127.0.0.2", "[::1]")} == {GrpcCompression.NONE}
+    assert {compression_to(f"{there}:7233") for there in ("temporal", "10.0.0.8")} == {GrpcCompression.GZIP}
 
 
 async def test_without_a_server_the_ways_out_are_named(settings: Settings) -> None:

@@ -1,8 +1,11 @@
 import asyncio
+import gc
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
+from structlog.testing import capture_logs
 from temporalio import activity
 from temporalio.api.common.v1 import Payload
 from temporalio.client import Client, WorkflowFailureError
@@ -20,7 +23,7 @@ from uuid_utils import uuid7
 from runtime.client import data_converter
 from runtime.sandbox import FORBIDDEN, patient, workflow_runner
 from runtime.settings import Settings
-from tests.runtime.sandboxed import CallsAnActivity, Imports, TakesItsTime, UsesWhatIsShared
+from tests.runtime.sandboxed import CallsAnActivity, HoldsOn, Imports, LeavesInOrder, TakesItsTime, UsesWhatIsShared
 
 
 async def outcome(client: Client, workflow_type: type, argument: object) -> tuple[object, str]:
@@ -43,6 +46,23 @@ async def test_a_worker_that_core_does_not_close_ends_all_the_same(
     monkeypatch.setattr("temporalio.bridge.worker.Worker.finalize_shutdown", lambda worker: asyncio.Event().wait())
     async with asyncio.timeout(60):
         assert (await outcome(client, UsesWhatIsShared, 6))[0] == ["12 is greater than the maximum of 10"]
+
+
+async def test_a_run_that_does_not_let_go_is_named_and_keeps_no_other_from_it(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, left_to_python = f"sandbox-{uuid7()}", list[object]()
+    monkeypatch.setattr(sys, "unraisablehook", left_to_python.append)
+    with capture_logs() as said:
+        async with patient(
+            Worker(client, task_queue=queue, workflows=[HoldsOn, LeavesInOrder], workflow_runner=workflow_runner())
+        ):
+            for flow in (HoldsOn, LeavesInOrder):
+                run = await client.start_workflow(flow.run, id=f"{queue}-{flow.__name__}", task_queue=queue)
+                assert await run.query("is_there")
+    gc.collect()
+    assert [(word["event"], word["run"]) for word in said] == [("a run does not let go", f"{queue}-HoldsOn")]
+    assert left_to_python == []
 
 
 @pytest.mark.parametrize("module", sorted({"activities.people", "runtime.settings", "openai", "yaml"}))
