@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -33,6 +34,8 @@ from contracts.stores import ConversationSettings, RecordSettings
 
 PROJECT = Path(__file__).parents[1]
 CONFIG_VARIABLE = "SUREFOOT_CONFIG"
+NEARLY = 0.92
+"""Of 1: how alike a variable and a setting's are, by `difflib`, when one is taken for the other misspelt."""
 
 
 def config_file() -> Path:
@@ -244,12 +247,25 @@ def load_settings() -> Settings:
     file = config_file()
     if CONFIG_VARIABLE in os.environ and not file.is_file():
         raise SettingsInvalid(f"{CONFIG_VARIABLE}={file}: there is no such file; mend the path or unset the variable")
+    if misspelt := list(_misspelt()):
+        raise SettingsInvalid("\n".join(misspelt))
     try:
         return Settings()
     except ValidationError as error:
         raise SettingsInvalid("\n".join(_explain(detail, file) for detail in error.errors())) from error
     except ValueError as error:  # of tomllib and of JSON in a variable
         raise SettingsInvalid(f"the settings cannot be read ({file}, SUREFOOT_*): {error}") from error
+
+
+def _misspelt() -> Iterator[str]:
+    """Variables that are nearly a setting's. Of others with our prefix we know nothing: secrets have names of their
+    own, and Kubernetes names services so."""
+    known = {f"SUREFOOT_{name.upper()}" for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    for name in sorted(os.environ):
+        setting, *inside = name.split("__")
+        if setting.startswith("SUREFOOT_") and setting not in known:
+            for meant in get_close_matches(setting, known, 1, NEARLY):
+                yield f"{name}: there is no such setting; mend it to {'__'.join([meant, *inside])}, or take it away"
 
 
 _SECTIONS: dict[str, type[Contract]] = {

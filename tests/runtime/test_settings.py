@@ -100,6 +100,26 @@ def test_a_mistake_in_a_variable_names_it_and_its_value(
     assert str(caught.value).startswith(f"{variable}: {value!r}")
 
 
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("SUREFOOT_HEALT_PORT", "SUREFOOT_HEALTH_PORT"),
+        ("SUREFOOT_TASKQUEUE", "SUREFOOT_TASK_QUEUE"),
+        ("SUREFOOT_QUEUE__MODELS", "SUREFOOT_QUEUES__MODELS"),
+    ],
+)
+def test_a_variable_that_is_nearly_a_setting_s_is_refused_with_the_one_that_is_meant(
+    monkeypatch: pytest.MonkeyPatch, misspelt: str, meant: str
+) -> None:
+    for name in ("SUREFOOT_PAGES_SERVICE_HOST", "SUREFOOT_PAGES_PORT", "SUREFOOT_LINK_KEY", "SUREFOOT_SECRET_ERP"):
+        monkeypatch.setenv(name, "of somebody else")
+    load_settings()
+    monkeypatch.setenv(misspelt, "1")
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings()
+    assert f"{caught.value}" == f"{misspelt}: there is no such setting; mend it to {meant}, or take it away"
+
+
 def test_a_key_that_stands_where_its_variable_s_name_belongs_is_not_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
