@@ -362,6 +362,9 @@ def announce(settings: Settings, connection: Connection, catalog: Catalog, roles
     console.print("[bold]Surefoot worker[/bold] is ready; Ctrl-C stops it")
     if settings.faults is not None:
         console.print(f"[bold red]FAULTS ARE MADE ON PURPOSE[/bold red]: {settings.faults}", soft_wrap=True)
+    for name in settings.queues.idle(catalog.specs):
+        said = f"queues.tools: there is no tool {name} here, so that its queue stays empty"
+        console.print(said, style="yellow", markup=False, soft_wrap=True)
     for name, value in rows.items():
         console.print(f"  {name:<10} {value}", soft_wrap=True)
 

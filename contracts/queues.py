@@ -1,5 +1,6 @@
 """Which task queue an activity is on, and how much of it a worker takes at once."""
 
+from collections.abc import Collection
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
@@ -40,3 +41,7 @@ class QueueSettings(Contract):
         if activity.startswith(ENGINE_PREFIX):
             return None
         return next((queue for name, queue in self.tools.items() if fnmatchcase(activity, name)), None)
+
+    def idle(self, tools: Collection[str]) -> list[str]:
+        """The names that fit none of these tools, so that nothing comes to their queues."""
+        return [name for name in self.tools if not any(fnmatchcase(tool, name) for tool in tools)]
