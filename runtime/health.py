@@ -22,6 +22,8 @@ from runtime.settings import Settings
 EVERYWHERE = "0.0.0.0"  # noqa: S104 -- what asks is another machine; a port is set only where that is wanted
 ANSWER_SECONDS = 4.0
 """A loop that does not come to it by then is stuck; below what probes wait."""
+ASK_SECONDS = 10.0
+"""Who has connected and does not say by then what it asks is left: each holds a thread."""
 
 Check = Callable[[], Awaitable[bool]]
 
@@ -98,6 +100,8 @@ class _Server(ThreadingHTTPServer):
 
 def _handler(loop: asyncio.AbstractEventLoop, checks: dict[str, Check]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        timeout = ASK_SECONDS
+
         def do_GET(self) -> None:
             self.wfile.write(f"{self._headed().phrase}\n".encode())
 

@@ -101,6 +101,17 @@ async def test_a_worker_is_alive_and_is_ready_while_it_is_at_work_and_its_server
                 await get(port, "/livez")
 
 
+async def test_who_connects_and_asks_nothing_is_left(
+    client: Client, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.health.ASK_SECONDS", 0.1)
+    async with health(Settings(health_port=port), client, lambda: True):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(20):
+            assert await reader.read() == b""
+        writer.close()
+
+
 async def test_the_sdk_measures_what_a_connection_does(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int
 ) -> None:
