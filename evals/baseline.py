@@ -7,8 +7,9 @@ from evals.statistics import NOISE, chance_of_fewer
 
 
 def regressions(accepted: Baseline, now: Baseline) -> Iterator[str]:
-    """With the same recorded answers nothing is left to chance, and one try less is worse. With others, what Fisher's
-    exact test says is not noise: for each case, and for all of them together."""
+    """With the same recorded answers nothing is left to chance, and one try less is worse; with fewer tries or more,
+    what is worse whichever of them pass. With others, what Fisher's exact test says is not noise: for each case, and
+    for all of them together."""
     for name in sorted(accepted.cases.keys() ^ now.cases.keys()):
         here, there = ("the cases", "the baseline") if name in now.cases else ("the baseline", "the cases")
         yield f"{name} is in {here} and not in {there}; accept anew"
@@ -23,7 +24,9 @@ def regressions(accepted: Baseline, now: Baseline) -> Iterator[str]:
 def _worse(name: str, before: Counted, now: Counted, *, same: bool) -> Iterator[str]:
     counts = f"{name}: {now.passed} of {now.tries} pass, {before.passed} of {before.tries} were accepted"
     if same:
-        if now.passed * before.tries < before.passed * now.tries:
+        # The tries of one are among those of the other: they fail no more often, nor pass more often.
+        fails_more = now.tries - now.passed > before.tries - before.passed
+        if fails_more if now.tries <= before.tries else now.passed < before.passed:
             yield f"{counts} with the same recorded answers"
     elif (chance := chance_of_fewer(before, now)) <= NOISE:
         yield f"{counts} (Fisher's exact test, one-sided: p = {chance:.3f})"

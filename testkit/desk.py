@@ -8,7 +8,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowHistory, WorkflowQueryFailedError
+from temporalio.client import (
+    WorkflowExecutionStatus,
+    WorkflowHandle,
+    WorkflowHistory,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from uuid_utils import uuid7
@@ -230,9 +236,13 @@ class TrialRun:
 
     async def say(self, update: str, payload: Mapping[str, Json]) -> Receipt:
         """Raises:
-        temporalio.client.WorkflowUpdateFailedError: refused; its cause says why.
+        WorkflowUpdateFailedError: refused; its cause and a note say why.
         """
-        receipt: Receipt = await self.handle.execute_update(update, payload, result_type=Receipt)
+        try:
+            receipt: Receipt = await self.handle.execute_update(update, payload, result_type=Receipt)
+        except WorkflowUpdateFailedError as error:
+            error.add_note(str(error.cause))  # so that a test that fails of it says why
+            raise
         return receipt
 
     async def record(self, file: Path) -> None:

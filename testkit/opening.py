@@ -67,14 +67,16 @@ async def open_trial(
             "faults would be made; have the script say what a bad model says (desk.says, desk.asks_for), or make them "
             "on a staging worker that has a model's endpoint"
         )
-    folder = _found(folder)
+    given, folder = folder, _found(folder)
     settings = Settings(home=home, people=people or _people(folder), faults=faults, **APART)
     chosen = models or Models({name: ModelAlias() for name in settings.models})
     settings = settings.model_copy(update={"models": chosen.aliases})
     loaded = Catalog.load([folder.parent])
     process = next((name for name, file in loaded.files.items() if file.parent == folder), None)
     if process is None:
-        raise SettingsInvalid(f"{folder}: there is no process.yaml in it")
+        raise SettingsInvalid(
+            f"{given}: there is no process.yaml in {folder}; folders are looked for in {Path.cwd()}, then in {PROJECT}"
+        )
     recorder = Recorder()
     deaths = Deaths(Dice(faults, home / f"faults-{uuid7()}.log")) if faults is not None else None
     catalog = _recorded(loaded, recorder, overheard=models is not None)

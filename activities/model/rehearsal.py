@@ -60,7 +60,8 @@ def rehearse(file: Path | None, brief: Brief, messages: Sequence[Message]) -> Mo
     if file is None:
         raise ModelFailed(
             f"process {brief.process} has no rehearsal.yaml to answer for agent {brief.agent}; write one beside "
-            "process.yaml and start the worker again, or set OPENAI_API_KEY or OPENAI_BASE_URL for a real model"
+            "process.yaml and start the worker again, set OPENAI_API_KEY or OPENAI_BASE_URL for a real model, or in a "
+            "test have it say something (desk.says)"
         )
     replies = _replies(file, brief.agent)
     turn = 1 + sum(isinstance(message, AssistantMessage) for message in messages)

@@ -68,6 +68,10 @@ def baseline(recorded: str = "a", **cases: tuple[int, int]) -> Baseline:
         (baseline(one=(3, 3)), baseline(one=(3, 3)), []),
         (baseline(one=(2, 3)), baseline(one=(3, 3)), []),
         (baseline(one=(3, 3)), baseline(one=(2, 3)), ["one: 2 of 3 pass, 3 of 3 were accepted with the same"]),
+        (baseline(one=(2, 3)), baseline(one=(1, 2)), []),
+        (baseline(one=(2, 3)), baseline(one=(0, 2)), ["one: 0 of 2 pass, 2 of 3 were accepted with the same"]),
+        (baseline(one=(1, 2)), baseline(one=(1, 3)), []),
+        (baseline(one=(1, 2)), baseline(one=(0, 3)), ["one: 0 of 3 pass, 1 of 2 were accepted with the same"]),
         (baseline(one=(3, 3)), baseline("b", one=(2, 3)), []),
         (baseline(one=(9, 10)), baseline("b", one=(3, 10)), ["one: 3 of 10", "all cases together: 3 of 10"]),
         (

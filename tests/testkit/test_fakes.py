@@ -1,10 +1,13 @@
 """Values made of schemas fit them, for every tool there is; and what the kit tells when something is amiss."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.client import WorkflowUpdateFailedError
 
-from contracts.errors import UnknownProcess
+from contracts.errors import SettingsInvalid, UnknownProcess
 from contracts.tools import ToolSpec
 from language.schema import violations
 from runtime.catalog import Catalog
@@ -80,6 +83,12 @@ async def test_an_agent_of_a_process_that_another_one_starts_is_scripted_too(tri
     assert "as scripted" in view.waiting[0].model_dump_json()
 
 
+async def test_a_folder_that_is_nowhere_is_named_as_it_was_given_and_where_it_was_looked_for(trial: OpenTrial) -> None:
+    here, clone = re.escape(f"{Path.cwd()}"), re.escape(f"{PROJECT}")
+    with pytest.raises(SettingsInvalid, match=f"^processes/no-such: .* are looked for in {here}, then in {clone}$"):
+        await trial("processes/no-such")
+
+
 async def test_a_run_that_cannot_begin_says_at_once_why(trial: OpenTrial) -> None:
     desk = await trial("processes/invoice-approval")
     run = await desk.start({"invoice_id": "INV-2041", "supplier": "Nordwind GmbH"})
@@ -95,6 +104,9 @@ async def test_a_run_that_never_comes_to_what_is_awaited_says_where_it_stands(
     desk = await trial("processes/invoice-approval")
     run = await desk.start({"invoice_id": "INV-2041", "amount": 1840, "supplier": "Nordwind GmbH"})
     await run.waits_for("sign_off")
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await run.approve("sign_off", by="user:nobody-of-ours")
+    assert "user:nobody-of-ours" in "".join(refused.value.__notes__)
     with pytest.raises(LookupError, match="has no step 'sign_of'; there are order, audit, sign_off, pay, notify"):
         await run.step("sign_of")
     monkeypatch.setattr("testkit.desk.PATIENCE", 0.5)
