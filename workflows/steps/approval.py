@@ -16,7 +16,6 @@ with workflow.unsafe.imports_passed_through():
     from contracts.decisions import subject_hash
     from contracts.errors import ErrorInfo, Rejected, StepError
     from contracts.people import ResolvePeople
-    from contracts.plain import short
     from contracts.process import ApprovalStep, Retry
     from contracts.record import ENGINE as BY_ITSELF
     from language.expressions import as_text
@@ -126,7 +125,7 @@ def stop_as_rejected(engine: Engine, node: Node) -> None:
 def _rejection(state: ApprovalState) -> ErrorInfo:
     last = decider(state)
     said = f"rejected by {last.by}: {last.comment}" if last else "nobody decided in time, which is a rejection"
-    return ErrorInfo(type=Rejected.type_name(), message=f"{short(state.title)} — {said}")
+    return ErrorInfo(type=Rejected.type_name(), message=f"{state.title} — {said}")
 
 
 async def _open(
