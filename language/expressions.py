@@ -11,17 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
-import cel
 from pydantic_core import to_json
 
 from contracts.base import Json, format_duration
 from contracts.errors import ExpressionFailed
+from language.macros import execute, program
+from language.uses import STRING, keys_used
 
 StepLookup = Callable[[str], Json]
 """`steps.ID` of an expression: the step's `{"output": ..., "status": ...}`."""
 
-_STRING = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""")
-_KEY_OF = r"""(?<![\w.])%s\b(?:\s*\.\s*(?P<dotted>[A-Za-z_]\w*)|\s*\[\s*(?P<quoted>%s)\s*\])?|(?P<string>%s)"""
 _MISSING = object()
 _AS_IT_IS = frozenset({str, int, bool, type(None)})
 _PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
@@ -78,7 +77,7 @@ def _split(text: str) -> tuple[tuple[int, str, bool], ...]:
 def _closing(text: str, position: int) -> int | None:
     depth = 0
     while position < len(text):
-        if text[position] in "'\"" and (string := _STRING.match(text, position)):
+        if text[position] in "'\"" and (string := STRING.match(text, position)):
             position = string.end()
             continue
         if text[position] == "{":
@@ -113,13 +112,6 @@ def expressions_in(value: Json) -> list[str]:
     return [content for text in texts(value) for _, content, is_expression in split(text) if is_expression]
 
 
-@lru_cache(maxsize=32_768)
-def keys_used(name: str, expression: str) -> tuple[str | None, ...]:
-    """The key of each use of a name, None where it is not a plain `name.KEY` or `name['KEY']`."""
-    found = (match for match in _uses_of(name).finditer(expression) if match["string"] is None)
-    return tuple(match["dotted"] or _plain(match["quoted"]) for match in found)
-
-
 def _shape_of(of: type) -> Literal["text", "object", "list", "scalar"]:
     """What values of a type are in JSON."""
     if issubclass(of, str):
@@ -131,16 +123,6 @@ def _shape_of(of: type) -> Literal["text", "object", "list", "scalar"]:
 
 _shape: Callable[[type], Literal["text", "object", "list", "scalar"]] = lru_cache(_shape_of)
 """Remembered, since Temporal's sandbox makes `isinstance` and `issubclass` slow."""
-
-
-def _plain(quoted: str | None) -> str | None:
-    """What is in the quotes; None where only CEL knows, for an escape in them."""
-    return None if quoted is None or "\\" in quoted else quoted[1:-1]
-
-
-@lru_cache
-def _uses_of(name: str) -> re.Pattern[str]:
-    return re.compile(_KEY_OF % (name, _STRING.pattern, _STRING.pattern))
 
 
 @lru_cache(maxsize=32_768)
@@ -156,7 +138,7 @@ def uses_steps_dynamically(expression: str) -> bool:
 
 @lru_cache(maxsize=32_768)
 def _variables(expression: str) -> frozenset[str]:
-    return frozenset(_program(expression).variables())
+    return frozenset(program(expression).variables())
 
 
 @lru_cache(maxsize=32_768)
@@ -167,7 +149,7 @@ def names_used(expression: str) -> frozenset[str]:
         ValueError: the expression is no CEL.
     """
     used = _variables(expression)
-    bare = _STRING.sub("''", expression)
+    bare = STRING.sub("''", expression)
     bound = re.findall(r"\.\s*(?:all|exists|exists_one|filter|map)\s*\(\s*([A-Za-z_]\w*)\s*,", bare)
     return used - frozenset(bound)
 
@@ -184,7 +166,7 @@ def syntax_error(expression: str) -> tuple[str, int, int] | None:
     if len(expression) > MAX_EXPRESSION:
         return (f"it has {len(expression)} characters; at most {MAX_EXPRESSION} are taken", 1, 1)
     try:
-        _program(expression)
+        program(expression)
     except ValueError as error:
         if place := _PLACE.search(str(error)):
             return (place.group(3).split(" expecting {")[0].strip(), int(place.group(1)), int(place.group(2)))
@@ -244,7 +226,7 @@ def run(expression: str, names: Mapping[str, Any], step: StepLookup | None = Non
     try:
         # Only what is asked for: a context is converted as a whole, however large the run's input is.
         context = {name: known[name] for name in _variables(expression) if name in known}
-        return _json(_program(expression).execute(context))
+        return _json(execute(expression, context))
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ExpressionFailed(_explain(expression, error, used), {"expression": expression}) from error
 
@@ -272,11 +254,6 @@ def _follow(expression: str, names: Mapping[str, Any]) -> Json:
     if value is None or isinstance(value, str | int | float | dict | list):
         return value
     raise LookupError(expression)
-
-
-@lru_cache(maxsize=32_768)
-def _program(expression: str) -> cel.Program:
-    return cel.compile(expression)
 
 
 def _json(value: Any) -> Json:

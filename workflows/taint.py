@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.errors import Tainted
     from contracts.process import AgentStep, GoalStep, ToolStep
     from contracts.tools import ToolSpec
-    from language import expressions
+    from language import expressions, uses
     from workflows.engine import Engine
     from workflows.nodes import Node, Scope
 
@@ -92,7 +92,7 @@ def _refers(engine: Engine, scope: Scope, expression: str) -> bool:
 
 def _is_state_tainted(engine: Engine, expression: str) -> bool:
     tainted = {key for key, entry in engine.state.entries.items() if entry.tainted}
-    used = expressions.keys_used("state", expression)
+    used = uses.keys_used("state", expression)
     return bool(tainted) and (None in used or not tainted.isdisjoint(used))
 
 
