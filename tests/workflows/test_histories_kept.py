@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.histories import kept
-from tests.histories.record import FOLDER, main
+from tests.histories.runs import FOLDER, main
 
 FILES = {"a.json": "{}\n", "b~2.json": '{"events": []}\n'}
 
