@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import httpx2
 from rich.console import Console
+from temporalio.common import MetricMeter
 from temporalio.worker import Interceptor, PollerBehaviorAutoscaling, Worker
 
 from activities.boards.opening import open_board as board_of
@@ -21,6 +22,7 @@ from activities.events import event_activities
 from activities.faults.dice import Dice
 from activities.faults.endpoint import FaultyTransport
 from activities.faults.points import FaultPoints
+from activities.gauges import showing_breakers
 from activities.model.call import Heard, ModelCall, unheard
 from activities.model.speech import LIVE_SECONDS
 from activities.notices.opening import open_notifier
@@ -61,7 +63,7 @@ from runtime.redaction import without_shapes
 from runtime.release import build_id, deployment
 from runtime.sandbox import patient, workflow_runner
 from runtime.server import embedded_server
-from runtime.settings import Settings, load_settings
+from runtime.settings import Settings, load_settings, ready_home
 from runtime.topics import Topics
 from runtime.triggers import keep_triggers
 from workflows.registered import RELEASED_WORKFLOWS, WORKFLOWS
@@ -82,19 +84,22 @@ async def running_worker(
     transport: Transport | None = None,
     heard: Heard = unheard,
     deaths: Interceptor | None = None,
+    meter: MetricMeter | None = None,
 ) -> AsyncIterator[Sequence[Worker]]:
     """A worker at work for the length of the block, of the SDK's one for each queue; then it drains.
 
     `roles`: what it takes work of; without any, all. `transport`: what carries requests to models; `heard`: who else
     is told what they said. `deaths`: stands in for fault points that kill the process; every task of a run is then done
-    as by a worker that has just come.
+    as by a worker that has just come. `meter`: of the SDK, when it measures.
 
     Raises:
-        SettingsInvalid: search attributes are missing on the server and we may not add them; the directory of people
-            does not hold; a role has no queue; faults are set that are not meant for here, or cannot be made.
+        SettingsInvalid: nothing can be kept in the home folder; search attributes are missing on the server and we may
+            not add them; the directory of people does not hold; a role has no queue; faults are set that are not meant
+            for here, or cannot be made.
     """
     queues = polled(settings, roles)
     dice = dice_of(settings, connection, queues)
+    ready_home(settings.home)
     # Tools find the folder there too, wherever it was set.
     os.environ["SUREFOOT_HOME"] = str(settings.home)
     directory = open_directory(settings.people, os.environ, settings.egress.proxy)
@@ -137,6 +142,7 @@ async def running_worker(
                 for each in queues
             ]
             stack.push_async_callback(_stop, workers)
+            await stack.enter_async_context(showing_breakers(meter, models.states, connectors.breakers.views))
             yield workers
     finally:
         await notifier.close()
@@ -332,8 +338,8 @@ async def main(roles: Sequence[Role] = ()) -> None:
             return bool(workers) and not stop.is_set() and all(each.is_running for each in workers)
 
         await stack.enter_async_context(health(settings, connection.client, is_at_work))
-        workers += await stack.enter_async_context(running_worker(settings, connection, catalog, roles))
         meter = sdk.metric_meter if sdk else None
+        workers += await stack.enter_async_context(running_worker(settings, connection, catalog, roles, meter=meter))
         await stack.enter_async_context(counting_runs(connection.client, meter, catalog.names))
         announce(settings, connection, catalog, roles)
         await stop.wait()
@@ -356,6 +362,9 @@ def announce(settings: Settings, connection: Connection, catalog: Catalog, roles
     console.print("[bold]Surefoot worker[/bold] is ready; Ctrl-C stops it")
     if settings.faults is not None:
         console.print(f"[bold red]FAULTS ARE MADE ON PURPOSE[/bold red]: {settings.faults}", soft_wrap=True)
+    for name in settings.queues.idle(catalog.specs):
+        said = f"queues.tools: there is no tool {name} here, so that its queue stays empty"
+        console.print(said, style="yellow", markup=False, soft_wrap=True)
     for name, value in rows.items():
         console.print(f"  {name:<10} {value}", soft_wrap=True)
 

@@ -77,4 +77,4 @@ def load_run_activity(client: Client) -> Callable[[LoadRun], Awaitable[EndedRun]
 
 
 def _refused(message: str) -> ApplicationError:
-    return ApplicationError(message, type=Refused.type_name(), non_retryable=True)
+    return ApplicationError(str(Refused(message)), type=Refused.type_name(), non_retryable=True)

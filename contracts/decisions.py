@@ -33,6 +33,8 @@ Actor = Annotated[
 MAX_COMMENT = 5_000
 """Characters. Everybody who is asked reads it, and a run carries it along."""
 
+Reason = Annotated[str, Field(max_length=MAX_COMMENT)]
+
 Verb = Literal["approve", "reject", "withdraw", "claim", "release", "delegate", "comment"]
 
 
@@ -50,7 +52,7 @@ class Decision(Contract):
     step: str
     decision: Verb
     by: Actor
-    comment: Annotated[str, Field(max_length=MAX_COMMENT)] = ""
+    comment: Reason = ""
     id: str | None = None
     hash: str | None = None
     edits: Json = None
@@ -79,7 +81,7 @@ class Repair(Contract):
     step: str = ""
     action: RepairAction
     by: Actor
-    reason: str = ""
+    reason: Reason = ""
     value: Json = None
     agent: AgentChange | None = None
     id: str | None = None
@@ -89,7 +91,7 @@ class Cancel(Contract):
     """Stop the run; with `undo`, take back what completed."""
 
     by: Actor
-    reason: str = ""
+    reason: Reason = ""
     undo: bool = True
     id: str | None = None
 

@@ -35,15 +35,20 @@ SurefootError
 Across Temporal an error is an `ApplicationError` whose type is the class name; `type_name` is that name.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from contracts.base import Contract
+from contracts.plain import MAX_MESSAGE, abridged
 
 
 class SurefootError(Exception):
-    """The root of this tree. `str(error)` is one message for a person: the place, the value, the way out."""
+    """The root of this tree. `str(error)` is one message for a person: the place, the value, the way out; cut when a
+    value in it is so large that Temporal would not carry it."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(abridged(message, MAX_MESSAGE))
 
     @classmethod
     def type_name(cls) -> str:
@@ -195,7 +200,7 @@ class ErrorInfo(Contract):
     """A step's or run's error as the view shows it."""
 
     type: str = Field(description="the class name in contracts.errors, or the exception a tool raised")
-    message: str
+    message: Annotated[str, AfterValidator(lambda message: abridged(message, MAX_MESSAGE))]
     detail: Any = None
 
     @classmethod

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from contracts.base import Contract
-from contracts.decisions import Actor
+from contracts.decisions import Actor, Reason
 from contracts.run import Definition
 
 
@@ -15,7 +15,7 @@ class Migration(Contract):
     """
 
     by: Actor
-    reason: str = ""
+    reason: Reason = ""
     definition: Definition | None = None
     dry_run: bool = Field(default=False, description="only say what would change")
     id: str | None = None

@@ -12,9 +12,9 @@ MAX_NAMED = 10
 
 MAX_REASON = 2_000
 """Characters of a reason that is kept: of an event, of a signal that did not hold."""
-MAX_REFUSAL = 20_000
-"""Characters of a refusal. The server takes 2 MiB at most, and what is over that fails the workflow task: of a message
-as long as whoever sent it waits, of a run's start for ever."""
+MAX_MESSAGE = 20_000
+"""Characters of an error's message. The server takes 2 MiB at most, and what is over that fails the workflow task: of a
+message as long as whoever sent it waits, of a run's start or end for ever."""
 
 
 def plain(text: str) -> str:
@@ -25,6 +25,12 @@ def plain(text: str) -> str:
 def short(text: str, longest: int = MAX_REASON) -> str:
     """The text, cut when it has more characters: a reason can quote whatever somebody sent."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def abridged(text: str, longest: int) -> str:
+    """The beginning and the end of a text with more characters: what it quotes is in between."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
 
 
 def some(names: Sequence[str]) -> str:

@@ -1,14 +1,22 @@
 """Which task queue an activity is on, and how much of it a worker takes at once."""
 
+from collections.abc import Collection
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from contracts.activities import CALL_MODEL
 from contracts.base import Contract
 
-Queue = Annotated[str, Field(min_length=1, max_length=200)]
+
+def _free(name: str) -> str:
+    if name.startswith("/_"):
+        raise ValueError("what begins with /_ is the server's own")
+    return name
+
+
+Queue = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_free)]
 Slots = Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"]
 Role = Literal["workflows", "models", "tools"]
 
@@ -33,3 +41,7 @@ class QueueSettings(Contract):
         if activity.startswith(ENGINE_PREFIX):
             return None
         return next((queue for name, queue in self.tools.items() if fnmatchcase(activity, name)), None)
+
+    def idle(self, tools: Collection[str]) -> list[str]:
+        """The names that fit none of these tools, so that nothing comes to their queues."""
+        return [name for name in self.tools if not any(fnmatchcase(tool, name) for tool in tools)]

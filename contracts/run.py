@@ -12,7 +12,7 @@ from contracts.agent import ChildRecord, HistoryGauge, Note
 from contracts.asks import Ask
 from contracts.ballot import ApprovalState, Claim, Comment, Delegation, Vote
 from contracts.base import Contract, Json
-from contracts.decisions import Actor, AgentChange, Receipt
+from contracts.decisions import Actor, AgentChange, Reason, Receipt
 from contracts.effects import Unaccepted, UndoCall
 from contracts.errors import ErrorInfo
 from contracts.events import Event
@@ -69,7 +69,7 @@ class Rerun(Contract):
 
     of: str = Field(description="the run that ended")
     by: Actor
-    reason: str = ""
+    reason: Reason = ""
     from_: Annotated[str | None, Field(alias="from")] = None
     redo: bool = False
 

@@ -8,6 +8,7 @@ import jsonschema_rs
 from pydantic_core import from_json, to_json
 
 from contracts.base import Json
+from contracts.plain import abridged
 
 MAX_VIOLATIONS = 20
 MAX_QUOTED = 1_000
@@ -44,8 +45,8 @@ def violations(schema: dict[str, Any], value: Json) -> list[str]:
         return [f"the schema itself does not hold: {_said(flaw)}"]
     found: list[str] = []
     for error in validator.iter_errors(value):
-        place, why = _place(error.instance_path), _quoted(error.message)
-        found.append(f"{place}: {why}" if place else why)
+        place = _place(error.instance_path)
+        found.append(abridged(f"{place}: {error.message}" if place else error.message, MAX_QUOTED))
         if len(found) == MAX_VIOLATIONS:
             break
     return found
@@ -66,11 +67,6 @@ def no_words(schema: Json) -> list[str]:
     if not isinstance(schema, dict) or any(key in WORDS or key.startswith(("$", "x-")) for key in schema):
         return []
     return list(schema)
-
-
-def _quoted(message: str) -> str:
-    half = MAX_QUOTED // 2
-    return message if len(message) <= MAX_QUOTED else f"{message[:half]} ... {message[-half:]}"
 
 
 def _said(error: Exception) -> str:

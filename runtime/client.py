@@ -76,14 +76,14 @@ def temporal_config() -> ClientConnectConfig:
     """What `TEMPORAL_*` and Temporal's own TOML file say; empty when nothing is set.
 
     Raises:
-        SettingsInvalid: the file that is named does not exist, or cannot be read.
+        SettingsInvalid: a file that is named does not exist, or cannot be read.
     """
     file = os.environ.get(CONFIG_FILE_VARIABLE)
     if file and not Path(file).is_file():
         raise SettingsInvalid(f"{CONFIG_FILE_VARIABLE}={file}: there is no such file; mend the path or unset it")
     try:
         return ClientConfig.load_client_connect_config()
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:  # OSError: of the files of TLS
         raise SettingsInvalid(f"Temporal's settings (TEMPORAL_*, its TOML file) cannot be read: {error}") from error
 
 
@@ -97,7 +97,7 @@ async def connect(settings: Settings, runtime: Runtime | None = None) -> Connect
 
     Raises:
         ServerUnreachable: nothing answers at the address, within 8 seconds; or none is set and no embedded server runs.
-        SettingsInvalid: Temporal's settings cannot be read, or those for large payloads cannot be used.
+        SettingsInvalid: Temporal's settings cannot be read or used, or those for large payloads cannot be used.
     """
     config = temporal_config()
     address = config.get("target_host")
@@ -186,6 +186,11 @@ async def _connect(settings: Settings, config: ClientConnectConfig, address: str
         raise ServerUnreachable(
             f"the Temporal server at {address} cannot be reached: {reason}; "
             "check TEMPORAL_ADDRESS, TLS and API key settings, and that it is running"
+        ) from error
+    except ValueError as error:
+        raise SettingsInvalid(
+            f"Temporal's settings cannot be used: {error}; mend TEMPORAL_ADDRESS ({address}; it is HOST:PORT) or "
+            "TEMPORAL_TLS_*"
         ) from error
     return client
 

@@ -1,11 +1,13 @@
 """What watches a worker from outside can ask: is it alive, is it ready, what does it measure. Off without ports."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
@@ -20,6 +22,8 @@ from runtime.settings import Settings
 EVERYWHERE = "0.0.0.0"  # noqa: S104 -- what asks is another machine; a port is set only where that is wanted
 ANSWER_SECONDS = 4.0
 """A loop that does not come to it by then is stuck; below what probes wait."""
+ASK_SECONDS = 10.0
+"""Who has connected and does not say by then what it asks is left: each holds a thread."""
 
 Check = Callable[[], Awaitable[bool]]
 
@@ -74,9 +78,7 @@ async def health(settings: Settings, client: Client, is_at_work: Callable[[], bo
 
     loop = asyncio.get_running_loop()
     try:
-        server = ThreadingHTTPServer(
-            (EVERYWHERE, settings.health_port), _handler(loop, {"/livez": lives, "/readyz": is_ready})
-        )
+        server = _Server((EVERYWHERE, settings.health_port), _handler(loop, {"/livez": lives, "/readyz": is_ready}))
     except OSError as error:
         raise SettingsInvalid(f"SUREFOOT_HEALTH_PORT={settings.health_port}: {error.strerror}; set another") from error
     thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
@@ -89,8 +91,17 @@ async def health(settings: Settings, client: Client, is_at_work: Callable[[], bo
         thread.join()
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A probe that waited no longer is no news either."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def _handler(loop: asyncio.AbstractEventLoop, checks: dict[str, Check]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        timeout = ASK_SECONDS
+
         def do_GET(self) -> None:
             self.wfile.write(f"{self._headed().phrase}\n".encode())
 

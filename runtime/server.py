@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ import structlog
 
 from contracts.errors import ServerUnreachable, SettingsInvalid
 from contracts.names import SEARCH_ATTRIBUTES
-from runtime.settings import Settings
+from runtime.settings import Settings, in_home, ready_home
 
 HOST = "127.0.0.1"
 PORT = 7233
@@ -207,7 +207,7 @@ async def _start(settings: Settings, port: int, ui_port: int) -> Server:
         arguments += ["--namespace", namespace]
     for attribute in SEARCH_ATTRIBUTES:
         arguments += ["--search-attribute", f"{attribute.name}={_type_name(attribute.indexed_value_type.name)}"]
-    with _in(settings.home):
+    with in_home(settings.home):
         output = _log(settings).open("ab")
     with output:
         try:
@@ -334,32 +334,19 @@ def _recorded(settings: Settings) -> Server | None:
 
 def _write(settings: Settings, server: Server) -> None:
     temporary = settings.home / f"server.json.{os.getpid()}"
-    with _in(settings.home):
+    with in_home(settings.home):
         temporary.write_text(json.dumps(asdict(server)))
         temporary.replace(_record(settings))
 
 
 @contextlib.asynccontextmanager
 async def _locked(file: Path) -> AsyncIterator[None]:
-    with _in(file.parent):
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # runs hold what is nobody else's business
+    ready_home(file.parent)
+    with in_home(file.parent):
         handle = file.open("w")
     with handle:
         await asyncio.to_thread(fcntl.flock, handle, fcntl.LOCK_EX)
         yield
-
-
-@contextlib.contextmanager
-def _in(home: Path) -> Iterator[None]:
-    """Raises:
-    SettingsInvalid: what is done in the home folder cannot be done there.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise SettingsInvalid(
-            f"{home}: {error.strerror}; state is kept there; set SUREFOOT_HOME to a folder you can write to"
-        ) from error
 
 
 def _beside_python(name: str, package: str) -> Path:

@@ -1,10 +1,13 @@
 """Settings: `surefoot.toml` beside the project or at `SUREFOOT_CONFIG`, overridden by `SUREFOOT_*` variables."""
 
+import errno
 import getpass
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -24,13 +27,15 @@ from contracts.errors import SettingsInvalid
 from contracts.faults import Faults
 from contracts.names import TASK_QUEUE
 from contracts.people_settings import PeopleSettings
-from contracts.queues import QueueSettings
+from contracts.queues import Queue, QueueSettings
 from contracts.secrets import SecretRef
 from contracts.settings import ModelAlias, ModelApi
 from contracts.stores import ConversationSettings, RecordSettings
 
 PROJECT = Path(__file__).parents[1]
 CONFIG_VARIABLE = "SUREFOOT_CONFIG"
+NEARLY = 0.92
+"""Of 1: how alike a variable and a setting's are, by `difflib`, when one is taken for the other misspelt."""
 
 
 def config_file() -> Path:
@@ -128,7 +133,7 @@ class Settings(BaseSettings):
     """The channels by which people are told."""
     notice_templates: Path | None = None
     """A folder with templates that go before our own."""
-    task_queue: str = Field(default=TASK_QUEUE, min_length=1)
+    task_queue: Queue = TASK_QUEUE
     queues: QueueSettings = QueueSettings()
     """Queues of their own for model calls and tools, and slots."""
     deployment: str | None = Field(default=None, pattern=r"^[\w/-]{1,200}$")
@@ -210,6 +215,31 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
 
 
+def ready_home(home: Path) -> None:
+    """Make the home folder, where there is none yet.
+
+    Raises:
+        SettingsInvalid: nothing can be kept there.
+    """
+    with in_home(home):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)  # runs hold what is nobody else's business
+        if not os.access(home, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@contextmanager
+def in_home(home: Path) -> Iterator[None]:
+    """Raises:
+    SettingsInvalid: what is done in the home folder cannot be done there.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SettingsInvalid(
+            f"{home}: {error.strerror}; state is kept there; set SUREFOOT_HOME to a folder you can write to"
+        ) from error
+
+
 def load_settings() -> Settings:
     """Raises:
     SettingsInvalid: every setting that is wrong, with where it comes from.
@@ -217,12 +247,25 @@ def load_settings() -> Settings:
     file = config_file()
     if CONFIG_VARIABLE in os.environ and not file.is_file():
         raise SettingsInvalid(f"{CONFIG_VARIABLE}={file}: there is no such file; mend the path or unset the variable")
+    if misspelt := list(_misspelt()):
+        raise SettingsInvalid("\n".join(misspelt))
     try:
         return Settings()
     except ValidationError as error:
         raise SettingsInvalid("\n".join(_explain(detail, file) for detail in error.errors())) from error
     except ValueError as error:  # of tomllib and of JSON in a variable
         raise SettingsInvalid(f"the settings cannot be read ({file}, SUREFOOT_*): {error}") from error
+
+
+def _misspelt() -> Iterator[str]:
+    """Variables that are nearly a setting's. Of others with our prefix we know nothing: secrets have names of their
+    own, and Kubernetes names services so."""
+    known = {f"SUREFOOT_{name.upper()}" for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    for name in sorted(os.environ):
+        setting, *inside = name.split("__")
+        if setting.startswith("SUREFOOT_") and setting not in known:
+            for meant in get_close_matches(setting, known, 1, NEARLY):
+                yield f"{name}: there is no such setting; mend it to {'__'.join([meant, *inside])}, or take it away"
 
 
 _SECTIONS: dict[str, type[Contract]] = {

@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.effects import has_effects, remember
     from workflows.ends import Ending, Known
     from workflows.evaluating import Evaluating
+    from workflows.ids import check_room
     from workflows.nodes import Node, Scope
     from workflows.pausing import Pausing
     from workflows.plan import Plan
@@ -190,6 +191,7 @@ class Engine(Evaluating, Pausing):
                     raise error
                 if node.record.status == "pending":
                     await self.let_start(node)
+                    check_room(self.run, node)
                 node.has_begun = True
                 await self._attempt(node)
             except StepError as failed:

@@ -40,7 +40,7 @@ with workflow.unsafe.imports_passed_through():
         VIEW_QUERY,
         WITHDRAW_SIGNAL,
     )
-    from contracts.plain import MAX_REFUSAL, short
+    from contracts.plain import short
     from contracts.record import UNKNOWN, RecordTail
     from contracts.run import Page, RunRequest, RunStatus, RunView, is_altered
     from contracts.state import PutState, StateValue
@@ -227,8 +227,7 @@ class Inbox:
             raise _refusal(error) from None
         except StepError as error:
             self._record_refusal(model, payload, error)
-            why = short(str(error), MAX_REFUSAL)
-            raise ApplicationError(why, error.detail, type=error.type_name(), non_retryable=True) from None
+            raise ApplicationError(str(error), error.detail, type=error.type_name(), non_retryable=True) from None
 
     async def _receipt(self, model: type[messages.M], payload: tuple[Json, ...]) -> Receipt:
         taken = await self._take(model, payload)
@@ -303,4 +302,4 @@ def _remember(engine: Engine, why: str) -> None:
 
 def _refusal(error: Refused) -> ApplicationError:
     """Without its cause, which can quote all of the message once more."""
-    return ApplicationError(short(str(error), MAX_REFUSAL), type=Refused.type_name(), non_retryable=True)
+    return ApplicationError(str(error), type=Refused.type_name(), non_retryable=True)

@@ -66,11 +66,12 @@ def saved(engine: Engine) -> Saved | None:
 
 def _incident(engine: Engine, node: Node, bounded: Callable[[Json], Json]) -> Incident:
     record = node.record
+    error = record.error or ErrorInfo(type="StepError", message="unknown")
     return Incident(
         step=node.id,
         title=title_of(engine, node),
         of="undo" if node.is_taken_back else "step",
-        error=record.error or ErrorInfo(type="StepError", message="unknown"),
+        error=error.model_copy(update={"detail": bounded(error.detail)}),
         since=record.tried[-1].until if record.tried else record.started or engine.started,
         attempts=record.attempts,
         tried=record.tried,

@@ -15,9 +15,9 @@ with workflow.unsafe.imports_passed_through():
     from contracts.ballot import ApprovalState
     from contracts.base import Json
     from contracts.channels import notice_of
-    from contracts.incidents import Incident
     from contracts.notices import Question, SendNotice
     from contracts.people import OPERATOR_ROLE
+    from contracts.plain import short
     from contracts.record import Happening, TellingChannel, WriteRecord, bounded
     from contracts.run import RunRequest
     from workflows.calls import HEARTBEAT_TIMEOUT, summary
@@ -167,13 +167,13 @@ def _facts(engine: Engine, node: Node, event: Happening) -> dict[str, Any] | Non
     kind, state = notice_of(event.kind), node.record.approval
     if kind == "step.attention" and node.id in engine.parked:
         (incident,) = incidents(engine, bounded, only=node.id)
-        return {"kind": kind, "to": (OPERATOR_ROLE,), "title": incident.title, "incident": _brief(incident)}
+        return {"kind": kind, "to": (OPERATOR_ROLE,), "title": incident.title, "incident": incident}
     if kind in (None, "step.attention") or state is None or not _is_current(state, event):
         return None
     to = tuple(dict.fromkeys(_concerned(engine, state, event)))
     if kind == "approval.reopened" and not to:
         return None
-    return {"kind": kind, "to": to, "title": state.title, "question": _question(node, state)}
+    return {"kind": kind, "to": to, "title": short(state.title), "question": _question(node, state)}
 
 
 def _is_current(state: ApprovalState, event: Happening) -> bool:
@@ -218,12 +218,6 @@ def _brought_in(state: ApprovalState) -> Iterator[str]:
 
 def _users(names: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(user for users in names.values() for user in users)
-
-
-def _brief(incident: Incident) -> Incident:
-    """What fits into a message."""
-    error = incident.error.model_copy(update={"detail": bounded(incident.error.detail)})
-    return incident.model_copy(update={"error": error})
 
 
 def _question(node: Node, state: ApprovalState) -> Question:

@@ -30,7 +30,6 @@ with workflow.unsafe.imports_passed_through():
         STATUS_ATTRIBUTE,
         WAITS_FOR_ATTRIBUTE,
     )
-    from contracts.plain import MAX_REFUSAL, short
     from contracts.record import END_KINDS, TEMPORAL, digest
     from contracts.record import ENGINE as BY_ITSELF
     from contracts.run import Cost, Definition, RunRequest, RunResult, RunStatus, is_altered
@@ -316,7 +315,7 @@ def _hides_its_starter(request: RunRequest, definition: Definition) -> bool:
 
 
 def _invalid(message: str) -> ApplicationError:
-    return ApplicationError(short(message, MAX_REFUSAL), type=InputInvalid.type_name(), non_retryable=True)
+    return ApplicationError(str(InputInvalid(message)), type=InputInvalid.type_name(), non_retryable=True)
 
 
 def _time_left(engine: Engine) -> timedelta | None:

@@ -4,6 +4,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from contracts.errors import ExpressionFailed
+    from contracts.plain import short
     from contracts.process import ApprovalStep, GroupStep, StateStep, Step, WaitStep
     from language.expressions import as_text
     from workflows.engine import Engine
@@ -27,15 +28,15 @@ def title(step: Step) -> str:
 
 
 def title_of(engine: Engine, node: Node) -> str:
-    """An approval's question filled in as far as that can be done by now."""
+    """An approval's question filled in as far as that can be done by now; of a long one its beginning."""
     if node.record.approval is not None:
-        return node.record.approval.title
+        return short(node.record.approval.title)
     if node.record.ask is not None:
-        return node.record.ask.title
+        return short(node.record.ask.title)
     text = title(node.step)
     if not isinstance(node.step, ApprovalStep) or "${" not in text:
         return text
     try:
-        return as_text(engine.evaluate(node, text))
+        return short(as_text(engine.evaluate(node, text)))
     except ExpressionFailed:
         return text

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from contracts.errors import ErrorInfo
 from contracts.incidents import Tried
+from contracts.plain import short
 from workflows.nodes import Node
 
 
@@ -17,5 +18,5 @@ def tried(node: Node, error: ErrorInfo, now: datetime) -> Tried:
     else:
         times = max(0, record.attempts - (before.attempts if before is not None else 0))
         since = record.started or now
-    said = f"{error.type}: {error.message}"
+    said = short(f"{error.type}: {error.message}")
     return Tried(since=since, until=now, times=times, attempts=record.attempts, error=said)

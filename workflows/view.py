@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.errors import ErrorInfo, ExpressionFailed
     from contracts.model import Usage
     from contracts.names import OPERATOR
+    from contracts.plain import short
     from contracts.process import EventStep, GroupStep, Step
     from contracts.run import (
         Cost,
@@ -105,7 +106,7 @@ def run_view(
         status=status,
         input=room.bounded(engine.request.input),
         output=room.bounded(output),
-        error=error,
+        error=room.in_short(error),
         cost=Cost.of(engine.usage),
         saved=saved(engine) if status == "completed" else None,
         started=engine.started,
@@ -151,6 +152,10 @@ class _Room:
         self._left -= size
         return value
 
+    def in_short(self, error: ErrorInfo | None) -> ErrorInfo | None:
+        """The error with as much of its detail."""
+        return error and error.model_copy(update={"detail": self.bounded(error.detail)})
+
 
 def _waits(engine: Engine, page: Page, room: _Room) -> Iterator[Waiting]:
     """The first waits; on the page of one step its own, with everything that it shows."""
@@ -162,7 +167,8 @@ def _waits(engine: Engine, page: Page, room: _Room) -> Iterator[Waiting]:
         waits = map(_waiting, engine.waiting.values())
         asked = waits if page.person is None else (made for made in waits if page.person in made.people)
         for made in islice(asked, MAX_OPEN):
-            yield made.model_copy(update={"show": room.bounded(made.show), "edits": room.bounded(made.edits)})
+            changes = {"title": short(made.title), "show": room.bounded(made.show), "edits": room.bounded(made.edits)}
+            yield made.model_copy(update=changes)
 
 
 def _steps(engine: Engine, page: Page, room: _Room) -> tuple[tuple[StepView, ...], bool]:
@@ -175,7 +181,11 @@ def _steps(engine: Engine, page: Page, room: _Room) -> tuple[tuple[StepView, ...
         if len(views) == page.limit:
             return tuple(views), True
         made = unopened or _step(engine, node, _undo(engine, node))
-        changes = {"output": room.bounded(made.output), "children": room.kept(made.children)}
+        changes = {
+            "output": room.bounded(made.output),
+            "error": room.in_short(made.error),
+            "children": room.kept(made.children),
+        }
         views.append(made.model_copy(update=changes))
     return tuple(views), False
 

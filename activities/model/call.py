@@ -154,7 +154,6 @@ class ModelCall:
             raise failure from error
         finally:
             self._operators.changed()
-            measuring.breakers(self._gate.states())
         log.info("model answered", model=reply.model, finish=reply.finish, tokens=reply.usage.tokens, kept=place)
         return reply
 

@@ -173,7 +173,7 @@ def _said(status: int, body: object, headers: Mapping[str, str]) -> _Said:
     inner = error.get("innererror")
     codes.append(inner.get("code") if isinstance(inner, Mapping) else None)
     argument = error.get("param") or next((_place(each) for each in mistakes), "")
-    return _Said(status, _line(text) or "no reason given", f"{codes} {text}", str(argument), headers)
+    return _Said(status, _line(text) or "no reason given", f"{codes} {text}", _line(str(argument)), headers)
 
 
 def _error_in(body: object) -> Mapping[str, Any]:

@@ -1,12 +1,9 @@
 """What calls of models measure, by the alias that was asked."""
 
-from collections.abc import Iterable
-
 from temporalio import activity
 
 from activities.model.errors import Fault
-from contracts.board import ModelState
-from contracts.metrics import BREAKER_OPEN, COST, MODEL_CALLS, TOKENS
+from contracts.metrics import COST, MODEL_CALLS, TOKENS
 from contracts.model import ModelReply, Usage
 
 
@@ -27,9 +24,3 @@ def used(model: str, usage: Usage) -> None:
             TOKENS.add(meter, tokens, model=model, direction=direction)
     if usage.cost:
         COST.record(meter, usage.cost, model=model)
-
-
-def breakers(states: Iterable[ModelState]) -> None:
-    """How the worker finds the models that it asked."""
-    for state in states:
-        BREAKER_OPEN.set(activity.metric_meter(), int(state.state == "open"), model=state.alias)

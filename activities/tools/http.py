@@ -14,7 +14,6 @@ import httpx2
 from temporalio import activity
 
 from activities.breaker import BreakerOpen, Breakers
-from activities.tools import measuring
 from activities.tools.egress import EgressRefused, Guard, PinnedTransport, Resolve
 from activities.tools.http_answers import Answered, Unanswered, Unreadable, output_of
 from contracts.base import Json
@@ -84,7 +83,6 @@ class HttpConnector:
             raise ToolError(f"not called: {error}", retry=False) from error
         finally:
             breaker.record(ok=ok, seconds=time.monotonic() - started, why=why)
-            measuring.breaker(breaker)
 
     async def _send(self, call: HttpCall, written: "_Written") -> httpx2.Response:
         client = self._client(call.base)

@@ -21,7 +21,6 @@ from mcp_types import (
 )
 
 from activities.breaker import BreakerOpen, Breakers
-from activities.tools import measuring
 from activities.tools.context import Secrets
 from activities.tools.http import time_left
 from activities.tools.http_answers import Unanswered
@@ -137,7 +136,6 @@ class McpConnector:
             raise
         finally:
             breaker.record(ok=ok, seconds=time.monotonic() - started, why=why)
-            measuring.breaker(breaker)
 
 
 async def _close_if_silent(session: Session) -> None:

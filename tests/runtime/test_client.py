@@ -114,6 +114,24 @@ async def test_a_config_file_that_does_not_hold_is_said(
         await connect(settings)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("TEMPORAL_ADDRESS", "localhost:abc", r"invalid port number; mend TEMPORAL_ADDRESS \(localhost:abc"),
+        ("TEMPORAL_ADDRESS", ":7233", r"empty host; mend TEMPORAL_ADDRESS \(:7233"),
+        ("TEMPORAL_TLS_CLIENT_CERT_PATH", "/nowhere/cert.pem", r"TEMPORAL_\*.*No such file.*/nowhere/cert\.pem"),
+        ("TEMPORAL_TLS_CLIENT_CERT_DATA", "half", r"both client cert and private key.*TEMPORAL_TLS_"),
+    ],
+)
+async def test_an_address_that_is_none_and_half_of_what_tls_needs_are_said(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, client: Client, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv("TEMPORAL_ADDRESS", address(client))
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsInvalid, match=said):
+        await connect(settings)
+
+
 async def test_search_attributes_are_added_where_they_are_missing(client: Client) -> None:
     await ensure_search_attributes(client)
     await ensure_search_attributes(client)

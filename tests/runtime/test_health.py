@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import struct
+import threading
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ from runtime.client import connect
 from runtime.health import EVERYWHERE, health, measuring
 from runtime.server import temporal_binary
 from runtime.settings import Settings
+from tests.runtime.waiting import until
 from tests.servers import UP_WITHIN, open_berth
 
 
@@ -57,6 +60,21 @@ async def test_a_probe_may_ask_for_the_head_alone_and_with_a_query(client: Clien
             assert last == ""  # the empty line that ends a head, and nothing behind it
 
 
+async def test_a_probe_that_waits_no_longer_leaves_nothing_in_the_log(
+    client: Client, port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with health(Settings(health_port=port), client, lambda: True):
+        gone = socket.create_connection(("127.0.0.1", port), timeout=10)
+        gone.sendall(b"GET /livez HTTP/1.0\r\n\r\n")  # which is answered by this loop, and not before the next line
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # the line is cut, not ended
+        gone.close()
+        assert await get(port, "/livez") == (200, "OK\n")
+        await until(
+            lambda: not any("process_request" in each.name for each in threading.enumerate()), "the answers' end"
+        )
+    assert capfd.readouterr().err == ""
+
+
 async def test_a_worker_is_not_ready_whose_namespace_is_not_there(client: Client, port: int) -> None:
     elsewhere = Client(client.service_client, namespace="nowhere")
     async with health(Settings(health_port=port), elsewhere, lambda: True):
@@ -81,6 +99,17 @@ async def test_a_worker_is_alive_and_is_ready_while_it_is_at_work_and_its_server
                 assert (await get(port, "/livez"))[0] == 200
             with pytest.raises(OSError, match="refused"):
                 await get(port, "/livez")
+
+
+async def test_who_connects_and_asks_nothing_is_left(
+    client: Client, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.health.ASK_SECONDS", 0.1)
+    async with health(Settings(health_port=port), client, lambda: True):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(20):
+            assert await reader.read() == b""
+        writer.close()
 
 
 async def test_the_sdk_measures_what_a_connection_does(

@@ -22,7 +22,7 @@ from runtime.client import Connection
 from runtime.queues import polled
 from runtime.settings import Settings
 from tests.runtime.waiting import until
-from worker import running_worker
+from worker import announce, running_worker
 
 FILES = {
     "process.yaml": """
@@ -164,6 +164,18 @@ async def queues_of(run: WorkflowHandle[Any, Any]) -> dict[str, str]:
     return {each.activity_type.name: each.task_queue.name for each in scheduled}
 
 
+async def test_a_home_that_is_no_folder_is_refused_before_any_work_is_taken(
+    client: Client, settings: Settings, tmp_path: Path
+) -> None:
+    connection = Connection(client, client.service_client.config.target_host, None, embedded=False)
+    file = tmp_path / "file"
+    file.touch()
+    settings = settings.model_copy(update={"home": file})
+    with pytest.raises(SettingsInvalid, match=f"^{file}: File exists; .* SUREFOOT_HOME"):
+        async with running_worker(settings, connection, Catalog.load(settings.folders)):
+            pass
+
+
 async def test_a_worker_scales_its_pollers_and_slots_by_itself(client: Client, settings: Settings) -> None:
     connection = Connection(client, client.service_client.config.target_host, None, embedded=False)
     async with running_worker(settings, connection, Catalog.load(settings.folders)) as workers:
@@ -197,3 +209,13 @@ def test_the_first_name_that_fits_says_the_queue_and_the_engine_keeps_its_own() 
     assert [queues.of(name) for name in ("erp.read_order", "erp.book", "mail.send")] == ["a", "b", "c"]
     assert queues.of("surefoot.write_record") is None
     assert queues.of("surefoot.call_model") is None
+
+
+def test_a_queue_of_tools_that_are_not_there_is_told_of(
+    client: Client, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queues = QueueSettings(tools={"eerp.*": "a", "erp.*": "b"})
+    connection = Connection(client, client.service_client.config.target_host, None, embedded=False)
+    announce(settings.model_copy(update={"queues": queues}), connection, Catalog.load(settings.folders), ())
+    told = [line for line in capsys.readouterr().err.splitlines() if "queues.tools" in line]
+    assert told == ["queues.tools: there is no tool eerp.* here, so that its queue stays empty"]

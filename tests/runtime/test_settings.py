@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from contracts.errors import SettingsInvalid
-from runtime.settings import PROJECT, Settings, load_settings
+from runtime.settings import PROJECT, Settings, load_settings, ready_home
 
 
 def set_file(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> Path:
@@ -57,6 +58,9 @@ def test_model_aliases_come_from_the_file(monkeypatch: pytest.MonkeyPatch, tmp_p
     ("text", "expected"),
     [
         ('log_level = "loud"', ("log_level", "'loud'", "debug")),
+        ('task_queue = "/_sys/x"', ("task_queue", "'/_sys/x'", "the server's own")),
+        (f'queues.models = "{"x" * 201}"', ("queues.models", "at most 200")),
+        (f'task_queue = "{"x" * 201}"', ("task_queue", "at most 200")),
         ('taskqueue = "x"', ("taskqueue", "there is no such setting", "task_queue")),
         ('[models.fast]\nbase_url = "example.com"', ("models.fast.base_url", "'example.com'", "https?")),
         ("[models.fast]\ninput_price = -1", ("models.fast.input_price", "-1", "greater than or equal to 0")),
@@ -94,6 +98,26 @@ def test_a_mistake_in_a_variable_names_it_and_its_value(
     with pytest.raises(SettingsInvalid) as caught:
         load_settings()
     assert str(caught.value).startswith(f"{variable}: {value!r}")
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("SUREFOOT_HEALT_PORT", "SUREFOOT_HEALTH_PORT"),
+        ("SUREFOOT_TASKQUEUE", "SUREFOOT_TASK_QUEUE"),
+        ("SUREFOOT_QUEUE__MODELS", "SUREFOOT_QUEUES__MODELS"),
+    ],
+)
+def test_a_variable_that_is_nearly_a_setting_s_is_refused_with_the_one_that_is_meant(
+    monkeypatch: pytest.MonkeyPatch, misspelt: str, meant: str
+) -> None:
+    for name in ("SUREFOOT_PAGES_SERVICE_HOST", "SUREFOOT_PAGES_PORT", "SUREFOOT_LINK_KEY", "SUREFOOT_SECRET_ERP"):
+        monkeypatch.setenv(name, "of somebody else")
+    load_settings()
+    monkeypatch.setenv(misspelt, "1")
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings()
+    assert f"{caught.value}" == f"{misspelt}: there is no such setting; mend it to {meant}, or take it away"
 
 
 def test_a_key_that_stands_where_its_variable_s_name_belongs_is_not_repeated(
@@ -178,3 +202,19 @@ def test_people_are_a_file_by_a_variable_or_a_server(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SUREFOOT_PEOPLE__TOKEN", "env:T")
     people = load_settings().people
     assert (people.file, people.scim, people.token) == (None, "https://idp.example/scim/v2", "env:T")
+
+
+def test_a_home_is_made_where_there_is_none_for_nobody_else_to_read(tmp_path: Path) -> None:
+    home = tmp_path / "of" / "worker"
+    ready_home(home)
+    assert home.stat().st_mode & 0o777 == 0o700
+    ready_home(home)
+
+
+def test_a_home_that_cannot_be_written_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.chmod(0o500)
+    if os.geteuid() == 0:  # who may write everywhere
+        monkeypatch.setattr(os, "access", lambda place, mode: bool(Path(place).stat().st_mode & 0o200))
+    with pytest.raises(SettingsInvalid, match=f"^{tmp_path}: Permission denied; .* SUREFOOT_HOME to a folder"):
+        ready_home(tmp_path)
+    tmp_path.chmod(0o700)

@@ -19,6 +19,7 @@ from contracts.run import RunView
 from contracts.settings import ModelAlias
 from tests.endpoint import Answered, Asked, Endpoint, completion
 from tests.workflows.office import Office, open_office
+from workflows.agent.tools import MAX_CALLS
 
 
 @pytest_asyncio.fixture
@@ -87,6 +88,17 @@ async def test_malformed_arguments_go_back_to_the_model(
     assert told in answer
 
 
+async def test_no_more_calls_of_a_turn_are_made_than_the_server_takes(office: Office, endpoint: Endpoint) -> None:
+    endpoint.call(*((("do_work", {"what": 3}),) * MAX_CALLS), ("do_work", {"what": "too many"}))
+    endpoint.say("sorry")
+    run = await office.start(process(), {"name": "Ada"})
+    await run.handle.result()
+    assert office.ledger == []
+    told = [each["content"] for each in endpoint.requests[1].messages if each["role"] == "tool"]
+    assert len(told) == MAX_CALLS + 1
+    assert told[-1] == "error: do.work: no more than 500 calls are made in one turn; make it again in the next"
+
+
 async def test_a_tools_error_is_its_result_and_no_failure_of_the_step(office: Office, endpoint: Endpoint) -> None:
     endpoint.call(("do_work", {"fails": True}))
     endpoint.say("it failed")
@@ -130,6 +142,17 @@ async def test_an_answer_that_does_not_fit_is_corrected_at_most_twice(office: Of
     assert (await run.handle.result()).output == {"risk": "high"}
     assert "not JSON" in endpoint.requests[1].messages[-1]["content"]
     assert "does not fit its schema" in endpoint.requests[2].messages[-1]["content"]
+
+
+async def test_an_answer_that_does_not_fit_is_quoted_in_part(office: Office, endpoint: Endpoint) -> None:
+    for _ in range(3):
+        endpoint.say(json.dumps({"x" * 1_400_000: "one"}))
+    numbers = {"type": "object", "additionalProperties": {"type": "number"}}
+    run = await office.start(process(output=numbers), {"name": "Ada"})
+    message = (await run.parked("ask")).incidents[0].error.message
+    assert "xxxx" in message
+    assert message.endswith('"one" is not of type "number". Answer again, with the JSON value alone.')
+    assert len(message) < 2_000
 
 
 async def test_an_answer_that_never_fits_parks_the_step(office: Office, endpoint: Endpoint) -> None:

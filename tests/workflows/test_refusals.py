@@ -9,7 +9,7 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from uuid_utils import uuid7
 
 from contracts.names import DECIDE, PROCESS_WORKFLOW, PUT_STATE
-from contracts.plain import MAX_REASON, MAX_REFUSAL
+from contracts.plain import MAX_MESSAGE, MAX_REASON
 from language.schema import MAX_QUOTED
 from tests.workflows.office import Office
 
@@ -44,7 +44,7 @@ async def test_what_does_not_hold_is_refused_however_large_it_is(
     with pytest.raises(WorkflowUpdateFailedError) as refused:
         await run.handle.execute_update(update, sent)
     assert why in str(refused.value.cause)
-    assert len(str(refused.value.cause)) < 2 * MAX_REFUSAL
+    assert len(str(refused.value.cause)) < 2 * MAX_MESSAGE
     assert await run.failed_tasks() == 0
     await run.handle.terminate()
 

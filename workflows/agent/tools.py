@@ -24,6 +24,9 @@ with workflow.unsafe.imports_passed_through():
 MAX_PARTS = 500
 """Large results that an agent can read on in, the last ones."""
 
+MAX_CALLS = 500
+"""Calls of one turn. The server fails a workflow task that would make it 2,000 at once, and the run would hang."""
+
 Told = tuple[ToolMessage, bool]
 """The message for the model, and whether an activity has put it where model calls look."""
 
@@ -63,7 +66,7 @@ class _Turn:
         self.told: dict[int, Told] = {}
         for number, call in enumerate(calls):
             try:
-                self._wanted[number] = wanted(agent, call, number + 1)
+                self._wanted[number] = _one_of_the_turn(agent, call, number + 1)
             except NotGranted as refused:
                 self._refuse(number, call, refused)
         for number, each in self._wanted.items():
@@ -94,6 +97,16 @@ class _Turn:
         if refused.is_attempt:
             self._agent.note("refused", f"{call.name[:100]}: {refused}")
         self.told[number] = (tool_error_message(call.id, str(refused)), False)
+
+
+def _one_of_the_turn(agent: Agent, call: CalledTool, number: int) -> Wanted:
+    """Raises:
+    NotGranted: it is not covered by any grant, or one call too many.
+    """
+    if number > MAX_CALLS:
+        why = f"{call.name}: no more than {MAX_CALLS} calls are made in one turn; make it again in the next"
+        raise NotGranted(why, is_attempt=False)
+    return wanted(agent, call, number)
 
 
 async def _call(agent: Agent, each: Wanted, agreed: Agreed) -> Told:

@@ -157,6 +157,14 @@ async def test_ten_megabytes_of_a_page_are_one_line_of_a_message(either: Desk, e
     assert len(failure.message) < 1_000
 
 
+async def test_megabytes_in_any_part_of_an_error_are_one_line_of_a_message(either: Desk, endpoint: Endpoint) -> None:
+    large = "x" * 2_000_000
+    endpoint.raw(json.dumps({"error": {"message": large, "code": large, "param": large}}), status=400)
+    failure = await either.failure()
+    assert (failure.type, failure.non_retryable) == ("ModelFailed", True)
+    assert len(failure.message) < 1_000
+
+
 async def test_ten_megabytes_of_an_answer_fail_and_never_reach_the_history(either: Desk, endpoint: Endpoint) -> None:
     endpoint.say("x" * 10_000_000)
     failure = await either.failure()
