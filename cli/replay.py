@@ -10,7 +10,7 @@ from rich.text import Text
 from temporalio.client import Client, WorkflowHistory
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.worker import Replayer, WorkflowRunner
+from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from cli.connection import connected
@@ -67,13 +67,8 @@ def _history_in(text: str) -> WorkflowHistory:
     return replace(found, workflow_id=started.workflow_id)
 
 
-async def replayed(
-    history: WorkflowHistory, source: str, converter: DataConverter, runner: WorkflowRunner | None = None
-) -> Replayed:
-    """Whether the code of today decides what it decided when the history was made.
-
-    `runner`: by default the sandbox that workers have.
-    """
+async def replayed(history: WorkflowHistory, source: str, converter: DataConverter) -> Replayed:
+    """Whether the code of today decides what it decided when the history was made, in the sandbox that workers have."""
     started = history.events[0].workflow_execution_started_event_attributes
     found = Replayed(
         history=source, workflow=history.workflow_id, type=started.workflow_type.name, events=len(history.events)
@@ -81,7 +76,7 @@ async def replayed(
     if not any(event.HasField("workflow_task_scheduled_event_attributes") for event in history.events):
         return found  # It was to begin later, and has decided nothing: the SDK would wait for its first task for ever.
     # A replayer for each: one that has failed remembers it.
-    replayer = Replayer(workflows=WORKFLOWS, workflow_runner=runner or workflow_runner(), data_converter=converter)
+    replayer = Replayer(workflows=WORKFLOWS, workflow_runner=workflow_runner(), data_converter=converter)
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     failure = result.replay_failure
     if failure is None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,21 @@ from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, TASK_QUEUE
 from runtime.sandbox import patient, workflow_runner
 from runtime.topics import Topics
 from tests.endpoint import Answered, Asked, completion
-from tests.histories.runs import Handle, decided, failed, until, until_completed, until_waiting
+from tests.histories.runs import (
+    FOLDER,
+    Handle,
+    decided,
+    failed,
+    moved,
+    until,
+    until_completed,
+    until_it_says,
+    until_waiting,
+)
 from tests.servers import open_skipping_server
 from workflows.registered import WORKFLOWS
 
+AtWork = Callable[[Client], AbstractAsyncContextManager[object]]
 SUGGESTED_AFTER_EVENTS = 60
 LARGE = 20_500
 """Characters of an answer that is kept where the results of tools are."""
@@ -97,6 +109,18 @@ async def long_reader(client: Client, home: Path) -> AsyncIterator[tuple[str, Ha
     yield "long-reader-read-again", client.get_workflow_handle("long-reader/read")
 
 
+async def moved_on(client: Client) -> AsyncIterator[tuple[str, Handle]]:
+    """A run that is moved while one step stands in for another; it ends in the middle of its rounds."""
+    payload = {"process": "moved-on", "input": {}, "started_by": "user:hanna"}
+    run = await client.start_workflow(PROCESS_WORKFLOW, payload, id="moved-on", task_queue=TASK_QUEUE)
+    await until_waiting(run)
+    await moved(run, FOLDER / "team", "moved-on")
+    await decided(run, "second", "user:alice")
+    await failed(run)
+    async for part in parts(client, "moved-on"):
+        yield part
+
+
 async def forgotten(home: Path) -> AsyncIterator[tuple[str, Handle]]:
     """A topic whose only event nobody waits for: kept for a day, then forgotten, and the topic has ended."""
     async with open_skipping_server(home) as server:
@@ -107,6 +131,19 @@ async def forgotten(home: Path) -> AsyncIterator[tuple[str, Handle]]:
             await server.sleep(timedelta(days=3))
             await topic.result()
             yield "surefoot-topic-tree.fell", topic
+
+
+async def told_in_vain(home: Path, at_work: AtWork) -> AsyncIterator[tuple[str, Handle]]:
+    """A run whose approver cannot be told for a day, after which nobody tries on. `at_work`: nothing goes through."""
+    async with open_skipping_server(home) as server, at_work(server.client):
+        payload = {"process": "asks", "input": {}}
+        run = await server.client.start_workflow(PROCESS_WORKFLOW, payload, id="told-in-vain", task_queue=TASK_QUEUE)
+        await until_it_says(run, '"surefoot.notify"')
+        await server.sleep(timedelta(days=2))
+        await until_it_says(run, '"surefoot.notify"', times=2)
+        await decided(run, "ask", "user:alice")
+        await run.result()
+        yield run.id, run
 
 
 async def parts(client: Client, workflow: str) -> AsyncIterator[tuple[str, Handle]]:

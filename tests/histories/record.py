@@ -5,7 +5,6 @@ is gone each time, which takes some minutes, and what has no file yet is recorde
 """
 
 import asyncio
-import json
 import os
 import sys
 import tempfile
@@ -19,22 +18,29 @@ from temporalio.client import Client
 
 from contracts.channels import WebhookChannel
 from contracts.events import PublishEvent, shard_of, topic_workflow_id
-from contracts.migration import Migration
-from contracts.names import CANCEL, DECIDE, MIGRATE, PROCESS_WORKFLOW, REPAIR, TASK_QUEUE
-from contracts.run import definition_hash
+from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, TASK_QUEUE
 from contracts.settings import ModelAlias
 from runtime.catalog import Catalog
 from runtime.client import Connection
 from runtime.settings import PROJECT, Settings
 from runtime.topics import Topics
-from tests.endpoint import Answered, Asked, completion, open_endpoint
-from tests.histories import kept, lasting, trying
-from tests.histories.runs import Handle, decided, failed, start, until, until_waiting, view
+from tests.endpoint import open_endpoint
+from tests.histories import answering, kept, lasting, stopping, trying
+from tests.histories.runs import (
+    FOLDER,
+    Handle,
+    decided,
+    failed,
+    moved,
+    start,
+    until,
+    until_it_says,
+    until_waiting,
+    view,
+)
 from tests.servers import hasty, open_server
 from tests.service import Answer, Request, open_service
 from worker import running_worker
-
-FOLDER = Path(__file__).parent
 
 
 async def onboarding_approved(client: Client) -> list[str]:
@@ -68,11 +74,7 @@ async def migrated(client: Client) -> list[str]:
     handle = await start(client, "invoice-approval", "migrated")
     await until_waiting(handle)
     before = (await handle.describe()).run_id
-    known = Catalog.load([PROJECT / "processes"]).definition("invoice-approval")
-    version = known.process.model_copy(update={"version": known.process.version + 1})
-    newer = known.model_copy(update={"process": version})
-    newer = newer.model_copy(update={"hash": definition_hash(newer.model_dump(mode="json"))})
-    await handle.execute_update(MIGRATE, Migration(by="user:tom", reason="mended", definition=newer))
+    await moved(handle, PROJECT / "processes", "invoice-approval")
     for who in ("user:alice", "user:bob"):
         await decided(handle, "sign_off", who)
     await handle.result()
@@ -191,23 +193,11 @@ async def recorded(client: Client) -> list[str]:
     return ["recorded-completed", "recorded-undone"]
 
 
-def read_pages(asked: Asked) -> Answered:
-    """A model that reads eight pages, and counts a token for every four bytes of what it was sent."""
-    usage = (len(json.dumps(asked.messages)) // 4, 20)
-    if "about to be shortened" in (asked.messages[-1].get("content") or ""):
-        return Answered(body=json.dumps(completion(asked, "They are dull.", (), "stop", usage)))
-    read = next((message["content"].split()[1] for message in asked.messages[::-1] if message["role"] == "tool"), "-1")
-    calls = (("pages_read", {"page": int(read) + 1}),) if int(read) < 7 else ()
-    return Answered(body=json.dumps(completion(asked, "" if calls else "all read", calls, "stop", usage)))
-
-
 async def told(client: Client) -> list[str]:
     """Operators and approvers are told, by a channel that takes it and by one that refuses it."""
     payload = {"process": "told", "input": {}}
     handle = await client.start_workflow(PROCESS_WORKFLOW, payload, id="told", task_queue=TASK_QUEUE)
-    async with asyncio.timeout(60):  # Who has decided is not told any more.
-        while (await handle.fetch_history()).to_json().count('"surefoot.notify"') < 4:
-            await asyncio.sleep(0.1)
+    await until_it_says(handle, '"surefoot.notify"', times=4)  # Who has decided is not told any more.
     await decided(handle, "ask", "user:alice")
     await handle.execute_update(REPAIR, {"step": "check", "action": "skip", "by": "user:tom", "reason": "known"})
     await handle.result()
@@ -281,6 +271,9 @@ PATHS: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     trying.taken_back,
     trying.unaccepted,
     trying.undone_by_hand,
+    stopping.let_go,
+    stopping.not_waited_for,
+    stopping.planned_anew,
     # Their first histories are of before there was a record.
     partial(delegated, run="recorded-delegated"),
     partial(agreed_by_equals, run="recorded-by-equals"),
@@ -289,6 +282,7 @@ WITH_A_MODEL: tuple[Callable[[Client], Awaitable[list[str]]], ...] = (
     within_limits,
     over_limits,
     partial(within_limits, run="recorded-limits"),
+    answering.short_of_room,
 )
 """No script answers where an endpoint is set up, so these have a worker of their own."""
 
@@ -325,10 +319,9 @@ async def main() -> None:
             channel_of("down", service.base, "lasting"),
         )
         settings = Settings(home=home, notices=channels)
-        model = ModelAlias(model="recorded", base_url=endpoint.url, window=2_500)
         async with open_server(home) as client:
-            endpoint.default = read_pages
-            for paths, models in ((PATHS, {}), (WITH_A_MODEL, {"recorded": model})):
+            endpoint.default = answering.model()
+            for paths, models in ((PATHS, {}), (WITH_A_MODEL, answering.models(endpoint.url))):
                 async with at_work(client, settings.model_copy(update={"models": models})):
                     for path in paths:
                         for run in await path(client):
@@ -337,11 +330,13 @@ async def main() -> None:
             endpoint.default = lasting.reader()
             models = {"roomy": ModelAlias(model="roomy", base_url=endpoint.url)}
             async with at_work(client, settings.model_copy(update={"models": models})):
-                for parts in (lasting.lasting(client), lasting.long_reader(client, home)):
+                for parts in (lasting.lasting(client), lasting.long_reader(client, home), lasting.moved_on(client)):
                     async for part, handle in parts:
                         await keep(part, handle)
-        async for part, handle in lasting.forgotten(home):
-            await keep(part, handle)
+        down = settings.model_copy(update={"notices": (channel_of("down", service.base, "asks"),)})
+        for parts in (lasting.forgotten(home), lasting.told_in_vain(home, partial(at_work, settings=down))):
+            async for part, handle in parts:
+                await keep(part, handle)
 
 
 def at_work(client: Client, settings: Settings) -> AbstractAsyncContextManager[object]:

@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import yaml
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError
 
-from contracts.names import DECIDE, PROCESS_WORKFLOW, TASK_QUEUE, VIEW_QUERY
-from contracts.run import RunView
+from contracts.migration import Migration
+from contracts.names import DECIDE, MIGRATE, PROCESS_WORKFLOW, TASK_QUEUE, VIEW_QUERY
+from contracts.run import RunView, definition_hash
+from runtime.catalog import Catalog
 from runtime.settings import PROJECT
 from runtime.watch import ask
 
+FOLDER = Path(__file__).parent
 Handle = WorkflowHandle[Any, Any]
 
 
@@ -36,6 +40,28 @@ async def until(handle: Handle, holds: Callable[[RunView], bool]) -> None:
             await asyncio.sleep(0.1)
 
 
+async def until_it_says(handle: Handle, text: str, times: int = 1) -> None:
+    """Until a history, as JSON, has this so many times."""
+    async with asyncio.timeout(60):
+        while await _said(handle, text) < times:
+            await asyncio.sleep(0.1)
+
+
+async def _said(handle: Handle, text: str) -> int:
+    try:
+        return (await handle.fetch_history()).to_json().count(text)
+    except RPCError:  # the workflow is still to be started
+        return 0
+
+
+def asks(step: str, seen: RunView) -> bool:
+    return any(wait.step == step for wait in seen.waiting)
+
+
+def parked(why: str, seen: RunView) -> bool:
+    return any(why in incident.error.message for incident in seen.incidents)
+
+
 async def view(handle: Handle) -> RunView:
     async with asyncio.timeout(60):
         while True:
@@ -56,6 +82,15 @@ async def decided(handle: Handle, step: str, by: str, reason: str = "") -> None:
         ),
     )
     await handle.execute_update(DECIDE, {"step": step, "decision": "approve", "by": by})
+
+
+async def moved(handle: Handle, folder: Path, process: str) -> None:
+    """Move a run to the next version of its process, which is otherwise the same."""
+    known = Catalog.load([folder]).definition(process)
+    version = known.process.model_copy(update={"version": known.process.version + 1})
+    newer = known.model_copy(update={"process": version})
+    newer = newer.model_copy(update={"hash": definition_hash(newer.model_dump(mode="json"))})
+    await handle.execute_update(MIGRATE, Migration(by="user:tom", reason="mended", definition=newer))
 
 
 async def failed(handle: Handle) -> None:

@@ -6,10 +6,9 @@ from typing import Any
 from temporalio.client import Client
 
 from contracts.names import CANCEL, DECIDE, PROCESS_WORKFLOW, REPAIR, TASK_QUEUE
-from contracts.run import RunView
 from runtime.catalog import Catalog
 from runtime.settings import PROJECT
-from tests.histories.runs import decided, failed, until, until_completed, until_waiting
+from tests.histories.runs import decided, failed, parked, until, until_completed, until_waiting
 
 
 async def tried(client: Client) -> list[str]:
@@ -89,10 +88,6 @@ async def unaccepted(client: Client) -> list[str]:
     return ["unaccepted", "unaccepted/part", "unaccepted/part~1"]
 
 
-def _is_parked(why: str, seen: RunView) -> bool:
-    return any(why in incident.error.message for incident in seen.incidents)
-
-
 async def undone_by_hand(client: Client) -> list[str]:
     """What cannot be taken back is tried again, with other arguments, left as it is, and taken back by hand."""
     payload = {"process": "undone-by-hand", "input": {}, "started_by": "user:hanna"}
@@ -105,7 +100,7 @@ async def undone_by_hand(client: Client) -> list[str]:
         ("hall", 1, {"action": "skip"}),
         ("room", 1, {"action": "complete"}),
     ):
-        await until(handle, partial(_is_parked, f"{step}: no booking has this number, asked {asked} times"))
+        await until(handle, partial(parked, f"{step}: no booking has this number, asked {asked} times"))
         await handle.execute_update(REPAIR, {"step": step, "by": "user:tom", "reason": "known", **said})
     await failed(handle)
     return ["undone-by-hand"]

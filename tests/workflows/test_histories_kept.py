@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.histories import kept
-from tests.histories.record import FOLDER, main
+from tests.histories.record import main
+from tests.histories.runs import FOLDER
 
 FILES = {"a.json": "{}\n", "b~2.json": '{"events": []}\n'}
 

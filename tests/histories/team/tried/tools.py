@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from contracts.tools import ToolContext, ToolError, tool
+from tests.histories.gates import GATES
 
 COUNTED: dict[str, int] = {}
 """Calls by run, or by key."""
@@ -39,3 +40,18 @@ def reach(ctx: ToolContext, busy: bool = False) -> str:
 def count(ctx: ToolContext) -> int:
     """How often this was asked of the run."""
     return _times(ctx.run)
+
+
+@tool(name="desk.ring", effect="write")
+def ring(ctx: ToolContext) -> str:
+    """Ring somebody up, the second time; the line says when."""
+    if _times(ctx.idempotency_key) == 1:
+        raise ToolError("the line is busy", after=timedelta(seconds=1))
+    return "rung"
+
+
+@tool(name="desk.hold", effect="write", idempotent=True)
+def hold(ctx: ToolContext) -> str:
+    """Hold the line, for as long as the history is to have this under way."""
+    GATES[f"{ctx.run}/{ctx.step}"].wait()
+    return "held"
