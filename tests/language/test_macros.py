@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import ExpressionFailed
@@ -42,6 +42,7 @@ NAMES = st.fixed_dictionaries(
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
+@settings(max_examples=25)
 @given(names=NAMES)
 def test_in_parts_it_comes_to_the_same(expression: str, names: dict[str, Any]) -> None:
     whole = program(expression).execute(names)
