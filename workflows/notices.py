@@ -32,18 +32,24 @@ PATIENCE = timedelta(minutes=1)
 """How long a run that ends waits for what is not delivered, before the last attempt."""
 MAX_COMMENTS = 5
 """Of an approval, in one message: the last ones. Each may have 5,000 characters."""
+MAX_UNDER_WAY = 500
+"""Attempts at once. The server fails a workflow task that would make it 2,000, with calls and all, for as long as a
+channel is down."""
 _ATTEMPT = timedelta(minutes=2)
 _RETRY = RetryPolicy(initial_interval=timedelta(seconds=10), backoff_coefficient=3, maximum_interval=timedelta(hours=4))
 """10 s, 30 s, 90 s and so on: about ten attempts in a day, unless the receiver says when."""
 
 
 class Notices:
-    """`carried`: what was not delivered before the run continued as new."""
+    """`carried`: what was not delivered before the run continued as new. Of what is `_open`, some is `_waiting` for
+    others to be delivered, and the rest has its handle."""
 
     def __init__(self, engine: Engine, carried: Iterable[SendNotice]) -> None:
         self._engine = engine
         self._handles: dict[str, workflow.ActivityHandle[Any]] = {}
         self._open: dict[str, SendNotice] = {}
+        self._waiting: dict[str, SendNotice] = {}
+        self._last_ones = asyncio.Semaphore(MAX_UNDER_WAY)
         self._paused = False
         for notice in carried:
             self._start(notice)
@@ -65,6 +71,7 @@ class Notices:
         """Begin no further attempt, and wait for those under way, which take seconds. What is not delivered then
         can be begun again elsewhere."""
         self._paused = True
+        self._waiting.clear()
         for handle in self._handles.values():
             handle.cancel()
         await waiting.until(lambda: not self._handles)
@@ -89,11 +96,18 @@ class Notices:
 
     def _start(self, notice: SendNotice) -> None:
         self._open[_key(notice)] = notice
-        if not self._paused:
-            left = max(notice.at + TRIED_FOR - workflow.now(), _ATTEMPT)
-            handle = self._attempt(notice, schedule_to_close_timeout=left, retry_policy=_RETRY)
-            self._handles[_key(notice)] = handle
-            self._engine.tasks.watch(asyncio.create_task(self._deliver(notice, handle)))
+        if self._paused:
+            return
+        if len(self._handles) >= MAX_UNDER_WAY and workflow.patched("notices-wait-for-room"):
+            self._waiting[_key(notice)] = notice
+        else:
+            self._begin(notice)
+
+    def _begin(self, notice: SendNotice) -> None:
+        left = max(notice.at + TRIED_FOR - workflow.now(), _ATTEMPT)
+        handle = self._attempt(notice, schedule_to_close_timeout=left, retry_policy=_RETRY)
+        self._handles[_key(notice)] = handle
+        self._engine.tasks.watch(asyncio.create_task(self._deliver(notice, handle)))
 
     async def _deliver(self, notice: SendNotice, handle: "workflow.ActivityHandle[Any]") -> None:
         try:
@@ -106,14 +120,17 @@ class Notices:
                 await self._last(notice)
         finally:
             del self._handles[_key(notice)]
+            if self._waiting:
+                self._begin(self._waiting.pop(next(iter(self._waiting))))
 
     async def _last(self, notice: SendNotice) -> None:
         """One more attempt, by which whoever sends knows that it is a dead letter when it fails."""
         last = notice.model_copy(update={"last": True})
         try:
-            await self._attempt(
-                last, schedule_to_close_timeout=2 * _ATTEMPT, retry_policy=RetryPolicy(maximum_attempts=1)
-            )
+            async with self._last_ones:
+                await self._attempt(
+                    last, schedule_to_close_timeout=2 * _ATTEMPT, retry_policy=RetryPolicy(maximum_attempts=1)
+                )
         except ActivityError as error:
             self._give_up(notice, error)
         else:

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,34 @@ async def test_a_run_that_ends_tries_once_more_and_leaves_a_dead_letter(
     assert len({request.headers["webhook-id"] for request in service.requests}) == 1
     (event,) = [text for text in await kinds(desk, run) if "notice.undelivered" in text]
     assert "503" in event
+
+
+async def test_only_so_many_are_under_way_at_once_and_all_of_them_arrive(
+    client: Client, desk: Desk, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflows.notices.MAX_UNDER_WAY", 2)
+    at_once, told, may_go_on = list[int](), list[object](), threading.Semaphore(0)
+
+    def held(request: object) -> Answer:
+        may_go_on.acquire(timeout=60)
+        told.append(request)
+        return Answer(b"", status=204)
+
+    service.answer = held
+    async with office_of(client, desk, hook(service)) as office:
+        steps = ", ".join(f"s{n}: {{tool: do.work, with: {{fails: true}}}}" for n in range(5))
+        run = await office.start(f"{{process: in-turn, steps: {{{steps}}}}}")
+        await run.until(lambda view: len(view.incidents) == 5)
+        for number in range(5):
+            await until(lambda: len(service.requests) > len(told))
+            described = await run.handle.describe()
+            pending = [each.activity_type.name for each in described.raw_description.pending_activities]
+            at_once.append(pending.count("surefoot.notify"))
+            may_go_on.release()
+            await until(partial(lambda before: len(told) > before, number))
+        await run.handle.terminate()
+    assert max(at_once) == 2
+    assert len(service.requests) == 5
 
 
 CHAIN = "\n".join(f"  s{n}: {{tool: do.work, needs: [s{n - 1}]}}" for n in range(1, 40))
