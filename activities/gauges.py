@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from temporalio.common import MetricMeter
 
@@ -30,7 +30,8 @@ async def showing_breakers(
         yield
     finally:
         showing.cancel()
-        await asyncio.wait([showing])
+        with suppress(asyncio.CancelledError):
+            await showing
 
 
 async def _keep_showing(

@@ -103,7 +103,9 @@ class Output:
 
     def fail(self, error: SurefootError) -> None:
         """The one message of a call that went wrong."""
-        self.err.print(Text("error: ", style="bold red") + Text(str(error), style="not bold"), soft_wrap=True)
+        # Of a file every mistake, however many: the error itself holds no more than Temporal carries easily.
+        text = "\n".join(map(str, error.problems)) if isinstance(error, DefinitionInvalid) else str(error)
+        self.err.print(Text("error: ", style="bold red") + Text(text, style="not bold"), soft_wrap=True)
         if self.as_json:
             said: dict[str, Json] = {"type": error.type_name(), "message": str(error)}
             if isinstance(error, DefinitionInvalid):

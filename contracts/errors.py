@@ -44,8 +44,8 @@ from contracts.plain import MAX_MESSAGE, abridged
 
 
 class SurefootError(Exception):
-    """The root of this tree. `str(error)` is one message for a person: the place, the value, the way out; cut when a
-    value in it is so large that Temporal would not carry it."""
+    """The root of this tree. `str(error)` is one message for a person: the place, the value, the way out; of
+    one over 20,000 characters the beginning and the end, far below what Temporal carries."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(abridged(message, MAX_MESSAGE))

@@ -15,6 +15,8 @@ MAX_REASON = 2_000
 MAX_MESSAGE = 20_000
 """Characters of an error's message. The server takes 2 MiB at most, and what is over that fails the workflow task: of a
 message as long as whoever sent it waits, of a run's start or end for ever."""
+MAX_LEFT_OUT = 60
+"""Characters of the word that some are left out, so that what was abridged is not again."""
 
 
 def plain(text: str) -> str:
@@ -28,9 +30,11 @@ def short(text: str, longest: int = MAX_REASON) -> str:
 
 
 def abridged(text: str, longest: int) -> str:
-    """The beginning and the end of a text with more characters: what it quotes is in between."""
-    half = longest // 2
-    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
+    """The beginning and the end of a text with more characters, and how much it had: what it quotes is in between."""
+    if len(text) <= longest:
+        return text
+    half = (longest - MAX_LEFT_OUT) // 2
+    return f"{text[:half]} ... {len(text) - 2 * half:,} characters left out ... {text[-half:]}"
 
 
 def some(names: Sequence[str]) -> str:

@@ -94,7 +94,7 @@ async def health(settings: Settings, client: Client, is_at_work: Callable[[], bo
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A probe that waited no longer is no news either."""
-        if not isinstance(sys.exception(), ConnectionError):
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
 

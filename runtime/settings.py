@@ -265,7 +265,8 @@ def _misspelt() -> Iterator[str]:
         setting, *inside = name.split("__")
         if setting.startswith("SUREFOOT_") and setting not in known:
             for meant in get_close_matches(setting, known, 1, NEARLY):
-                yield f"{name}: there is no such setting; mend it to {'__'.join([meant, *inside])}, or take it away"
+                right = "__".join([meant, *inside])
+                yield f"{name}: there is no such setting; mend it to {right}, or give it another name"
 
 
 _SECTIONS: dict[str, type[Contract]] = {

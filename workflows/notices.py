@@ -1,6 +1,7 @@
 """Telling people what a run wants of them: bounded work in the background, once for each event and channel."""
 
 import asyncio
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -32,9 +33,9 @@ PATIENCE = timedelta(minutes=1)
 """How long a run that ends waits for what is not delivered, before the last attempt."""
 MAX_COMMENTS = 5
 """Of an approval, in one message: the last ones. Each may have 5,000 characters."""
-MAX_UNDER_WAY = 500
-"""Attempts at once. The server fails a workflow task that would make it 2,000, with calls and all, for as long as a
-channel is down."""
+MAX_UNDER_WAY = 200
+"""Attempts at once by one channel, so that one that is down keeps no other from its own; and last ones by all. The
+server fails a workflow task that would make it 2,000, with calls and all, for as long as a channel is down."""
 _ATTEMPT = timedelta(minutes=2)
 _RETRY = RetryPolicy(initial_interval=timedelta(seconds=10), backoff_coefficient=3, maximum_interval=timedelta(hours=4))
 """10 s, 30 s, 90 s and so on: about ten attempts in a day, unless the receiver says when."""
@@ -42,13 +43,14 @@ _RETRY = RetryPolicy(initial_interval=timedelta(seconds=10), backoff_coefficient
 
 class Notices:
     """`carried`: what was not delivered before the run continued as new. Of what is `_open`, some is `_waiting` for
-    others to be delivered, and the rest has its handle."""
+    others of its channel to be delivered, and the rest has its handle."""
 
     def __init__(self, engine: Engine, carried: Iterable[SendNotice]) -> None:
         self._engine = engine
         self._handles: dict[str, workflow.ActivityHandle[Any]] = {}
         self._open: dict[str, SendNotice] = {}
-        self._waiting: dict[str, SendNotice] = {}
+        self._under_way: Counter[str] = Counter()
+        self._waiting: defaultdict[str, deque[SendNotice]] = defaultdict(deque)
         self._last_ones = asyncio.Semaphore(MAX_UNDER_WAY)
         self._paused = False
         for notice in carried:
@@ -98,8 +100,8 @@ class Notices:
         self._open[_key(notice)] = notice
         if self._paused:
             return
-        if len(self._handles) >= MAX_UNDER_WAY and workflow.patched("notices-wait-for-room"):
-            self._waiting[_key(notice)] = notice
+        if self._under_way[notice.channel] >= MAX_UNDER_WAY and workflow.patched("notices-wait-for-room"):
+            self._waiting[notice.channel].append(notice)
         else:
             self._begin(notice)
 
@@ -107,6 +109,7 @@ class Notices:
         left = max(notice.at + TRIED_FOR - workflow.now(), _ATTEMPT)
         handle = self._attempt(notice, schedule_to_close_timeout=left, retry_policy=_RETRY)
         self._handles[_key(notice)] = handle
+        self._under_way[notice.channel] += 1
         self._engine.tasks.watch(asyncio.create_task(self._deliver(notice, handle)))
 
     async def _deliver(self, notice: SendNotice, handle: "workflow.ActivityHandle[Any]") -> None:
@@ -120,8 +123,9 @@ class Notices:
                 await self._last(notice)
         finally:
             del self._handles[_key(notice)]
-            if self._waiting:
-                self._begin(self._waiting.pop(next(iter(self._waiting))))
+            self._under_way[notice.channel] -= 1
+            if waiting_too := self._waiting[notice.channel]:
+                self._begin(waiting_too.popleft())
 
     async def _last(self, notice: SendNotice) -> None:
         """One more attempt, by which whoever sends knows that it is a dead letter when it fails."""

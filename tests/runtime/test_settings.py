@@ -117,7 +117,7 @@ def test_a_variable_that_is_nearly_a_setting_s_is_refused_with_the_one_that_is_m
     monkeypatch.setenv(misspelt, "1")
     with pytest.raises(SettingsInvalid) as caught:
         load_settings()
-    assert f"{caught.value}" == f"{misspelt}: there is no such setting; mend it to {meant}, or take it away"
+    assert f"{caught.value}" == f"{misspelt}: there is no such setting; mend it to {meant}, or give it another name"
 
 
 def test_a_key_that_stands_where_its_variable_s_name_belongs_is_not_repeated(

@@ -147,5 +147,5 @@ async def test_a_step_whose_id_leaves_no_room_for_those_of_what_it_calls_says_so
 
 
 async def test_a_run_with_the_longest_id_says_that_nothing_can_be_called_for_it(office: Office) -> None:
-    run = await office.start("process: long\nsteps: {s: {tool: do.work, on_failure: fail}}", run="r" * 1_000)
-    assert "has 1002 characters" in await run.failed()
+    run = await office.start("process: long\nsteps: {s: {tool: do.work, on_failure: fail}}", run="é" * 500)
+    assert "has 1002 bytes" in await run.failed()

@@ -74,3 +74,15 @@ async def test_a_start_that_cannot_be_read_fails_the_run_however_much_is_wrong(o
                 PROCESS_WORKFLOW, STRANGE, id=f"strange-{uuid7()}", task_queue=office.queue
             )
     assert str(failed.value.cause).startswith("InputInvalid: process: Field required")
+
+
+async def test_a_write_that_comes_too_late_is_told_so_however_large_the_value_is(office: Office) -> None:
+    run = await office.start("process: late\nstate: {n: {}}\nsteps: {w: {wait: 1d}}")
+    await run.waiting("w")
+    put = {"key": "n", "value": LARGE, "version": 0, "by": "user:ada"}
+    await run.handle.execute_update(PUT_STATE, put)
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await run.handle.execute_update(PUT_STATE, put)
+    assert "StateConflict" in repr(refused.value.cause)
+    assert await run.failed_tasks() == 0
+    await run.handle.terminate()

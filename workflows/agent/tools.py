@@ -25,7 +25,8 @@ MAX_PARTS = 500
 """Large results that an agent can read on in, the last ones."""
 
 MAX_CALLS = 500
-"""Calls of one turn. The server fails a workflow task that would make it 2,000 at once, and the run would hang."""
+"""Calls in one turn of one agent. The server fails a workflow task that would make it 2,000 at once in a run, which
+would hang."""
 
 Told = tuple[ToolMessage, bool]
 """The message for the model, and whether an activity has put it where model calls look."""
