@@ -1,7 +1,7 @@
 """CEL's `filter` and `map` over long lists, in time that grows as the list does.
 
 cel-rust copies all that such a macro has collected once for each element (github.com/cel-rust/cel-rust/issues/340):
-2,000 rows take seconds, in which nothing else in the process goes on, and 5,000 longer than a workflow task may. So a
+2,000 rows take a second, in which nothing else in the process goes on, and 8,000 longer than a workflow task may. So a
 long list at a plain path, such as `steps.read.output.rows`, is given to its macro a few elements at a time.
 """
 
@@ -15,12 +15,10 @@ import cel
 from language.uses import STRING, keys_used
 
 PART = 50
-"""Elements at a time. Of 8,000 rows that all fit 50 take 0.3 s, 400 take 4 s, and all at once take a minute."""
+"""Elements at a time. Measured: 8,000 rows that all fit take 0.2 s by 50, 0.9 s by 400, and 16 s all at once."""
 
 _MACRO = re.compile(r"\s*\.\s*(all|exists|exists_one|filter|map)\s*\(")
 _PATH_BEFORE = re.compile(r"(?<![\w.\])}])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*$")
-
-
 _UNREAD = re.compile(r"""//|'''|\"\"\"|`|(?<!\w)[bB]?[rR][bB]?['"]""")
 """Comments, and strings that are not as `STRING` reads them: such an expression is left as it is."""
 _TYPED = re.compile(r"\b(?:uint|timestamp|duration|type)\s*\(|\d[uU]\b")

@@ -1,7 +1,7 @@
 """Telling people what a run wants of them: bounded work in the background, once for each event and channel."""
 
 import asyncio
-from collections import Counter, defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -42,15 +42,13 @@ _RETRY = RetryPolicy(initial_interval=timedelta(seconds=10), backoff_coefficient
 
 
 class Notices:
-    """`carried`: what was not delivered before the run continued as new. Of what is `_open`, some is `_waiting` for
-    others of its channel to be delivered, and the rest has its handle."""
+    """`carried`: what was not delivered before the run continued as new. What is `_open` and has no handle waits for
+    others of its channel to be delivered."""
 
     def __init__(self, engine: Engine, carried: Iterable[SendNotice]) -> None:
         self._engine = engine
-        self._handles: dict[str, workflow.ActivityHandle[Any]] = {}
+        self._handles: defaultdict[str, dict[str, workflow.ActivityHandle[Any]]] = defaultdict(dict)
         self._open: dict[str, SendNotice] = {}
-        self._under_way: Counter[str] = Counter()
-        self._waiting: defaultdict[str, deque[SendNotice]] = defaultdict(deque)
         self._last_ones = asyncio.Semaphore(MAX_UNDER_WAY)
         self._paused = False
         for notice in carried:
@@ -73,10 +71,10 @@ class Notices:
         """Begin no further attempt, and wait for those under way, which take seconds. What is not delivered then
         can be begun again elsewhere."""
         self._paused = True
-        self._waiting.clear()
-        for handle in self._handles.values():
-            handle.cancel()
-        await waiting.until(lambda: not self._handles)
+        for under_way in self._handles.values():
+            for handle in under_way.values():
+                handle.cancel()
+        await waiting.until(lambda: not any(self._handles.values()))
 
     def resume(self) -> None:
         self._paused = False
@@ -98,18 +96,14 @@ class Notices:
 
     def _start(self, notice: SendNotice) -> None:
         self._open[_key(notice)] = notice
-        if self._paused:
-            return
-        if self._under_way[notice.channel] >= MAX_UNDER_WAY and workflow.patched("notices-wait-for-room"):
-            self._waiting[notice.channel].append(notice)
-        else:
+        is_full = len(self._handles[notice.channel]) >= MAX_UNDER_WAY
+        if not self._paused and not (is_full and workflow.patched("notices-wait-for-room")):
             self._begin(notice)
 
     def _begin(self, notice: SendNotice) -> None:
         left = max(notice.at + TRIED_FOR - workflow.now(), _ATTEMPT)
         handle = self._attempt(notice, schedule_to_close_timeout=left, retry_policy=_RETRY)
-        self._handles[_key(notice)] = handle
-        self._under_way[notice.channel] += 1
+        self._handles[notice.channel][_key(notice)] = handle
         self._engine.tasks.watch(asyncio.create_task(self._deliver(notice, handle)))
 
     async def _deliver(self, notice: SendNotice, handle: "workflow.ActivityHandle[Any]") -> None:
@@ -122,10 +116,14 @@ class Notices:
             elif not self._paused:  # Else it was kept from trying on, and goes on elsewhere.
                 await self._last(notice)
         finally:
-            del self._handles[_key(notice)]
-            self._under_way[notice.channel] -= 1
-            if waiting_too := self._waiting[notice.channel]:
-                self._begin(waiting_too.popleft())
+            del self._handles[notice.channel][_key(notice)]
+        self._begin_next(notice.channel)
+
+    def _begin_next(self, channel: str) -> None:
+        under_way = self._handles[channel]
+        waiting_too = (each for key, each in self._open.items() if each.channel == channel and key not in under_way)
+        if not self._paused and (notice := next(waiting_too, None)) is not None:
+            self._begin(notice)
 
     async def _last(self, notice: SendNotice) -> None:
         """One more attempt, by which whoever sends knows that it is a dead letter when it fails."""

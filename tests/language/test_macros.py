@@ -84,7 +84,7 @@ def test_an_error_that_does_not_matter_is_none() -> None:
 
 
 def test_a_list_of_twenty_thousand_rows_is_no_matter() -> None:
-    """In one go it would be one of minutes."""
+    """In one go it would be one of minutes, longer than a test may take."""
     rows: list[dict[str, Any]] = [{"a": number, "b": "x"} for number in range(20_000)]
     names = {"input": {"rows": rows, "least": 10}}
     assert run("size(input.rows.filter(x, x.a >= input.least).map(x, x.a))", names) == 19_990
